@@ -1,22 +1,21 @@
 //! Moves container images layer by layer, without a daemon, and reports exactly what was transferred.
 //!
 //! ```no_run
-//! # async fn example() -> rpull::Result<()> {
-//! use rpull::registry::RegistryOptions;
-//!
-//! let report = rpull::pull("alpine:3.14", "/var/lib/images".as_ref(), RegistryOptions::default()).await?;
-//! println!("{} bytes transferred, {} shared", report.bytes.transferred, report.bytes.shared);
+//! # async fn example() -> Result<(), rpull::RunError> {
+//! let report = rpull::Pull::new("alpine:3.20").to("oci:/var/lib/images").await?;
+//! let bytes = report.images[0].report.bytes;
+//! println!("{} bytes transferred, {} shared", bytes.transferred, bytes.shared);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`pull()`], [`push()`], [`copy()`] and [`unpack()`] combine parts that can also be used alone:
+//! [`Pull`], [`Push`], [`Copy`] and [`Unpack`] combine parts that can also be used alone:
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the types of the
 //!   OCI specifications;
 //! - [`error`]: the error type: a one-line text, and data for programs;
-//! - [`content`]: the traits of sources and targets: look up ([`Lookup`](content::Lookup)), read ([`Source`]) and write
-//!   ([`Target`]);
+//! - [`content`]: the traits of sources and targets: look up ([`Lookup`](content::Lookup)), read
+//!   ([`Source`](content::Source)) and write ([`Target`](content::Target));
 //! - [`name`]: names of images at an endpoint;
 //! - [`registry`]: a registry over HTTP as source and target, with authentication;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as source and target;
@@ -25,6 +24,7 @@
 //! - [`artifact`]: makes a manifest and blobs of bytes of any kind, to push them;
 //! - [`oci`]: conversions from and to the types of `oci-spec`;
 //! - [`control`], [`progress`]: stop what takes long, and report how far it is;
+//! - [`builders`]: does whole jobs in a few lines;
 //! - [`mod@transfer`]: resolves, plans, transfers, commits and reports;
 //! - [`insight`]: describes images without their layers;
 //! - [`layer`]: reads the entries of a layer;
@@ -43,6 +43,7 @@ pub mod archive;
 pub mod artifact;
 mod blocking;
 mod boot;
+pub mod builders;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -64,7 +65,6 @@ pub mod layer;
 pub mod layer_reader;
 pub mod layout;
 mod limits;
-#[cfg(feature = "cli")]
 mod location;
 mod lock;
 pub mod media;
@@ -88,30 +88,12 @@ pub mod transfer;
 pub mod unpack;
 pub mod verifier;
 
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-
-use blocking::run_blocking;
-use config::{CONFIG_LIMIT, ImageConfig};
-#[cfg(doc)]
-use content::Source;
-use content::Target;
-use control::Control;
 #[doc(hidden)]
 pub use escape::escape;
-use image_layers::LayerBlob;
-use layout::LayoutOptions;
-use name::ImageName;
-use registry::RegistryOptions;
-use retry::RetryPolicy;
-use transfer::{
-    ImageRequest, PlatformRequest, PlatformSelection, Report, ResolvedImage, TransferOptions,
-    read_small, resolve_image, transfer,
-};
-use unpack::{RootBuilder, Unpacked};
+pub use tokio_util::sync::CancellationToken;
 
 pub use self::artifact::Artifact;
+pub use self::builders::{Copy, ImageSource, ImageTarget, Pull, Push, Unpack};
 pub use self::descriptor::Descriptor;
 pub use self::digest::Digest;
 pub use self::document::Document;
@@ -121,116 +103,10 @@ pub use self::media::MediaType;
 pub use self::memory::Memory;
 pub use self::oci::oci_spec;
 pub use self::platform::Platform;
+pub use self::progress::{Event, Progress};
 pub use self::reference::Reference;
 pub use self::registry::Client;
-
-/// Pulls one image for the host's platform into the layout at `store`, which is created if it does not exist.
-///
-/// Transfers only missing layers. If the future is dropped, partial blobs are kept and the next pull resumes them.
-pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Result<Report> {
-    let reference: Reference = reference.parse()?;
-    let store = store.to_owned();
-    // Opening may wait for other processes, and re-hash many blobs after a restart.
-    let open = move || Layout::create(&store, LayoutOptions::default());
-    let target: Arc<dyn Target> = Arc::new(run_blocking("open", open).await?);
-    let request = ImageRequest {
-        source: Arc::new(Client::new(options).repository(&reference)?),
-        name: reference.name(),
-        reference: reference.to_string(),
-        target_name: ImageName::Layout(reference.store_name()),
-        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-    };
-    run(request, target).await
-}
-
-/// Pushes the image `source` in the layout at `store` to the registry, as `target`.
-///
-/// Uploads only missing blobs, and resumes an interrupted push.
-pub async fn push(
-    source: &str,
-    store: &Path,
-    target: &str,
-    options: RegistryOptions,
-) -> Result<Report> {
-    let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
-    let layout = Arc::new(Layout::open(store)?);
-    let repository = Client::new(options).repository_for_push(&target)?;
-    let request = ImageRequest {
-        source: Arc::<Layout>::clone(&layout),
-        name: ImageName::Layout(source.store_name()),
-        reference: target.to_string(),
-        target_name: target.name(),
-        platforms: PlatformSelection::All,
-    };
-    run(request, Arc::new(repository.with_upload_store(layout))).await
-}
-
-/// Copies an image with all its platforms between registries; blobs are streamed through memory.
-pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Result<Report> {
-    let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
-    let client = Client::new(options);
-    let request = ImageRequest {
-        source: Arc::new(client.repository(&source)?),
-        name: source.name(),
-        reference: target.to_string(),
-        target_name: target.name(),
-        platforms: PlatformSelection::All,
-    };
-    run(request, Arc::new(client.repository_for_push(&target)?)).await
-}
-
-/// Unpacks an image in the layout at `store`, as pulled by [`pull()`], into a directory that is missing or empty.
-///
-/// The directory appears when all layers are verified.
-pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<Unpacked> {
-    let reference: Reference = reference.parse()?;
-    let layout = Arc::new(Layout::open(store)?);
-    let (name, retry) = (ImageName::Layout(reference.store_name()), RetryPolicy::default());
-    let choice = PlatformRequest::implicit(Platform::host());
-    let ResolvedImage { manifest: chosen, .. } =
-        resolve_image(&*layout, &name, &reference.to_string(), Some(&choice), &retry).await?;
-    let manifest = chosen.manifest()?;
-    let config = read_small(&*layout, &manifest.config, CONFIG_LIMIT, retry).await?;
-    let config = ImageConfig::parse(&config)?;
-    let layers = LayerBlob::from_image(&reference.to_string(), manifest, &config, |layer| {
-        let (layout, digest) = (Arc::clone(&layout), layer.digest.clone());
-        Box::new(move |_| Ok(Box::new(layout.blob_file(&digest).map_err(io::Error::other)?)))
-    })?;
-    let directory = directory.to_owned();
-    let work = tokio::task::spawn_blocking(move || {
-        let builder = RootBuilder::begin(&directory)?;
-        let filled =
-            builder.apply(layers, unpack::BuildOptions::default(), &Control::default(), || Ok(()));
-        filled.map(|(receipt, _)| receipt)
-    });
-    work.await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").with_source(error)))
-}
-
-async fn run(request: ImageRequest, target: Arc<dyn Target>) -> Result<Report> {
-    let mut finished = transfer(&[request], &target, TransferOptions::default()).await;
-    let finished = finished.remove(0);
-    match finished.error {
-        None => Ok(finished.report),
-        Some(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn can_be_spawned<T: Send + 'static>(_: T) {}
-
-    #[test]
-    fn futures_are_send() {
-        let (store, options) = (Path::new("images"), RegistryOptions::default);
-        can_be_spawned(pull("alpine", store, options()));
-        can_be_spawned(push("alpine", store, "localhost:5000/alpine", options()));
-        can_be_spawned(copy("alpine", "localhost:5000/alpine", options()));
-        can_be_spawned(unpack("alpine", store, Path::new("root")));
-    }
-}
+pub use self::transfer::{ImageResult, RunError, RunReport};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

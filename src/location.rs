@@ -96,6 +96,42 @@ impl Location {
     }
 }
 
+impl Location {
+    /// Rejects a name with a digest, which new content may not match.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] with the digest.
+    pub(crate) fn check_as_target(&self) -> Result<()> {
+        match self {
+            Self::Registry(reference) | Self::StoreOrRegistry(reference) => {
+                match (reference.tag(), reference.digest()) {
+                    (Some(_), Some(digest)) => Err(fixed_by(digest.as_str())),
+                    _ => Ok(()),
+                }
+            }
+            Self::Store(reference) => {
+                reference.digest().map_or(Ok(()), |digest| Err(fixed_by(digest.as_str())))
+            }
+            Self::Id { name: Some(_), .. } => Ok(()),
+            Self::Id { id, name: None } => Err(fixed_by(&id.to_string())),
+            Self::Layout { name, .. } | Self::Archive { name, .. } => {
+                let text = name.to_string();
+                match (name, text.rsplit_once('@')) {
+                    (ImageName::Digest(_), _) => Err(fixed_by(&text)),
+                    (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(fixed_by(end)),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn fixed_by(digest: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("name `{digest}`"))
+        .with_reason("a destination cannot contain a digest")
+        .with_hint("use a tag, or no tag")
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

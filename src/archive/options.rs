@@ -32,3 +32,17 @@ pub struct WriteOptions {
     /// Sync to disk, to survive a power failure.
     pub sync: bool,
 }
+
+impl Default for WriteOptions {
+    /// A tar of a layout with one image.
+    fn default() -> Self {
+        Self {
+            form: ArchiveFormat::Oci,
+            with_docker_manifest: false,
+            expected_images: 1,
+            omitted: HashSet::new(),
+            modified: 0,
+            sync: false,
+        }
+    }
+}

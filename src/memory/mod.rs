@@ -97,6 +97,11 @@ impl Memory {
         self.content.lock().bytes(digest)
     }
 
+    /// A manifest or index.
+    pub fn document(&self, digest: &Digest) -> Option<Document> {
+        self.content.lock().documents.get(digest).map(|(document, _)| document.clone())
+    }
+
     /// Removes a blob, manifest or index, with the names that stand for it. Manifests that name it stay.
     pub fn remove(&self, digest: &Digest) {
         let mut content = self.content.lock();

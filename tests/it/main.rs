@@ -10,6 +10,7 @@
 //! - `serve/` `rpull serve`: the store as a registry
 //! - `cli/` the command line: arguments, JSON, terminals, signals, snapshots of help and messages
 //! - `live/` against programs of this machine: docker-registry, skopeo, umoci, podman
+//! - `builders/` `Pull`, `Push`, `Copy` and `Unpack`, and the examples that use them
 //! - `contract/` the contract of `Source`, `Target` and `Ingest` against every backend
 //! - `repo/` rules of this repository: dependencies of modules and crates, names of tests
 //! - `support/` servers that misbehave on demand, images, certificates, running programs
@@ -17,6 +18,8 @@
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap as tests may.
 #[cfg(test)]
 mod archive;
+#[cfg(test)]
+mod builders;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Push;
 use crate::cli::image::open::{OpenedLocation, open_location};
-use crate::cli::run::destination::{Destination, UploadSessions};
+use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
 use crate::cli::settings::Settings;
@@ -35,8 +35,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::PUSH, settings, &cancel)?;
-    let destination =
-        Destination::at_registry(reference.clone(), chunk_size, UploadSessions::Record)?;
+    let destination = Destination::for_push(reference.clone(), chunk_size)?;
     let opening = open_location(&source, settings);
     let OpenedLocation { source, name, layout, .. } =
         signals::or_cancelled(&cancel, "push", opening).await??;

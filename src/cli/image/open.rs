@@ -7,42 +7,17 @@ use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::run_blocking;
+pub(in crate::cli) use crate::builders::OpenedLocation;
 use crate::cli::settings::{ForeignLayers, Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Lookup as _, Source};
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
-use crate::name::{ImageName, several_images};
 use crate::reference::Reference;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
-
-/// A location opened for reading.
-pub(in crate::cli) struct OpenedLocation {
-    pub(in crate::cli) source: Arc<dyn Source>,
-    pub(in crate::cli) name: ImageName,
-    pub(in crate::cli) reference: String,
-    /// Default name of the image in a layout; empty if it has none.
-    pub(in crate::cli) full_name: String,
-    /// The source, if it is a layout.
-    pub(in crate::cli) layout: Option<Arc<Layout>>,
-}
-
-impl OpenedLocation {
-    pub(in crate::cli) fn in_layout(
-        layout: Arc<Layout>,
-        name: ImageName,
-        reference: String,
-        full_name: String,
-    ) -> Self {
-        let source = Arc::clone(&layout) as Arc<dyn Source>;
-        Self { source, name, reference, full_name, layout: Some(layout) }
-    }
-}
 
 /// Opens the location. `plain` is the meaning of a reference without a prefix.
 pub(in crate::cli) async fn open(
@@ -64,29 +39,12 @@ pub(in crate::cli) async fn open_location(
             registry(reference, settings)
         }
         Location::Layout { path, name } => {
-            let layout = Layout::open(path)?;
-            let (name, full_name) = find_entry(&layout, name)?;
-            Ok(OpenedLocation::in_layout(Arc::new(layout), name, location.to_string(), full_name))
+            let layout = Arc::new(Layout::open(path)?);
+            OpenedLocation::find_in_layout(layout, name, location.to_string())
         }
         Location::Archive { format, path, name } => {
             let archive = open_archive(path.clone(), Some(*format)).await?;
-            let full_name = match name {
-                ImageName::Layout(text) | ImageName::Tag(text) => archive.full_name(Some(text))?,
-                ImageName::Digest(_) => String::new(),
-                ImageName::Only => archive.full_name(None)?,
-            };
-            let name = match name {
-                ImageName::Digest(_) => name.clone(),
-                _ if full_name.is_empty() => name.clone(),
-                _ => ImageName::Layout(full_name.clone()),
-            };
-            Ok(OpenedLocation {
-                source: Arc::new(archive),
-                name,
-                reference: location.to_string(),
-                full_name,
-                layout: None,
-            })
+            OpenedLocation::find_in_archive(archive, name, location.to_string())
         }
     }
 }
@@ -97,52 +55,6 @@ pub(in crate::cli) async fn open_archive(
     format: Option<ArchiveFormat>,
 ) -> Result<Archive> {
     run_blocking("read the archive", move || Archive::open(&path, format)).await
-}
-
-/// Returns the name to resolve in the layout, and the image's own name, which is empty for an entry without one.
-fn find_entry(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
-    let name = match name {
-        ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
-        ImageName::Only => {
-            return Ok(match layout.only_entry()?.names.into_iter().next() {
-                Some(own) => (ImageName::Layout(own.clone()), own),
-                None => (ImageName::Only, String::new()),
-            });
-        }
-        ImageName::Layout(text) | ImageName::Tag(text) => text,
-    };
-    // `oci:PATH:alpine` also finds what a pull stored under the full name.
-    let written_out = name.parse::<Reference>().ok().map(|reference| reference.to_string());
-    for name in [Some(name), written_out.as_ref()].into_iter().flatten() {
-        if let Some(entry) = layout.entry(name)?
-            && let Some(own) = entry.matching_name(name)
-        {
-            return Ok((ImageName::Layout(name.clone()), own.to_owned()));
-        }
-    }
-    Err(Error::new(ErrorKind::NotFound, name)
-        .at(format!("oci:{}", layout.root().display()))
-        .with_reason("not in the layout"))
-}
-
-/// Returns the name to resolve for a digest, which may be that of a config: docker uses it as the image's id.
-fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
-    let own = || ImageName::Digest(digest.clone());
-    if layout.entries()?.iter().any(|entry| entry.has_digest(digest)) {
-        return Ok(own());
-    }
-    let Some(id) = ImageId::parse(digest.as_str()) else { return Ok(own()) };
-    let found = layout.by_id(&id)?;
-    match found.as_slice() {
-        [] => Ok(own()),
-        several if several.iter().any(|image| image.digest == *digest) => Ok(own()),
-        [one] => Ok(ImageName::Digest(one.digest.clone())),
-        several => {
-            let choices =
-                several.iter().map(|image| format!("@{}", image.digest)).collect::<Vec<_>>();
-            Err(several_images(&layout.endpoint().location, &choices))
-        }
-    }
 }
 
 /// Parses an image in a registry, for commands that need one.
@@ -158,15 +70,8 @@ pub(in crate::cli) fn registry(
     reference: &Reference,
     settings: &Settings,
 ) -> Result<OpenedLocation> {
-    let repository =
-        settings.client(&reference.to_string(), ForeignLayers::Fetch)?.repository(reference)?;
-    Ok(OpenedLocation {
-        source: Arc::new(repository),
-        name: reference.name(),
-        reference: reference.to_string(),
-        full_name: reference.store_name(),
-        layout: None,
-    })
+    let client = settings.client(&reference.to_string(), ForeignLayers::Fetch)?;
+    OpenedLocation::in_registry(reference, &client)
 }
 
 /// Opens the image with this id. An image in the store with that name takes precedence.
@@ -182,14 +87,8 @@ fn open_by_id(
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
-    let name = reference.to_string();
-    let store = settings.store_with(&name)?;
-    Ok(OpenedLocation::in_layout(
-        store,
-        ImageName::Layout(name.clone()),
-        name,
-        reference.store_name(),
-    ))
+    let store = settings.store_with(&reference.to_string())?;
+    Ok(OpenedLocation::in_store(store, reference))
 }
 
 fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedLocation>> {

@@ -11,7 +11,6 @@ use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
 use crate::control::Control;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::location::{DefaultLocation, Location};
@@ -47,37 +46,28 @@ pub(in crate::cli) enum Destination {
 impl Destination {
     /// Parses a location. Without a prefix it is in a registry.
     pub(in crate::cli) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
-        match Location::parse(text, DefaultLocation::Registry)? {
+        let location = Location::parse(text, DefaultLocation::Registry)?;
+        location.check_as_target()?;
+        match location {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
-                Self::at_registry(reference, chunk_size, UploadSessions::Discard)
+                Ok(Self::Registry { reference, chunk_size, sessions: UploadSessions::Discard })
             }
-            Location::Store(reference) => match reference.digest() {
-                Some(digest) => Err(no_digest_allowed(digest.as_str())),
-                None => Ok(Self::Store(Some(reference))),
-            },
             // An id cannot name a new image, so a text that may be either is a name.
-            Location::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
-            Location::Id { id, name: None } => Err(no_digest_allowed(&id.to_string())),
-            Location::Layout { path, name } => {
-                check_no_digest(&name)?;
-                Ok(Self::Layout { path, name })
+            Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
+                Ok(Self::Store(Some(reference)))
             }
+            Location::Id { name: None, .. } => Ok(Self::Store(None)),
+            Location::Layout { path, name } => Ok(Self::Layout { path, name }),
             Location::Archive { format, path, name } => {
-                check_no_digest(&name)?;
                 Ok(Self::Archive(NewArchive::new(format, ArchiveOutput::File(path))?, name))
             }
         }
     }
 
-    pub(in crate::cli) fn at_registry(
-        reference: Reference,
-        chunk_size: Option<u64>,
-        sessions: UploadSessions,
-    ) -> Result<Self> {
-        match (reference.tag(), reference.digest()) {
-            (Some(_), Some(digest)) => Err(no_digest_allowed(digest.as_str())),
-            _ => Ok(Self::Registry { reference, chunk_size, sessions }),
-        }
+    /// A destination of `push`.
+    pub(in crate::cli) fn for_push(reference: Reference, chunk_size: Option<u64>) -> Result<Self> {
+        Location::Registry(reference.clone()).check_as_target()?;
+        Ok(Self::Registry { reference, chunk_size, sessions: UploadSessions::Record })
     }
 
     /// Parses `--output` of a pull, which must be a local location.
@@ -273,20 +263,4 @@ pub(in crate::cli) async fn open_to_write(
     let own = control.clone();
     let make = move || Layout::create_with_control(&path, options, &own);
     opened_unless_cancelled(&control.cancel, "open", make).await
-}
-
-/// Rejects a name with a digest, which the content may not match.
-fn check_no_digest(name: &ImageName) -> Result<()> {
-    let text = name.to_string();
-    match (name, text.rsplit_once('@')) {
-        (ImageName::Digest(_), _) => Err(no_digest_allowed(&text)),
-        (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(no_digest_allowed(end)),
-        _ => Ok(()),
-    }
-}
-
-fn no_digest_allowed(digest: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("name `{digest}`"))
-        .with_reason("a destination cannot contain a digest")
-        .with_hint("use a tag, or no tag")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rpull::Pull;
 use rpull::content::{OpenBlob, Target};
 use rpull::control::Control;
 use rpull::error::ErrorKind;
@@ -182,8 +183,8 @@ async fn pull_waiting_for_store_lock_does_not_block_runtime() {
     let holder = std::fs::File::open(&root).unwrap();
     holder.lock().unwrap();
     // On one thread: a pull that kept the thread would end with an error before the timeout is looked at.
-    let pull = rpull::pull("127.0.0.1:1/a", &root, RegistryOptions::default());
-    assert!(tokio::time::timeout(Duration::from_millis(100), pull).await.is_err());
+    let pull = Pull::new("127.0.0.1:1/a").to(format!("oci:{}", root.display()));
+    assert!(tokio::time::timeout(Duration::from_millis(100), pull.into_future()).await.is_err());
     drop(holder);
 }
 

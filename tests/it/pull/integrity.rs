@@ -1,7 +1,8 @@
 //! Bodies whose length differs from the descriptor, and blobs of unusual sizes.
 
+use rpull::Pull;
 use rpull::error::ErrorKind;
-use rpull::registry::RegistryOptions;
+use rpull::layout::{Layout, LayoutOptions};
 
 use super::Scenario;
 use crate::support::assertions::{assert_digests_are_right, assert_nothing_visible};
@@ -63,8 +64,9 @@ async fn blob_of_any_size_is_pulled() {
         held.publish(&registry, "app", Some("1"));
         let dir = tempfile::tempdir().unwrap();
         let name = registry.repository("app") + ":1";
-        let report = rpull::pull(&name, dir.path(), RegistryOptions::default()).await.unwrap();
-        assert_eq!(report.bytes.transferred, held.size());
+        let store = Layout::create(dir.path(), LayoutOptions::default()).unwrap();
+        let report = Pull::new(&name).to(store).await.unwrap();
+        assert_eq!(report.images[0].report.bytes.transferred, held.size());
         assert_digests_are_right(dir.path());
         let requests = if size == 0 { 1 } else { 2 };
         assert_eq!(registry.server.requests().len(), requests, "of nothing nothing is asked");

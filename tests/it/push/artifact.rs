@@ -2,6 +2,7 @@
 
 use rpull::content::Source as _;
 use rpull::digest::Digest;
+use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions};
 use serde_json::{Value, json};
 
@@ -17,8 +18,9 @@ const EMPTY_DIGEST: &str =
 
 /// Pushes, and reads the manifest there.
 async fn pushed(host: &str) -> Value {
-    let reference = format!("{host}/team/notes:1").parse().unwrap();
-    push_artifact::push(&reference, b"some notes".to_vec()).await.unwrap();
+    let text = format!("{host}/team/notes:1");
+    let reference: Reference = text.parse().unwrap();
+    push_artifact::push(&text, b"some notes".to_vec()).await.unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
     let document = repository.resolve(&reference.name()).await.unwrap();
     serde_json::from_slice(document.bytes()).unwrap()

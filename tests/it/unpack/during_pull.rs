@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
-use rpull::registry::RegistryOptions;
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::{ImageSource, Pull, Unpack};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -226,9 +227,11 @@ async fn library_pull_and_unpack_create_root() {
     let (_registry, name) = published(&sample()).await;
     let dir = tempfile::tempdir().unwrap();
     let (store, root) = (dir.path().join("store"), dir.path().join("root"));
-    rpull::pull(&name, &store, RegistryOptions::default()).await.unwrap();
-    let unpacked = rpull::unpack(&name, &store, &root).await.unwrap();
+    let store = Layout::create(&store, LayoutOptions::default()).unwrap();
+    Pull::new(&name).to(&store).await.unwrap();
+    let unpack = Unpack::new(ImageSource::from(&store).named(&name)).to(&root);
+    let unpacked = unpack.clone().await.unwrap();
     assert_eq!((unpacked.files, names(&root)), (2, TREE.map(str::to_owned).to_vec()));
-    let again = rpull::unpack(&name, &store, &root).await.unwrap_err();
+    let again = unpack.await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Unpack);
 }

@@ -1,0 +1,150 @@
+//! Opens the sources of a run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::image_source::{From, ImageSource};
+use super::opened::OpenedLocation;
+use crate::archive::{Archive, ArchiveFormat};
+use crate::blocking::run_blocking;
+use crate::content::{Effort, Lookup as _, Presence, Source};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::layout::Layout;
+use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
+use crate::reference::Reference;
+use crate::registry::Client;
+
+/// Opens sources. Each layout and archive is opened once, so that its images share a handle.
+pub(super) struct SourceOpener<'a> {
+    client: &'a Result<Arc<Client>>,
+    plain: DefaultLocation,
+    layouts: HashMap<PathBuf, Arc<Layout>>,
+    archives: HashMap<PathBuf, Archive>,
+}
+
+impl<'a> SourceOpener<'a> {
+    /// `plain` is the meaning of a reference without a prefix.
+    pub(super) fn new(client: &'a Result<Arc<Client>>, plain: DefaultLocation) -> Self {
+        Self { client, plain, layouts: HashMap::new(), archives: HashMap::new() }
+    }
+
+    pub(super) async fn open(&mut self, image: &ImageSource) -> Result<OpenedLocation> {
+        let name = &image.name;
+        match &image.from {
+            From::Text(text) => {
+                let location = Location::parse(text, self.plain)?;
+                self.open_location(&location).await
+            }
+            From::Registry(reference) => self.in_registry(reference),
+            From::Layout(layout) => {
+                let path = layout.root().to_owned();
+                let reference = Location::Layout { path, name: name.clone() }.to_string();
+                let (layout, name) = (Arc::clone(layout), name.clone());
+                let find = move || OpenedLocation::find_in_layout(layout, &name, reference);
+                run_blocking("open", find).await
+            }
+            From::Archive(archive) => {
+                let location = &archive.endpoint().location;
+                let reference = match name {
+                    ImageName::Only => location.clone(),
+                    name => format!("{location}:{name}"),
+                };
+                OpenedLocation::find_in_archive(archive.clone(), name, reference)
+            }
+            From::Other(source) => named(source, name).await,
+        }
+    }
+
+    async fn open_location(&mut self, location: &Location) -> Result<OpenedLocation> {
+        match location {
+            Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
+                self.in_registry(reference)
+            }
+            Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
+                let store = self.layout(&store_path()?).await.map_err(|error| {
+                    let detail =
+                        (error.kind() == ErrorKind::NotFound).then_some(ErrorDetail::NotInStore);
+                    error.with_detail(detail)
+                })?;
+                Ok(OpenedLocation::in_store(store, reference))
+            }
+            Location::Id { id, name: None } => {
+                Err(Error::new(ErrorKind::InvalidInput, id.to_string()).with_reason("is no name"))
+            }
+            Location::Layout { path, name } => {
+                let layout = self.layout(path).await?;
+                let (name, reference) = (name.clone(), location.to_string());
+                let find = move || OpenedLocation::find_in_layout(layout, &name, reference);
+                run_blocking("open", find).await
+            }
+            Location::Archive { format, path, name } => {
+                let archive = self.archive(path, *format).await?;
+                OpenedLocation::find_in_archive(archive, name, location.to_string())
+            }
+        }
+    }
+
+    fn in_registry(&self, reference: &Reference) -> Result<OpenedLocation> {
+        let client = self.client.as_ref().map_err(Error::clone_for)?;
+        OpenedLocation::in_registry(reference, client)
+    }
+
+    async fn archive(&mut self, path: &Path, form: ArchiveFormat) -> Result<Archive> {
+        if let Some(archive) = self.archives.get(path) {
+            return Ok(archive.clone());
+        }
+        let file = path.to_owned();
+        let open = move || Archive::open(&file, Some(form));
+        let archive = run_blocking("read the archive", open).await?;
+        self.archives.insert(path.to_owned(), archive.clone());
+        Ok(archive)
+    }
+
+    async fn layout(&mut self, path: &Path) -> Result<Arc<Layout>> {
+        if let Some(layout) = self.layouts.get(path) {
+            return Ok(Arc::clone(layout));
+        }
+        let root = path.to_owned();
+        let layout = Arc::new(run_blocking("open", move || Layout::open(&root)).await?);
+        self.layouts.insert(path.to_owned(), Arc::clone(&layout));
+        Ok(layout)
+    }
+}
+
+/// The directory of the user's store.
+pub(super) fn store_path() -> Result<PathBuf> {
+    Layout::default_path().ok_or_else(|| {
+        Error::new(ErrorKind::Store, "store")
+            .with_reason("none of RPULL_STORE, XDG_DATA_HOME and HOME is set to a directory")
+            .with_detail(ErrorDetail::NoStorePath)
+    })
+}
+
+/// An image of any source. A name that the source does not know is also tried written out, as a pull stores it.
+async fn named(source: &Arc<dyn Source>, name: &ImageName) -> Result<OpenedLocation> {
+    let endpoint = source.endpoint();
+    let open = |name: ImageName, reference: String, full_name: String| OpenedLocation {
+        source: Arc::clone(source),
+        name,
+        reference,
+        full_name,
+        layout: None,
+    };
+    let ImageName::Layout(text) = name else {
+        return Ok(open(name.clone(), endpoint.location.clone(), String::new()));
+    };
+    if let Some(address) = &endpoint.address {
+        let reference = format!("{address}:{text}");
+        return Ok(open(ImageName::Tag(text.clone()), reference.clone(), reference));
+    }
+    let written_out = text.parse::<Reference>().ok().map(|reference| reference.to_string());
+    for text in [Some(text), written_out.as_ref()].into_iter().flatten() {
+        let name = ImageName::Layout(text.clone());
+        if let Presence::Present(_) = source.name(&name, Effort::Local).await? {
+            return Ok(open(name, text.clone(), text.clone()));
+        }
+    }
+    Ok(open(name.clone(), text.clone(), text.clone()))
+}

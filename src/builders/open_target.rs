@@ -1,0 +1,211 @@
+//! Opens the targets of a run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::image_target::{ImageTarget, To};
+use super::open_source::store_path;
+use super::opened::OpenedLocation;
+use crate::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
+use crate::blocking::run_blocking;
+use crate::content::{EmptyTarget, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutOptions};
+use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
+use crate::reference::Reference;
+use crate::registry::Client;
+
+/// What targets are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenFor {
+    /// Something missing is created.
+    Write,
+    /// Nothing is changed; a missing layout counts as empty.
+    Plan,
+}
+
+/// A target, with what an image is called there.
+pub(super) struct OpenedTarget {
+    pub(super) target: Arc<dyn Target>,
+    pub(super) name: ImageName,
+    /// The full name of the image, for people.
+    pub(super) reference: String,
+    /// Whether it can hold one platform of an image only.
+    pub(super) is_single_platform: bool,
+}
+
+/// Opens targets, each once: images that go to the same one share a handle.
+pub(super) struct TargetOpener<'a> {
+    client: &'a Result<Arc<Client>>,
+    purpose: OpenFor,
+    paths: HashMap<PathBuf, Arc<dyn Target>>,
+    repositories: HashMap<String, Arc<dyn Target>>,
+    /// How many images go to each archive.
+    archives: HashMap<PathBuf, usize>,
+    uploads: Option<Arc<Layout>>,
+}
+
+impl<'a> TargetOpener<'a> {
+    /// Opens some of these targets.
+    pub(super) fn new<'b>(
+        client: &'a Result<Arc<Client>>,
+        purpose: OpenFor,
+        targets: impl Iterator<Item = &'b ImageTarget>,
+    ) -> Self {
+        let mut archives = HashMap::new();
+        for target in targets {
+            if let To::Text(text) = &target.to
+                && let Ok(Location::Archive { path, .. }) =
+                    Location::parse(text, DefaultLocation::Registry)
+            {
+                *archives.entry(path).or_insert(0) += 1;
+            }
+        }
+        Self {
+            client,
+            purpose,
+            paths: HashMap::new(),
+            repositories: HashMap::new(),
+            archives,
+            uploads: None,
+        }
+    }
+
+    /// Lets later runs continue uploads, by sessions that are kept in this layout.
+    pub(super) fn keep_uploads_in(&mut self, layout: Option<Arc<Layout>>) {
+        self.uploads = layout;
+    }
+
+    pub(super) async fn open(
+        &mut self,
+        target: &ImageTarget,
+        image: &OpenedLocation,
+    ) -> Result<OpenedTarget> {
+        match &target.to {
+            To::Registry(reference) => {
+                self.open_location(&Location::Registry(reference.clone()), image).await
+            }
+            To::Text(text) => {
+                let location = Location::parse(text, DefaultLocation::Registry)?;
+                self.open_location(&location, image).await
+            }
+            To::Open(open) => Ok(OpenedTarget {
+                target: Arc::clone(open),
+                name: name_at(&**open, target.name.as_deref(), image)?,
+                reference: image.reference.clone(),
+                is_single_platform: false,
+            }),
+        }
+    }
+
+    async fn open_location(
+        &mut self,
+        location: &Location,
+        image: &OpenedLocation,
+    ) -> Result<OpenedTarget> {
+        location.check_as_target()?;
+        let is_single_platform =
+            matches!(location, Location::Archive { format: ArchiveFormat::Docker, .. });
+        let (target, name, reference) = match location {
+            Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
+                (self.repository(reference)?, reference.name(), reference.to_string())
+            }
+            Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
+                let name = ImageName::Layout(reference.store_name());
+                (self.layout(&store_path()?, true).await?, name, reference.to_string())
+            }
+            // Refused above: an id cannot name a new image.
+            Location::Id { id, name: None } => return Err(unnamed(&id.to_string())),
+            Location::Layout { path, name } => {
+                let name = name_or_own(name, image)?;
+                (self.layout(path, false).await?, name, image.reference.clone())
+            }
+            Location::Archive { format, path, name } => {
+                let name = name_or_own(name, image)?;
+                (self.archive(*format, path)?, name, image.reference.clone())
+            }
+        };
+        Ok(OpenedTarget { target, name, reference, is_single_platform })
+    }
+
+    fn repository(&mut self, reference: &Reference) -> Result<Arc<dyn Target>> {
+        let key = format!("{}/{}", reference.registry(), reference.repository());
+        if let Some(target) = self.repositories.get(&key) {
+            return Ok(Arc::clone(target));
+        }
+        let client = self.client.as_ref().map_err(Error::clone_for)?;
+        let repository = client.repository_for_push(reference)?;
+        let target: Arc<dyn Target> = match &self.uploads {
+            Some(layout) => Arc::new(repository.with_upload_store(Arc::<Layout>::clone(layout))),
+            None => Arc::new(repository),
+        };
+        self.repositories.insert(key, Arc::clone(&target));
+        Ok(target)
+    }
+
+    async fn layout(&mut self, path: &Path, private: bool) -> Result<Arc<dyn Target>> {
+        if let Some(target) = self.paths.get(path) {
+            return Ok(Arc::clone(target));
+        }
+        let (root, purpose) = (path.to_owned(), self.purpose);
+        let open = move || -> Result<Arc<dyn Target>> {
+            let options = LayoutOptions { private, ..LayoutOptions::default() };
+            match purpose {
+                OpenFor::Write => Ok(Arc::new(Layout::create(&root, options)?)),
+                OpenFor::Plan => match Layout::open(&root) {
+                    Ok(layout) => Ok(Arc::new(layout)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        Ok(Arc::new(EmptyTarget::new(format!("oci:{}", root.display()))))
+                    }
+                    Err(error) => Err(error),
+                },
+            }
+        };
+        // Opening it may wait for other processes, and hash much after a restart.
+        let target = run_blocking("open", open).await?;
+        self.paths.insert(path.to_owned(), Arc::clone(&target));
+        Ok(target)
+    }
+
+    fn archive(&mut self, form: ArchiveFormat, path: &Path) -> Result<Arc<dyn Target>> {
+        if let Some(target) = self.paths.get(path) {
+            return Ok(Arc::clone(target));
+        }
+        let expected_images = self.archives.get(path).copied().unwrap_or(1);
+        let options = WriteOptions { form, expected_images, ..WriteOptions::default() };
+        let target = archive::write(ArchiveOutput::File(path.to_owned()), options)?;
+        self.paths.insert(path.to_owned(), Arc::clone(&target));
+        Ok(target)
+    }
+}
+
+/// The name that a target's own text sets, else the image's own.
+fn name_or_own(name: &ImageName, image: &OpenedLocation) -> Result<ImageName> {
+    match name {
+        ImageName::Layout(_) => Ok(name.clone()),
+        _ if image.full_name.is_empty() => Err(unnamed("image")),
+        _ => Ok(ImageName::Layout(image.full_name.clone())),
+    }
+}
+
+/// The name at a target that is open: a tag in a repository, else a full name.
+fn name_at(target: &dyn Target, set: Option<&str>, image: &OpenedLocation) -> Result<ImageName> {
+    let is_repository = target.endpoint().address.is_some();
+    match set {
+        Some(tag) if is_repository => Ok(ImageName::Tag(tag.to_owned())),
+        Some(name) => Ok(ImageName::Layout(name.to_owned())),
+        None if is_repository => match image.full_name.parse::<Reference>() {
+            Ok(reference) => Ok(reference.name()),
+            Err(_) => Err(unnamed("image")),
+        },
+        None => name_or_own(&ImageName::Only, image),
+    }
+}
+
+fn unnamed(image: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, image)
+        .with_reason("has no name for the target")
+        .with_hint("name it with `ImageTarget::named`")
+}

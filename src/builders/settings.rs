@@ -1,0 +1,221 @@
+//! What the builders have in common: how a run goes, and the methods that set it.
+
+use std::sync::Arc;
+
+use crate::control::Control;
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::registry::{Client, RegistryOptions};
+use crate::retry::RetryPolicy;
+use crate::transfer::{
+    ArtifactOptions, PlatformRequest, PlatformSelection, Throttle, TransferOptions,
+};
+
+/// How a run goes.
+#[derive(Clone)]
+pub(super) struct RunSettings {
+    pub(super) client: Option<Arc<Client>>,
+    pub(super) control: Control,
+    pub(super) jobs: Option<usize>,
+    pub(super) retry: RetryPolicy,
+    pub(super) limit_rate: Option<u64>,
+    pub(super) foreign_layers: bool,
+    pub(super) artifacts: ArtifactOptions,
+    pub(super) platforms: Platforms,
+}
+
+/// Which platforms were asked for.
+#[derive(Clone)]
+pub(super) enum Platforms {
+    /// These; none: what is usual.
+    Named(Vec<Platform>),
+    All,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            client: None,
+            control: Control::default(),
+            jobs: None,
+            retry: RetryPolicy::default(),
+            limit_rate: None,
+            foreign_layers: false,
+            artifacts: ArtifactOptions::default(),
+            platforms: Platforms::Named(Vec::new()),
+        }
+    }
+}
+
+impl RunSettings {
+    /// The client that was given, else one with what the environment says.
+    pub(super) fn client(&self) -> Result<Arc<Client>> {
+        if let Some(client) = &self.client {
+            return Ok(Arc::clone(client));
+        }
+        let options = RegistryOptions {
+            foreign_layers: self.foreign_layers,
+            retry: self.retry,
+            ..RegistryOptions::from_env()?
+        };
+        Ok(Arc::new(Client::new(options)))
+    }
+
+    pub(super) fn transfer_options(&self) -> TransferOptions {
+        let usual = TransferOptions::default();
+        TransferOptions {
+            jobs: self.jobs.unwrap_or(usual.jobs).max(1),
+            retry: self.retry,
+            foreign_layers: self.foreign_layers,
+            artifacts: self.artifacts,
+            throttle: self.limit_rate.map(Throttle::new),
+            control: self.control.clone(),
+            ..usual
+        }
+    }
+
+    pub(super) fn add_platform(&mut self, platform: Platform) {
+        match &mut self.platforms {
+            Platforms::Named(platforms) => platforms.push(platform),
+            Platforms::All => self.platforms = Platforms::Named(vec![platform]),
+        }
+    }
+
+    /// What was asked for, for images that are kept: a manifest that was chosen from an index keeps that for later pulls.
+    pub(super) fn platforms_to_keep(&self) -> Option<PlatformSelection> {
+        self.platforms(PlatformRequest::explicit, PlatformSelection::SparseIndex)
+    }
+
+    /// What was asked for, for images that are passed on: exactly these arrive.
+    pub(super) fn platforms_to_pass_on(&self) -> Option<PlatformSelection> {
+        self.platforms(PlatformRequest::exact, PlatformSelection::FilteredIndex)
+    }
+
+    fn platforms(
+        &self,
+        one: fn(Platform) -> PlatformRequest,
+        several: fn(Vec<Platform>) -> PlatformSelection,
+    ) -> Option<PlatformSelection> {
+        match &self.platforms {
+            Platforms::All => Some(PlatformSelection::OriginalIndex),
+            Platforms::Named(platforms) => match platforms.as_slice() {
+                [] => None,
+                [platform] => Some(PlatformSelection::Single(one(platform.clone()))),
+                more => Some(several(more.to_vec())),
+            },
+        }
+    }
+}
+
+/// The methods that [`RunSettings`] has in every builder of transfers.
+macro_rules! run_setters {
+    () => {
+        /// Selects a platform of the images; called again, one more.
+        pub fn platform(mut self, platform: $crate::platform::Platform) -> Self {
+            self.run.settings.add_platform(platform);
+            self
+        }
+
+        /// Takes all that a name holds: every platform, and what attests them.
+        pub fn all_platforms(mut self) -> Self {
+            self.run.settings.platforms = $crate::builders::settings::Platforms::All;
+            self
+        }
+
+        /// Uses this client for registries that are named by text or reference. The default is
+        /// [`Client::from_env`](crate::registry::Client::from_env).
+        pub fn client(
+            mut self,
+            client: impl Into<std::sync::Arc<$crate::registry::Client>>,
+        ) -> Self {
+            self.run.settings.client = Some(client.into());
+            self
+        }
+
+        /// Tells what happens, also to a function: `|event: &Event<'_>| …`.
+        pub fn progress(mut self, progress: impl $crate::progress::Progress + 'static) -> Self {
+            self.run.settings.control.progress = std::sync::Arc::new(progress);
+            self
+        }
+
+        /// Stops the run when this token is cancelled. The report then says what arrived; the next run continues the rest.
+        pub fn cancel(mut self, cancel: tokio_util::sync::CancellationToken) -> Self {
+            self.run.settings.control.cancel = cancel;
+            self
+        }
+
+        /// Limits how many blobs are on their way at once; 6 by default.
+        pub fn jobs(mut self, jobs: usize) -> Self {
+            self.run.settings.jobs = Some(jobs);
+            self
+        }
+
+        /// Sets how often, and for how long, a failed request or body is tried again. A given client keeps its own policy for
+        /// documents.
+        pub fn retry(mut self, retry: $crate::retry::RetryPolicy) -> Self {
+            self.run.settings.retry = retry;
+            self
+        }
+
+        /// Keeps the whole run below this rate.
+        pub fn limit_rate(mut self, bytes_per_second: u64) -> Self {
+            self.run.settings.limit_rate = Some(bytes_per_second);
+            self
+        }
+
+        /// Also moves foreign layers, which a registry need not hold. A given client must have
+        /// [`foreign_layers`](crate::registry::RegistryOptions::foreign_layers) to fetch them from their own servers.
+        pub fn foreign_layers(mut self) -> Self {
+            self.run.settings.foreign_layers = true;
+            self
+        }
+
+        /// Also moves what refers to the images: signatures, SBOMs and the like.
+        pub fn referrers(mut self) -> Self {
+            self.run.settings.artifacts.referrers = true;
+            self
+        }
+
+        /// Also moves what cosign keeps under tags made of digests.
+        pub fn digest_tags(mut self) -> Self {
+            self.run.settings.artifacts.digest_tags = true;
+            self
+        }
+    };
+}
+
+/// What every builder of transfers ends with, and `await`.
+macro_rules! run_methods {
+    ($builder:ident) => {
+        impl $builder {
+            /// What the run would do, an entry for each image and target in their order; moves and creates nothing.
+            pub async fn plan(&self) -> Vec<PlannedImage> {
+                self.run.plan().await
+            }
+
+            /// Runs it. The report says what became of each image, an entry for each image and target in their order, also
+            /// where something failed.
+            pub async fn run(self) -> RunReport {
+                self.run.execute().await
+            }
+        }
+
+        impl IntoFuture for $builder {
+            type Output = Result<RunReport, RunError>;
+            type IntoFuture = BoxFuture<'static, Self::Output>;
+
+            /// Runs it, and fails with the first error in the order of the images, which carries the report.
+            fn into_future(self) -> Self::IntoFuture {
+                Box::pin(async { self.run.execute().await.into_result() })
+            }
+        }
+
+        impl std::fmt::Debug for $builder {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($builder)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(super) use {run_methods, run_setters};
