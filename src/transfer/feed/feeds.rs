@@ -16,7 +16,8 @@ use crate::transfer::resolve::graph::ResolvedImage;
 #[derive(Clone, Debug)]
 pub struct Feeds(Arc<Inner>);
 
-/// The run's end, for [`TransferOptions::feeder`](super::TransferOptions::feeder). Dropping it ends everything that is waited for.
+/// The run's end, for [`TransferOptions::feeder`](crate::transfer::TransferOptions::feeder). Dropping it ends everything
+/// that is waited for.
 #[derive(Debug)]
 pub struct Feeder(Arc<Inner>);
 
