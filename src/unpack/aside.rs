@@ -1,102 +1,34 @@
-//! Files of a layer under names reserved by AUFS. They are kept in a hidden directory until the layer ends, for hard
-//! links to them.
+//! The hidden directory for files of a layer under names reserved by AUFS.
 
 use std::io;
 
 use rustix::fd::AsFd as _;
-use rustix::fs::{AtFlags, linkat};
 
-use super::changeset::Changeset;
 use super::directories::OpenDir;
 use super::read_ahead_dir::ReadAheadDir;
-use super::unpacker::Unpacker;
-use crate::layer::{EntryKind, LayerEntry, Leftover, Leftovers, is_leftover};
+use super::root::RootDir;
+use crate::layer::Leftovers;
 
 /// The hidden directory and its files.
 #[derive(Debug)]
 pub(super) struct Aside {
-    stage: ReadAheadDir,
-    directory: OpenDir,
-    files: Leftovers<File>,
+    pub(super) stage: ReadAheadDir,
+    pub(super) directory: OpenDir,
+    pub(super) files: Leftovers<AsideFile>,
 }
 
 #[derive(Clone, Debug)]
-struct File {
-    number: u64,
+pub(super) struct AsideFile {
+    pub(super) number: u64,
     /// The size of a regular file that has no visible name yet.
-    uncounted: Option<u64>,
+    pub(super) uncounted: Option<u64>,
 }
 
 impl Aside {
-    pub(super) fn stage(&self) -> &ReadAheadDir {
-        &self.stage
-    }
-}
-
-impl Unpacker {
-    /// Keeps an AUFS file until the layer ends.
-    pub(super) fn put_aside(
-        &mut self,
-        entry: &LayerEntry,
-        layer: &mut impl Changeset,
-    ) -> io::Result<()> {
-        let mut aside = match self.aside.take() {
-            Some(aside) => aside,
-            None => self.begin_aside()?,
-        };
-        let number = aside.stage.next();
-        let name = number.to_string();
-        let mut file = File { number, uncounted: None };
-        match entry.kind {
-            EntryKind::File => {
-                layer.make_file(self, &aside.directory, name.as_bytes(), entry)?;
-                file.uncounted = Some(entry.size);
-                aside.files.keep(&entry.path, file);
-            }
-            EntryKind::Symlink => {
-                self.symlink(&aside.directory, name.as_bytes(), entry)?;
-                aside.files.keep(&entry.path, file);
-            }
-            _ => drop(aside.files.keep_link(&entry.path, &entry.link)),
-        }
-        self.aside = Some(aside);
-        Ok(())
-    }
-
-    fn begin_aside(&mut self) -> io::Result<Aside> {
-        // It remembers when the root was changed last.
-        self.parent(b"")?;
-        let stage = ReadAheadDir::begin(&self.root)?;
+    pub(super) fn begin(root: &RootDir) -> io::Result<Self> {
+        let stage = ReadAheadDir::begin(root)?;
         let handle = stage.root()?.as_fd().try_clone_to_owned()?;
         let directory = OpenDir { path: stage.name().to_vec(), handle, group: None };
-        Ok(Aside { stage, directory, files: Leftovers::default() })
-    }
-
-    /// Links to a kept AUFS file, or returns the path that it is another name of; `None` if there is no such file.
-    pub(super) fn link_to_leftover(
-        &mut self,
-        parent: &OpenDir,
-        name: &[u8],
-        link: &[u8],
-    ) -> io::Result<Option<Leftover<()>>> {
-        let Some(mut aside) = self.aside.take() else { return Ok(None) };
-        let found = match aside.files.get_mut(link) {
-            Some(Leftover::Own(file)) => {
-                if let Some(size) = file.uncounted.take() {
-                    self.done.files += 1;
-                    self.done.bytes += size;
-                }
-                let (from, number) = (&aside.directory.handle, file.number.to_string());
-                let make = || linkat(from, &number, &parent.handle, name, AtFlags::empty());
-                self.replace_existing(parent, name, make)?;
-                Some(Leftover::Own(()))
-            }
-            Some(Leftover::NameOf(path)) if !is_leftover(path) => {
-                Some(Leftover::NameOf(path.clone()))
-            }
-            _ => None,
-        };
-        self.aside = Some(aside);
-        Ok(found)
+        Ok(Self { stage, directory, files: Leftovers::default() })
     }
 }

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod apply;
 mod aside;
 mod changeset;
 mod create_entry;
@@ -23,6 +24,7 @@ mod directories;
 mod entry_batch;
 mod layer_paths;
 mod layer_queue;
+mod leftover;
 pub mod overlay;
 mod parallel;
 mod read_ahead;

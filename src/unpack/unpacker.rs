@@ -1,7 +1,7 @@
-//! Applies layers to a root, one after the other: finds the directory of each entry, and removes what it replaces.
-//! Spec: image-spec `layer.md`, "Applying Changesets".
+//! What layers are applied to: the root and what is remembered of it. Finds the directory of an entry, and removes what
+//! one replaces.
 
-use std::io::{self, BufRead};
+use std::io;
 use std::sync::Arc;
 
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -9,7 +9,6 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat}
 use rustix::io::Errno;
 
 use super::aside::Aside;
-use super::changeset::Changeset;
 use super::deferred::{DeferredDirs, DirMetadata};
 use super::directories::{OpenDir, OpenDirCache};
 use super::layer_paths::LayerPaths;
@@ -20,9 +19,9 @@ use super::root::{RootDir, open_below};
 use super::user::ProcessUser;
 use super::{MARKER, failed};
 use crate::error::Result;
-use crate::image_layers::resolve::{PATH_MAX, push};
+use crate::image_layers::resolve::push;
 use crate::image_layers::skipped::{SkipLog, SkipReason, Skipped};
-use crate::layer::{Entries, EntryKind, LayerEntry, split};
+use crate::layer::LayerEntry;
 
 /// Mode of directories that no layer has an entry for.
 const IMPLICIT_DIR_MODE: u32 = 0o755;
@@ -122,36 +121,6 @@ impl Unpacker {
         })
     }
 
-    /// Applies a layer, up to the end of its tar; `name` is for errors.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Unpack`] naming layer and entry.
-    pub fn apply<R: BufRead>(&mut self, name: &str, layer: &mut Entries<R>) -> Result<()> {
-        self.apply_changes(name, layer)
-    }
-
-    pub(super) fn apply_changes(&mut self, name: &str, layer: &mut impl Changeset) -> Result<()> {
-        self.layer_paths =
-            (!self.root_was_empty || self.overlay.is_some()).then(LayerPaths::default);
-        let mut last = String::new();
-        loop {
-            let entry = match layer.next_entry() {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(error) => return Err(failed(name, &last, error)),
-            };
-            let result = self.entry(&entry, layer);
-            last = String::from_utf8_lossy(&entry.path).into_owned();
-            result.map_err(|error| failed(name, &last, error))?;
-            if self.later.is_full() {
-                self.apply_deferred(name)?;
-            }
-        }
-        self.root_was_empty = false;
-        self.aside = None;
-        self.write_whiteouts(name)
-    }
-
     /// Sets the times and modes of directories, and returns the totals.
     pub fn finish(mut self) -> Result<Unpacked> {
         self.apply_deferred("unpack")?;
@@ -159,35 +128,10 @@ impl Unpacker {
         Ok(self.done)
     }
 
-    fn apply_deferred(&mut self, name: &str) -> Result<()> {
+    pub(super) fn apply_deferred(&mut self, name: &str) -> Result<()> {
         self.directories.clear();
         let settled = self.later.apply(&self.root);
         settled.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
-    }
-
-    fn entry(&mut self, entry: &LayerEntry, layer: &mut impl Changeset) -> io::Result<()> {
-        self.done.entries += 1;
-        if entry.is_leftover() {
-            return self.put_aside(entry, layer);
-        }
-        match entry.kind {
-            EntryKind::Whiteout => return self.apply_whiteout(&entry.path),
-            EntryKind::Opaque => return self.apply_opaque(&entry.path),
-            EntryKind::Directory if entry.path.is_empty() => return self.set_root_metadata(entry),
-            _ => {}
-        }
-        let (parent, name) = split(&entry.path);
-        let parent = self.parent(parent)?;
-        if let Some(made) = &mut self.layer_paths {
-            let mut path = parent.path.clone();
-            push(&mut path, name);
-            made.note(&path);
-            made.note_all(&parent.path);
-        }
-        if parent.path.len() + 1 + name.len() > PATH_MAX {
-            return Err(Errno::NAMETOOLONG.into());
-        }
-        self.create(&parent, name, entry, layer)
     }
 
     /// Opens the directory at a path. Creates missing ones.

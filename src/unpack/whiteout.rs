@@ -6,7 +6,6 @@ use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::MARKER;
-use super::aside::Aside;
 use super::remove::clear;
 use super::unpacker::Unpacker;
 use crate::image_layers::resolve::push;
@@ -48,7 +47,7 @@ impl Unpacker {
     /// Removes a directory and everything below it that the current layer did not create.
     fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
         let (made, later) = (&self.layer_paths, &mut self.later);
-        let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
+        let stages = [self.stage.as_deref(), self.aside.as_ref().map(|aside| &aside.stage)];
         let stays = |path: &[u8]| {
             path == MARKER
                 || path.is_empty()

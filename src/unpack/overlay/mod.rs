@@ -25,12 +25,13 @@ mod merged;
 mod mount;
 mod run;
 mod stack;
+mod state;
 mod usage;
 mod xattr;
 
-pub(super) use self::changes::OverlayState;
 pub use self::directory::{OverlayDirectory, OverlayLock};
 pub use self::images::OverlayImage;
 pub use self::run::{OverlayLayer, OverlayResult};
+pub(super) use self::state::OverlayState;
 pub use self::usage::{OverlayImageUsage, OverlayPruneReport, OverlayUsage};
 pub use self::xattr::OverlayXattr;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::changes::OverlayState;
 use super::directory::{OverlayDirectory, OverlayLock};
 use super::layer_dir::LayerMetadata;
 use super::stack::{LayerStack, LayerState};
+use super::state::OverlayState;
 use crate::control::{Control, PhaseCounter};
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};

@@ -221,7 +221,6 @@ const RESERVED: &[(&str, &[&str])] = &[
 const CIRCLES: &[&str] = &[
     "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
      registry/referrers/tag_schema.rs registry/tags.rs",
-    "unpack/aside.rs unpack/changeset.rs unpack/overlay/changes.rs unpack/unpacker.rs",
 ];
 
 /// A source file, and what it names.
