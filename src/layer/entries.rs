@@ -1,27 +1,18 @@
-//! Reads the tar inside a layer, entry by entry, in one pass. Every entry is validated here before it is returned.
+//! Reads the tar inside a layer, entry by entry, in one pass. Every entry is validated before it is returned.
 
 use std::io::{self, BufRead};
 
-use super::entry::{
-    Device, EntryKind, LayerEntry, MarkerName, Timestamp, clean, is_leftover, marker, split,
-    whiteout_target,
-};
+use super::entry::{EntryKind, LayerEntry};
 use super::extensions::{Extensions, MAX_EXTENSION_BYTES, check_global};
 use super::header::{Header, HeaderBlock, more_extents};
 use super::input::{BLOCK, BlockReader, MAX_EXACT, Pass};
 use super::invalid::invalid;
-use super::pax_sparse::{PaxSparse, SparseMapParser};
-use super::sparse::{Extent, SparseMap};
-
-/// Longest path in bytes; the kernel accepts no more per call.
-const MAX_PATH_BYTES: usize = 4095;
+use super::pax_sparse::SparseMapParser;
+use super::raw_entry::{RawEntry, SparseMapLocation, combine, validate};
+use super::sparse::Extent;
 
 /// Most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
 const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
-
-/// Device numbers of the kernel: 12 bits for the driver, 20 for its devices.
-const MAJORS: u32 = 1 << 12;
-const MINORS: u32 = 1 << 20;
 
 /// Limits for one layer.
 #[derive(Clone, Copy, Debug)]
@@ -58,30 +49,6 @@ struct EntryBody {
     extents: Vec<Extent>,
     /// Bytes of padding after the last extent.
     padding: u64,
-}
-
-/// A header with the extensions in front of it, before it is validated.
-pub(super) struct RawEntry {
-    pub(super) kind: u8,
-    /// Owner and device are set by [`validate`].
-    pub(super) entry: LayerEntry,
-    owner: Option<i64>,
-    group: Option<i64>,
-    device: Option<(i64, i64)>,
-    /// Stored bytes, and the extents they belong to.
-    pub(super) stored: u64,
-    map: Option<SparseMap>,
-    pub(super) has_holes: bool,
-    /// The rest of the map, between the header and the bytes.
-    follows: SparseMapLocation,
-}
-
-pub(super) enum SparseMapLocation {
-    Nothing,
-    /// Extension blocks of the old GNU format.
-    Blocks,
-    /// Lines of text (PAX format 1.0), in blocks that count as stored bytes.
-    Lines,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -203,7 +170,7 @@ impl<R: BufRead> Entries<R> {
                 }
                 continue;
             }
-            let mut raw = read(header, own, &mut ahead)?;
+            let mut raw = combine(header, own, &mut ahead)?;
             self.body = self.body_of(&mut raw)?;
             self.count += 1;
             if self.count > self.limits.entries {
@@ -263,167 +230,6 @@ impl<R: BufRead> Entries<R> {
         map.extents.reverse();
         Ok(EntryBody { extents: map.extents, padding, ..EntryBody::default() })
     }
-}
-
-/// Combines a header with the extensions in front of it.
-fn read(header: Header<'_>, own: u64, ahead: &mut Extensions) -> io::Result<RawEntry> {
-    let odd = |what: &'static str| move || invalid(what);
-    let kind = header.kind();
-    // These types have no bytes, whatever the header says. Go's `archive/tar`, which wrote most images, agrees.
-    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
-    if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
-        return Err(invalid("has an entry with an invalid size"));
-    }
-    let (map, follows) = map(header, ahead)?;
-    let mode = header.mode().ok_or_else(odd("has a malformed mode"))?;
-    let time = header.mtime().ok_or_else(odd("has a malformed time"))?;
-    let entry = LayerEntry {
-        path: ahead.take_name(|| header.name())?,
-        kind: EntryKind::File,
-        mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
-        uid: 0,
-        gid: 0,
-        mtime: ahead.mtime.unwrap_or(Timestamp { seconds: time.max(0), nanoseconds: 0 }),
-        size: map.as_ref().map_or(stored, |map| map.size),
-        link: ahead.take_link(header.link())?,
-        device: Device::default(),
-        xattrs: std::mem::take(&mut ahead.xattrs),
-    };
-    let (owner, group) = (ahead.uid.or(header.uid()), ahead.gid.or(header.gid()));
-    let has_holes = map.is_some();
-    Ok(RawEntry {
-        kind,
-        entry,
-        owner,
-        group,
-        device: header.device(),
-        stored,
-        map,
-        has_holes,
-        follows,
-    })
-}
-
-/// Returns the sparse map of an entry, and where the rest of the map is.
-fn map(
-    header: Header<'_>,
-    ahead: &mut Extensions,
-) -> io::Result<(Option<SparseMap>, SparseMapLocation)> {
-    let invalid_map = || invalid("has a sparse file with an invalid map");
-    let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
-        (b'S', None) => {
-            let (extents, more, size) = header.sparse().ok_or_else(invalid_map)?;
-            (
-                size,
-                extents,
-                if more { SparseMapLocation::Blocks } else { SparseMapLocation::Nothing },
-            )
-        }
-        (0 | b'0' | b'7', Some(PaxSparse { size, extents: Some(extents), .. })) => {
-            (size, extents, SparseMapLocation::Nothing)
-        }
-        (0 | b'0' | b'7', Some(PaxSparse { size, extents: None, .. })) => {
-            (size, Vec::new(), SparseMapLocation::Lines)
-        }
-        (_, None) => return Ok((None, SparseMapLocation::Nothing)),
-        // A type without bytes, or two maps.
-        (_, Some(_)) => return Err(invalid_map()),
-    };
-    let mut map = SparseMap::new(size);
-    map.extend(extents)?;
-    Ok((Some(map), follows))
-}
-
-/// The kind that a tar header's type flag stands for. `is_old_directory`: a name that ends in a slash, without content.
-fn kind_of(type_flag: u8, is_old_directory: bool) -> io::Result<EntryKind> {
-    Ok(match type_flag {
-        // The oldest tars mark directories only by the slash.
-        0 | b'0' if is_old_directory => EntryKind::Directory,
-        0 | b'0' | b'7' | b'S' => EntryKind::File,
-        b'1' => EntryKind::Hardlink,
-        b'2' => EntryKind::Symlink,
-        b'3' => EntryKind::Character,
-        b'4' => EntryKind::Block,
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Fifo,
-        other => {
-            let reason = format!("has an entry of the unknown type '{}'", other.escape_ascii());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-        }
-    })
-}
-
-/// Checks an entry and sets its type, owner and normalized names; `None` for AUFS metadata that no hard link can name.
-fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
-    let (uid, gid) = (owner(raw.owner)?, owner(raw.group)?);
-    let device = device(&raw)?;
-    let RawEntry { kind, entry, .. } = raw;
-    let mut entry = LayerEntry { uid, gid, device, ..entry };
-    let slash = entry.path.ends_with(b"/");
-    if entry.path.len() > MAX_PATH_BYTES || entry.link.len() > MAX_PATH_BYTES {
-        return Err(invalid("has a name that is too long"));
-    }
-    entry.path = clean(&entry.path);
-    entry.kind = kind_of(kind, slash && entry.size == 0)?;
-    match marker(split(&entry.path).1) {
-        MarkerName::None | MarkerName::AufsMetadata => {}
-        MarkerName::Invalid => return Err(invalid("has a whiteout without a name")),
-        MarkerName::Whiteout => {
-            entry.kind = EntryKind::Whiteout;
-            entry.path = whiteout_target(&entry.path);
-        }
-        MarkerName::Opaque => {
-            entry.kind = EntryKind::Opaque;
-            entry.path = split(&entry.path).0.to_vec();
-        }
-    }
-    if is_leftover(&entry.path)
-        && !matches!(entry.kind, EntryKind::File | EntryKind::Hardlink | EntryKind::Symlink)
-    {
-        return Ok(None);
-    }
-    match entry.kind {
-        EntryKind::Directory | EntryKind::Opaque => {}
-        _ if entry.path.is_empty() => {
-            return Err(invalid("has a root entry that is not a directory"));
-        }
-        EntryKind::Hardlink => {
-            entry.link = clean(&entry.link);
-            if entry.link.is_empty() {
-                return Err(invalid("has a hard link to a directory"));
-            }
-        }
-        EntryKind::Symlink if entry.link.is_empty() => {
-            return Err(invalid("has a link with an empty target"));
-        }
-        _ => {}
-    }
-    if !matches!(entry.kind, EntryKind::Hardlink | EntryKind::Symlink) {
-        entry.link.clear();
-    }
-    if entry.kind != EntryKind::File {
-        entry.size = 0;
-    }
-    Ok(Some(entry))
-}
-
-fn owner(id: Option<i64>) -> io::Result<u32> {
-    // The largest number means "do not change" to the kernel.
-    let id = id.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
-    id.ok_or_else(|| invalid("has an entry with an invalid uid or gid"))
-}
-
-fn device(raw: &RawEntry) -> io::Result<Device> {
-    if !matches!(raw.kind, b'3' | b'4') {
-        return Ok(Device::default());
-    }
-    let (major, minor) = raw.device.ok_or_else(|| invalid("has a malformed device"))?;
-    let number = |number: i64, end: u32| {
-        let number = u32::try_from(number).map_err(|_| invalid("has a malformed device"))?;
-        // The kernel would use other bits of them and create another device.
-        if number < end { Ok(number) } else { Err(invalid("has a device number out of range")) }
-    };
-    Ok(Device { major: number(major, MAJORS)?, minor: number(minor, MINORS)? })
 }
 
 fn end(ahead: &Extensions) -> io::Result<Option<RawEntry>> {

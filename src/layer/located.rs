@@ -5,7 +5,8 @@
 use std::io::{self, BufRead};
 use std::ops::Range;
 
-use super::entries::{Entries, RawEntry};
+use super::entries::Entries;
+use super::raw_entry::RawEntry;
 
 /// An entry of a tar that is read in place.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl<R: BufRead> Entries<R> {
     /// Returns the next entry and skips its bytes. Names that mark whiteouts in layers have no meaning here.
     ///
     /// # Errors
-    /// As [`Entries::next_entry`].
+    /// Like [`Entries::next_entry`].
     pub(crate) fn next_located(&mut self) -> io::Result<Option<Located>> {
         let Some(RawEntry { kind, entry, stored, has_holes, .. }) = self.next_raw()? else {
             return Ok(None);

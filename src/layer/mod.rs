@@ -29,6 +29,7 @@ mod located;
 pub(crate) mod pax;
 mod pax_sparse;
 mod pax_value;
+mod raw_entry;
 mod sparse;
 mod unread;
 mod write;
