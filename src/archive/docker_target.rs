@@ -36,8 +36,8 @@ use crate::content::{
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
-use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Compression, decompress, is_unsupported};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_limit};
 use crate::limits::BUFFER_SIZE;
 use crate::name::ImageName;
 use crate::symlinks::parent_dir;
@@ -227,6 +227,9 @@ impl TarWriter<'_> {
         let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
                 return Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
+                    .with_detail(
+                        needs_higher_window_limit(&error).then_some(ErrorDetail::ZstdWindow),
+                    )
                     .with_reason(error.to_string());
             }
             what().with_source(error)

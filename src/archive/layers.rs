@@ -11,8 +11,10 @@ use super::blob_span::{BlobSpan, SpanReader, count};
 use super::small_file::{missing_file, unusable};
 use super::tarball::TarIndex;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{BombGuard, Compression, decompress_with_guard, is_unsupported};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::layer::{
+    BombGuard, Compression, decompress_with_guard, is_unsupported, needs_higher_window_limit,
+};
 
 /// Most bytes of one layer that are decompressed to count them.
 const MAX_LAYER_BYTES: u64 = 1 << 40;
@@ -72,7 +74,11 @@ impl LayerFiles {
         let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
                 let reason = format!("layer `{name}` {error}");
-                return Error::new(ErrorKind::Unsupported, "archive").with_reason(reason);
+                return Error::new(ErrorKind::Unsupported, "archive")
+                    .with_detail(
+                        needs_higher_window_limit(&error).then_some(ErrorDetail::ZstdWindow),
+                    )
+                    .with_reason(reason);
             }
             unusable(name, "unreadable").with_source(error)
         };

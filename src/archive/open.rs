@@ -9,7 +9,7 @@ use std::path::Path;
 use super::spool::{Spool, SpoolError};
 use super::tarball::TarIndex;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::layer::{Compression, decompress, is_unsupported};
+use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_limit};
 
 /// Opens the file, or standard input for `-`, as a tar with random access.
 pub(super) fn open(path: &Path, location: &str) -> Result<TarIndex> {
@@ -70,6 +70,7 @@ fn unreadable(location: &str, error: io::Error) -> Error {
     if is_unsupported(&error) {
         return Error::new(ErrorKind::Unsupported, "archive")
             .at(location)
+            .with_detail(needs_higher_window_limit(&error).then_some(ErrorDetail::ZstdWindow))
             .with_reason(error.to_string());
     }
     let what = match error.kind() {

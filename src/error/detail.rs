@@ -70,6 +70,8 @@ pub enum ErrorDetail {
     NotAnImage,
     /// A part of a layout that no digest verifies is a symbolic link to a path outside.
     LinkOutOfLayout,
+    /// A layer or archive needs a larger zstd window than the limit allows.
+    ZstdWindow,
     /// The path of a layout is a file.
     FileForLayout,
 }

@@ -13,7 +13,7 @@ use std::io;
 pub use self::layer_blob::{LayerBlob, OpenBlob};
 pub use self::skipped::{SkipReason, Skipped};
 use crate::error::{Error, ErrorDetail, ErrorKind};
-use crate::layer::is_unsupported;
+use crate::layer::{is_unsupported, needs_higher_window_limit};
 
 /// Creates the error for an entry of a layer. Errors of the reader that supplied the bytes keep their kind.
 pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
@@ -23,7 +23,9 @@ pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
         Err(error) => error,
     };
     if is_unsupported(&error) {
-        return Error::new(ErrorKind::Unsupported, layer).with_reason(error.to_string());
+        return Error::new(ErrorKind::Unsupported, layer)
+            .with_detail(needs_higher_window_limit(&error).then_some(ErrorDetail::ZstdWindow))
+            .with_reason(error.to_string());
     }
     let full =
         error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;

@@ -47,4 +47,5 @@ pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
 pub use self::unread::Unread;
 pub use self::write::header;
+pub(crate) use self::zstd_frames::needs_higher_window_limit;
 pub use self::zstd_frames::{DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, limit_zstd_window};

@@ -1,6 +1,7 @@
 //! Decompresses Zstandard data of several frames, with a limit on each window: a window occupies memory while its frame
 //! is read. Format: RFC 8878, section 3.1.1.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,28 @@ static LIMIT: AtomicU64 = AtomicU64::new(DEFAULT_WINDOW_BYTES);
 /// now on. Each layer that is read concurrently has its own window.
 pub fn limit_zstd_window(bytes: u64) {
     LIMIT.store(bytes.min(MAX_WINDOW_BYTES), Ordering::Relaxed);
+}
+
+/// A frame needs a larger window than the limit allows.
+#[derive(Debug)]
+struct WindowLimitError {
+    window: u64,
+    limit: u64,
+}
+
+impl fmt::Display for WindowLimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (window, limit) = (words(self.window), words(self.limit));
+        write!(f, "asks for a zstd window of {window}, and {limit} is the limit")
+    }
+}
+
+impl std::error::Error for WindowLimitError {}
+
+/// Whether reading failed because of the limit for zstd windows, and a higher one would be possible.
+pub(crate) fn needs_higher_window_limit(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|error| error.downcast_ref::<WindowLimitError>());
+    inner.is_some_and(|error| error.window <= MAX_WINDOW_BYTES)
 }
 
 pub(super) struct Frames<R> {
@@ -54,13 +77,8 @@ impl<R: BufRead> Frames<R> {
         let limit = LIMIT.load(Ordering::Relaxed);
         match window(&self.start) {
             Some(window) if window > limit => {
-                let reason = format!(
-                    "asks for a zstd window of {}, and {} is the limit (--zstd-window, to {})",
-                    words(window),
-                    words(limit),
-                    words(MAX_WINDOW_BYTES)
-                );
-                Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+                let error = WindowLimitError { window, limit };
+                Err(io::Error::new(io::ErrorKind::Unsupported, error))
             }
             _ => Ok(self.within),
         }
@@ -167,6 +185,7 @@ mod tests {
                 for front in [&b""[..], &frame(20)] {
                     let error = read(&[front, &frame(window_log)].concat(), capacity).unwrap_err();
                     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+                    assert_eq!(needs_higher_window_limit(&error), window_log <= 31);
                     let message = error.to_string();
                     assert!(
                         message.contains(named) && message.contains("512 MiB is the limit"),
