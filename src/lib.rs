@@ -1,13 +1,144 @@
 //! Moves container images layer by layer, without a daemon, and reports exactly what was transferred.
 //!
+//! # Pull an image
+//!
+//! Credentials, certificates and proxies come from the environment, as docker's and podman's files have them. Targets are texts
+//! as on the command line, or a [`Layout`], a [`Memory`] or a backend of one's own. Only missing blobs are transferred.
+//!
 //! ```no_run
-//! # async fn example() -> Result<(), rpull::RunError> {
-//! let report = rpull::Pull::new("alpine:3.20").to("oci:/var/lib/images").await?;
-//! let bytes = report.images[0].report.bytes;
-//! println!("{} bytes transferred, {} shared", bytes.transferred, bytes.shared);
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rpull::{Memory, Pull};
+//!
+//! let memory = Memory::default();
+//! let pull = Pull::new("alpine:3.20").platform("linux/arm64".parse()?);
+//! let report = pull.to("oci:/var/lib/images").to(&memory).await?;
+//! let image = &report.images[0].report;
+//! println!("{} bytes transferred, {} shared", image.bytes.transferred, image.bytes.shared);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Push
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rpull::registry::RegistryOptions;
+//! use rpull::registry::credentials::parse_creds;
+//! use rpull::{Client, ImageSource, Layout, Push};
+//!
+//! let mut options = RegistryOptions::from_env()?;
+//! let credential = parse_creds("user:password")?;
+//! options.credentials = options.credentials.with("registry.example", credential);
+//! let layout = Layout::open("/var/lib/images".as_ref())?;
+//! let image = ImageSource::from(layout).named("alpine:3.20");
+//! Push::new(image).client(Client::new(options)).to("registry.example/alpine:3.20").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Copy many
+//!
+//! One run takes any number of images and targets. Every blob is read once, and a plan can be looked at first.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rpull::Copy;
+//!
+//! let mut copy = Copy::new().referrers().jobs(12);
+//! for tag in ["3.19", "3.20"] {
+//!     copy = copy.image(format!("alpine:{tag}"));
+//!     copy = copy.to(format!("eu.example/alpine:{tag}")).to(format!("us.example/alpine:{tag}"));
+//! }
+//! let missing: u64 = copy.plan().await.iter().map(|image| image.report.bytes.missing).sum();
+//! println!("{missing} bytes to transfer");
+//! copy.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Push bytes as an artifact
+//!
+//! ```no_run
+//! # async fn example(image: rpull::Descriptor) -> Result<(), Box<dyn std::error::Error>> {
+//! use rpull::{Artifact, Push};
+//!
+//! let sbom = Artifact::builder("application/vnd.example.sbom.v1");
+//! let sbom = sbom.layer("application/json", "{}").subject(&image).build()?;
+//! Push::artifact(sbom).to("registry.example/team/app:sbom").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Unpack
+//!
+//! ```no_run
+//! # async fn example() -> rpull::Result<()> {
+//! let unpacked = rpull::Unpack::new("alpine:3.20").to("/srv/alpine").await?;
+//! println!("{} files", unpacked.files);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`layer_reader`] and [`image_layers`] read the entries of layers without writing files, [`flatten`] writes them as one tar.
+//!
+//! # Look at an image
+//!
+//! Every end is a [`Source`](content::Source) that can be asked; manifests are kept as they were received.
+//!
+//! ```no_run
+//! # async fn example() -> rpull::Result<()> {
+//! use rpull::content::Source as _;
+//! use rpull::{Client, Reference};
+//!
+//! let image: Reference = "alpine:3.20".parse()?;
+//! let repository = Client::from_env()?.repository(&image)?;
+//! println!("{:?}", repository.tags().await?);
+//! let document = repository.resolve(&image.name()).await?;
+//! println!("{} {}", document.digest(), document.descriptor().media_type);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Write a backend
+//!
+//! Implement the traits of [`content`], which begins with their life cycle; `examples/own_backend` is a complete one over a
+//! directory of files. An `Arc` of it is a source or target of every builder.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # fn example(own_source: Arc<dyn rpull::content::Source>, own_target: Arc<dyn rpull::content::Target>) -> rpull::Copy {
+//! use rpull::{Copy, ImageSource, ImageTarget};
+//!
+//! let image = ImageSource::from(own_source).named("app:1");
+//! Copy::new().image(image).to(ImageTarget::from(own_target).named("app:2"))
+//! # }
+//! ```
+//!
+//! # Errors, progress, cancellation
+//!
+//! `run()` always gives the report; awaiting a builder fails with its first error, which carries the report. An [`Error`] has a
+//! [`kind`](Error::kind) and more for programs, and is one line for people.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use rpull::{CancellationToken, ErrorKind, Event, Pull};
+//!
+//! let cancel = CancellationToken::new();
+//! let pull = Pull::new("alpine:3.20").to("oci:/var/lib/images").cancel(cancel.clone());
+//! let pull = pull.progress(|event: &Event<'_>| {
+//!     if let Event::Committed { reference } = event {
+//!         println!("{reference} is complete");
+//!     }
+//! });
+//! match pull.await {
+//!     Ok(report) => println!("{:?}", report.elapsed),
+//!     Err(error) if error.kind() == ErrorKind::Interrupted => println!("{:?}", error.report()),
+//!     Err(error) => eprintln!("{error}"),
+//! }
+//! # }
+//! ```
+//!
+//! # Modules
 //!
 //! [`Pull`], [`Push`], [`Copy`] and [`Unpack`] combine parts that can also be used alone:
 //!
