@@ -28,7 +28,7 @@ pub(crate) async fn copy(
         }
     }
     for image in copy.plan().await {
-        let (head, bytes) = (image.report.head, image.report.bytes);
+        let (head, bytes) = (image.report.summary, image.report.bytes);
         println!("{}: {} of {} bytes are missing", head.reference, bytes.missing, bytes.total);
     }
     Ok(copy.await?)

@@ -19,7 +19,7 @@ pub(crate) async fn pull(
 ) -> Result<ImageConfig, Box<dyn std::error::Error>> {
     let memory = Memory::default();
     let report = Pull::new(image).progress(progress).to(&memory).await?;
-    let digest = report.images.into_iter().find_map(|image| image.report.head.manifest);
+    let digest = report.images.into_iter().find_map(|image| image.report.summary.manifest);
     let manifest = digest.and_then(|digest| memory.document(&digest)).ok_or("no manifest")?;
     let config = memory.bytes(&manifest.manifest()?.config.digest).ok_or("no config")?;
     Ok(ImageConfig::parse(&config)?)

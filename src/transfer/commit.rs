@@ -20,13 +20,13 @@ pub(super) struct CommitJob {
     pub(super) target: Arc<TargetState>,
     pub(super) writer: Arc<dyn TargetWriter>,
     /// What was missing has been sent again: documents are put whatever is known of the target, and a refusal is final.
-    pub(super) is_last_try: bool,
+    pub(super) is_final_attempt: bool,
 }
 
 /// An image that has its name.
 pub(super) struct Committed {
     /// Why it goes without some of its attached artifacts.
-    pub(super) left_out: Option<Error>,
+    pub(super) artifact_error: Option<Error>,
     /// The platform of each manifest of the graph.
     pub(super) platforms: Vec<Option<Platform>>,
 }
@@ -37,30 +37,30 @@ impl CommitJob {
     /// # Errors
     /// [`ErrorKind::MissingBlobs`] where the target lacks what it was believed to have.
     pub(super) async fn run(self) -> Result<Committed> {
-        let left_out = self.put_all().await.on(Side::Target)?;
+        let artifact_error = self.put_all().await.on(Side::Target)?;
         let platforms = platforms(&self.graph, &*self.source, &self.target).await;
-        Ok(Committed { left_out, platforms })
+        Ok(Committed { artifact_error, platforms })
     }
 
     async fn put_all(&self) -> Result<Option<Error>> {
-        let mut left_out = None;
+        let mut artifact_error = None;
         for artifact in self.graph.attached.iter().filter(|artifact| !artifact.complete) {
-            let error = self.put_or_leave_out(artifact).await?;
-            left_out = left_out.or(error);
+            let error = self.put_artifact(artifact).await?;
+            artifact_error = artifact_error.or(error);
         }
         if !self.graph.complete {
             let names = std::slice::from_ref(&self.graph.name);
             let role = Role::Root { names, provenance: &self.graph.provenance };
             self.put_documents(&self.graph.documents, role).await?;
         }
-        Ok(left_out)
+        Ok(artifact_error)
     }
 
     /// Gives the error for which the image goes without this artifact, unless that is only a refusal, which is a warning.
     ///
     /// # Errors
     /// Where nothing else will do better, and where blobs are missing that may be sent yet.
-    async fn put_or_leave_out(&self, artifact: &AttachedArtifact) -> Result<Option<Error>> {
+    async fn put_artifact(&self, artifact: &AttachedArtifact) -> Result<Option<Error>> {
         let names = std::slice::from_ref(&artifact.name);
         let role = Role::Attached { names, provenance: &artifact.provenance };
         let Err(error) = self.put_documents(&artifact.documents, role).await else {
@@ -68,7 +68,7 @@ impl CommitJob {
         };
         match error.kind() {
             ErrorKind::Store | ErrorKind::Interrupted => return Err(error),
-            ErrorKind::MissingBlobs if !self.is_last_try => return Err(error),
+            ErrorKind::MissingBlobs if !self.is_final_attempt => return Err(error),
             _ => {}
         }
         if !is_refusal(&error) {
@@ -85,15 +85,15 @@ impl CommitJob {
         for child in children {
             // Images that share it are committed at the same time: it is put once.
             let _putting = self.target.lock_document(child.digest()).await;
-            if self.is_last_try || !self.target.known().is_present(child.digest()) {
+            if self.is_final_attempt || !self.target.known().is_present(child.digest()) {
                 self.writer.put_manifest(child, Role::Child).await?;
-                self.target.known().sent(child.digest());
+                self.target.known().mark_sent(child.digest());
             }
         }
         // A target may give all names of a document at the first one.
         let _putting = self.target.lock_document(root.digest()).await;
         self.writer.put_manifest(root, role).await?;
-        self.target.known().sent(root.digest());
+        self.target.known().mark_sent(root.digest());
         Ok(())
     }
 }

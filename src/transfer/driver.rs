@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 
 use super::blob::fan_out::{FanOut, SinkEnd, SinkTarget};
-use super::blob::job::{self, BlobJob, Done};
+use super::blob::job::{self, BlobJob, BlobJobResult};
 use super::commit::{CommitJob, Committed};
 use super::feed::Feed;
 use super::report::BlobResult;
@@ -30,8 +30,8 @@ impl Run {
                 self.start(action);
             }
             match self.tasks.next().await {
-                Some((work, Ok(end))) => self.ended(work, end),
-                Some((work, Err(error))) => self.broke_off(work, &error),
+                Some((work, Ok(end))) => self.task_ended(work, end),
+                Some((work, Err(error))) => self.task_failed(work, &error),
                 None => return,
             }
         }
@@ -100,17 +100,17 @@ impl Run {
             source: Arc::clone(&image.request.source),
             target: Arc::clone(&target.state),
             writer: Arc::clone(writer),
-            is_last_try: image.was_invalidated,
+            is_final_attempt: image.was_invalidated,
         };
         self.tasks.spawn(Work::Commit(id), async move { End::Committed(job.run().await) });
     }
 
-    fn ended(&mut self, work: Work, end: End) {
+    fn task_ended(&mut self, work: Work, end: End) {
         match (work, end) {
             (Work::Move { blobs, source }, end) => {
                 self.schedule.job_ended(&blobs);
                 match end {
-                    End::Moved(Done { result, feed }) => {
+                    End::Moved(BlobJobResult { result, feed }) => {
                         if let Some(blob) = blobs.first() {
                             self.move_ended(*blob, source, result, feed);
                         }
@@ -121,7 +121,7 @@ impl Run {
                                 SinkEnd::Ended(result) => {
                                     self.move_ended(blob, source, result, Feed::default());
                                 }
-                                SinkEnd::Left => self.schedule.move_alone(blob),
+                                SinkEnd::MoveAlone => self.schedule.move_alone(blob),
                             }
                         }
                     }
@@ -135,7 +135,7 @@ impl Run {
     }
 
     /// A task ended without an answer: it was stopped because nobody needs it any more, or it panicked.
-    fn broke_off(&mut self, work: Work, error: &JoinError) {
+    fn task_failed(&mut self, work: Work, error: &JoinError) {
         let panic = || {
             Error::new(ErrorKind::Interrupted, "transfer")
                 .with_side(Side::Local)
@@ -171,11 +171,11 @@ impl Run {
             Err(error) => {
                 self.move_failed(blob, source, &error);
                 if self.schedule.move_failed(blob) {
-                    self.feeds.keep(blob, feed);
+                    self.feeds.put_back(blob, feed);
                 } else {
                     feed.end(Err(&error));
                 }
-                self.stop_unwanted(&error);
+                self.stop_unneeded(&error);
             }
         }
     }
@@ -185,8 +185,8 @@ impl Run {
         let digest = &blob.descriptor.digest;
         let target = &self.targets[blob.target].state;
         match &result {
-            BlobResult::Shared | BlobResult::Mounted(_) => target.known().confirm(digest),
-            _ => target.known().sent(digest),
+            BlobResult::Shared | BlobResult::Mounted(_) => target.known().mark_confirmed(digest),
+            _ => target.known().mark_sent(digest),
         }
         let completion = match &result {
             BlobResult::Transferred => Completion::Transferred,
@@ -198,7 +198,7 @@ impl Run {
         if let Some((_, repository)) = target.mount_point() {
             for follower in released.iter().map(|follower| &self.plan.blobs[*follower]) {
                 let known = &self.targets[follower.target].state;
-                known.known().mountable(std::iter::once(&follower.descriptor), repository);
+                known.known().add_mount_source(std::iter::once(&follower.descriptor), repository);
             }
         }
         self.results[id] = result;
@@ -207,12 +207,12 @@ impl Run {
     /// Fails the images that cannot be completed without the blob.
     fn move_failed(&mut self, blob: BlobId, source: SourceId, error: &Error) {
         let failed_source = (error.side() == Some(Side::Source)).then_some(source);
-        let is_general = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
-        for (image, needed) in self.schedule.affected(blob, failed_source) {
+        let is_local = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
+        for (image, needed) in self.schedule.images_failed_by(blob, failed_source) {
             let descriptor = &self.plan.blobs[needed].descriptor;
             let run = &mut self.images[image];
             let Some(graph) = run.graph.as_mut().map(Arc::make_mut) else { continue };
-            if !is_general && graph.leave_out(&descriptor.digest, error) {
+            if !is_local && graph.leave_out(&descriptor.digest, error) {
                 self.schedule.leave_out(image, needed);
                 self.plan.leave_out(image, needed);
             } else {
@@ -223,10 +223,10 @@ impl Run {
     }
 
     /// Stops the jobs whose blobs no image needs after this failure.
-    fn stop_unwanted(&mut self, error: &Error) {
+    fn stop_unneeded(&mut self, error: &Error) {
         for (work, handle) in self.tasks.iter() {
             let Work::Move { blobs, .. } = work else { continue };
-            if !blobs.iter().any(|blob| self.schedule.is_wanted(*blob)) {
+            if !blobs.iter().any(|blob| self.schedule.is_needed(*blob)) {
                 for blob in blobs {
                     self.feeds.fail(&self.plan.blobs[*blob], error);
                 }
@@ -239,13 +239,13 @@ impl Run {
         self.schedule.commit_ended(image);
         match result {
             Ok(committed) => self.committed(image, committed),
-            Err(error) if error.kind() == ErrorKind::MissingBlobs && self.may_recommit(image) => {
+            Err(error) if error.kind() == ErrorKind::MissingBlobs && self.can_recommit(image) => {
                 self.resend_missing(image, &error);
             }
             Err(error) => {
                 self.images[image].error.get_or_insert_with(|| error.clone_for());
                 self.schedule.fail(image);
-                self.stop_unwanted(&error);
+                self.stop_unneeded(&error);
             }
         }
     }
@@ -257,7 +257,7 @@ impl Run {
             return;
         }
         image.committed = Some(elapsed);
-        image.left_out = committed.left_out;
+        image.artifact_error = committed.artifact_error;
         if let Some(graph) = image.graph.as_mut().map(Arc::make_mut) {
             graph.set_platforms(committed.platforms);
             warn_of_other_platform(&image.request, graph);
@@ -267,7 +267,7 @@ impl Run {
     }
 
     /// Whether missing content of this image can be sent again: once.
-    fn may_recommit(&mut self, image: ImageId) -> bool {
+    fn can_recommit(&mut self, image: ImageId) -> bool {
         let image = &mut self.images[image];
         image.error.is_none() && !std::mem::replace(&mut image.was_invalidated, true)
     }
@@ -277,14 +277,14 @@ impl Run {
         let target = &self.targets[self.images[image].route.target].state;
         target.known().invalidate(error.missing());
         let own = &self.plan.images[image];
-        let is_believed = |blob: &&BlobId| {
+        let is_assumed = |blob: &&BlobId| {
             matches!(self.results[**blob], BlobResult::Shared | BlobResult::Mounted(_))
         };
-        let believed: Vec<BlobId> = own.iter().filter(is_believed).copied().collect();
-        for blob in &believed {
+        let assumed: Vec<BlobId> = own.iter().filter(is_assumed).copied().collect();
+        for blob in &assumed {
             self.results[*blob] = BlobResult::Missing;
         }
-        self.schedule.recommit(image, own, &believed);
+        self.schedule.recommit(image, own, &assumed);
     }
 
     fn finish_ended(&mut self, target: TargetId, result: Result<()>) {
@@ -296,21 +296,21 @@ impl Run {
 }
 
 /// A name without an index stands for one platform, which may not be the wanted one.
-fn warn_of_other_platform(wanted: &ImageRequest, graph: &ImageGraph) {
-    let (PlatformSelection::Single(asked), [(_, Some(found))]) =
-        (&wanted.platforms, graph.manifests.as_slice())
+fn warn_of_other_platform(request: &ImageRequest, graph: &ImageGraph) {
+    let (PlatformSelection::Single(selected), [(_, Some(found))]) =
+        (&request.platforms, graph.manifests.as_slice())
     else {
         return;
     };
-    let differs = !platform::matches(&asked.platform, found)
+    let differs = !platform::matches(&selected.platform, found)
         // A choice from an index has been warned of when it was made.
         || graph.provenance.parent_index.is_none()
-            && !platform::same_architecture(&asked.platform, found);
-    if differs && !asked.explicit {
+            && !platform::same_architecture(&selected.platform, found);
+    if differs && !selected.explicit {
         tracing::warn!(
             "{} is a single-platform image for {found}, not {}",
-            wanted.reference,
-            asked.platform
+            request.reference,
+            selected.platform
         );
     }
 }

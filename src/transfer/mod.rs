@@ -58,10 +58,10 @@ pub use crate::progress::{Completion, Event, NoProgress, Progress};
 
 /// Moves these images to one target; gives one answer for each, in their order.
 pub async fn transfer(
-    wanted: &[ImageRequest],
+    requests: &[ImageRequest],
     target: &Arc<dyn Target>,
     options: TransferOptions,
 ) -> Vec<ImageResult> {
     let add = |run: Transfer, image: &ImageRequest| run.image(image.clone(), target);
-    wanted.iter().fold(Transfer::new(options), add).run().await.images
+    requests.iter().fold(Transfer::new(options), add).run().await.images
 }

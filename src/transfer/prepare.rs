@@ -36,8 +36,9 @@ impl Run {
             _ => SourceDocuments::shared(),
         };
         let images = self.images.rows();
-        let wanted = images.map(|image| (&image.request, &*self.targets[image.route.target].state));
-        let graphs = resolve_all(wanted, &documents, artifacts, &self.context.policy).await;
+        let requests =
+            images.map(|image| (&image.request, &*self.targets[image.route.target].state));
+        let graphs = resolve_all(requests, &documents, artifacts, &self.context.policy).await;
         for ((_, image), graph) in self.images.iter_mut().zip(graphs) {
             match graph {
                 Ok(graph) => {
@@ -66,9 +67,9 @@ impl Run {
         if detail == PlanDetail::ForShow {
             failed.extend(plan.probe_blobs(&targets).await);
         }
-        let wanted: Table<ImageId, &ImageRequest> =
+        let requests: Table<ImageId, &ImageRequest> =
             self.images.rows().map(|image| &image.request).collect();
-        let refused = plan.images_without_source(&wanted, &targets).await.on(Side::Target);
+        let refused = plan.images_without_source(&requests, &targets).await.on(Side::Target);
         self.plan = plan;
         for (target, error) in failed {
             self.fail_target(target, &error);

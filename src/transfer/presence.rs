@@ -51,12 +51,12 @@ impl KnownContent {
     }
 
     /// The target said that it has the blob.
-    pub(super) fn confirm(&mut self, digest: &Digest) {
+    pub(super) fn mark_confirmed(&mut self, digest: &Digest) {
         self.evidence.insert(digest.clone(), Evidence::Confirmed);
     }
 
     /// This run sent the blob or document, and the target took it.
-    pub(super) fn sent(&mut self, digest: &Digest) {
+    pub(super) fn mark_sent(&mut self, digest: &Digest) {
         self.evidence.insert(digest.clone(), Evidence::Sent);
     }
 
@@ -86,7 +86,7 @@ impl KnownContent {
     }
 
     /// These blobs can be mounted from there.
-    pub(super) fn mountable<'a>(
+    pub(super) fn add_mount_source<'a>(
         &mut self,
         blobs: impl Iterator<Item = &'a Descriptor>,
         from: &str,
@@ -140,9 +140,9 @@ mod tests {
         let new = || {
             let mut known = KnownContent::default();
             known.evidence.insert(implied.clone(), Evidence::Implied);
-            known.confirm(&confirmed);
-            known.confirm(&other);
-            known.sent(&sent);
+            known.mark_confirmed(&confirmed);
+            known.mark_confirmed(&other);
+            known.mark_sent(&sent);
             known
         };
         for (missing, believed) in

@@ -40,30 +40,30 @@ pub struct ImageSummary {
 
 impl ImageSummary {
     /// The names that were asked for, and what is known of the image behind them.
-    pub(super) fn of(
-        wanted: &ImageRequest,
+    pub(super) fn new(
+        request: &ImageRequest,
         target: &dyn Target,
         graph: Option<&ImageGraph>,
     ) -> Self {
-        let mut head = Self {
-            source: wanted.source.endpoint().location.clone(),
+        let mut summary = Self {
+            source: request.source.endpoint().location.clone(),
             target: target.endpoint().location.clone(),
-            reference: wanted.reference.clone(),
+            reference: request.reference.clone(),
             ..Self::default()
         };
-        let Some(graph) = graph else { return head };
+        let Some(graph) = graph else { return summary };
         let platforms = graph.manifests.iter().filter_map(|(descriptor, platform)| {
             (!descriptor.is_attestation()).then_some(platform.as_ref()?).map(ToString::to_string)
         });
-        head.platforms = platforms.filter(|text| text != "unknown/unknown").collect();
+        summary.platforms = platforms.filter(|text| text != "unknown/unknown").collect();
         let (referrers, tags): (Vec<_>, Vec<_>) =
-            graph.attached.iter().partition(|one| one.is_referrer);
-        head.referrers = graph.artifacts.referrers.then_some(referrers.len());
-        head.digest_tags = graph.artifacts.digest_tags.then_some(tags.len());
-        head.digest = Some(graph.root.digest.clone());
-        head.manifest = graph.root_document().map(|document| document.digest().clone());
-        head.media_type = Some(graph.root.media_type.to_string());
-        head
+            graph.attached.iter().partition(|artifact| artifact.is_referrer);
+        summary.referrers = graph.artifacts.referrers.then_some(referrers.len());
+        summary.digest_tags = graph.artifacts.digest_tags.then_some(tags.len());
+        summary.digest = Some(graph.root.digest.clone());
+        summary.manifest = graph.root_document().map(|document| document.digest().clone());
+        summary.media_type = Some(graph.root.media_type.to_string());
+        summary
     }
 }
 
@@ -89,7 +89,7 @@ pub struct ImageResult {
     /// Why it is not there.
     pub error: Option<Error>,
     /// Why something that belongs to it is not there, while the image is.
-    pub beside: Option<Error>,
+    pub incomplete: Option<Error>,
     /// When it got its name, from the start of the run.
     pub committed: Option<Duration>,
 }
@@ -97,7 +97,7 @@ pub struct ImageResult {
 impl ImageResult {
     /// Of an image of which nothing is known but this.
     pub fn failed(error: Error) -> Self {
-        Self { report: Report::default(), error: Some(error), beside: None, committed: None }
+        Self { report: Report::default(), error: Some(error), incomplete: None, committed: None }
     }
 }
 
@@ -106,7 +106,7 @@ impl ImageResult {
 pub struct Report {
     /// Names and digests.
     #[serde(flatten)]
-    pub head: ImageSummary,
+    pub summary: ImageSummary,
     /// Totals.
     pub bytes: ByteCounts,
     /// HTTP requests that were made for it.
@@ -216,9 +216,13 @@ pub(super) enum BlobResult {
 }
 
 impl BlobReport {
-    pub(super) fn new(descriptor: &Descriptor, ending: &BlobResult, tally: &BlobCounters) -> Self {
-        let (transferred, resumed, resent) = tally.read();
-        let outcome = match ending {
+    pub(super) fn new(
+        descriptor: &Descriptor,
+        result: &BlobResult,
+        counters: &BlobCounters,
+    ) -> Self {
+        let (transferred, resumed, resent) = counters.read();
+        let outcome = match result {
             BlobResult::Shared | BlobResult::Inline => BlobOutcome::Shared,
             BlobResult::Mounted(_) => BlobOutcome::Mounted,
             BlobResult::Transferred if resumed > 0 => BlobOutcome::Resumed,
@@ -229,7 +233,7 @@ impl BlobReport {
         // A blob that another process finished while this one had begun it: what moved here was for nothing.
         let counts = !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted);
         let wasted = if counts { 0 } else { transferred };
-        let from = match ending {
+        let from = match result {
             BlobResult::Inline => Some("inline".to_owned()),
             BlobResult::Mounted(from) => Some(from.clone()),
             _ => None,
@@ -247,17 +251,17 @@ impl BlobReport {
     }
 
     /// The same blob for a later image of the run, which found it there.
-    pub(super) fn as_shared(descriptor: &Descriptor, ending: &BlobResult) -> Self {
-        let ending = match ending {
-            BlobResult::Missing | BlobResult::Skipped => ending,
+    pub(super) fn as_shared(descriptor: &Descriptor, result: &BlobResult) -> Self {
+        let result = match result {
+            BlobResult::Missing | BlobResult::Skipped => result,
             _ => &BlobResult::Shared,
         };
-        Self::new(descriptor, ending, &BlobCounters::default())
+        Self::new(descriptor, result, &BlobCounters::default())
     }
 }
 
 impl ByteCounts {
-    pub(super) fn of(blobs: &[BlobReport]) -> Self {
+    pub(super) fn from_blobs(blobs: &[BlobReport]) -> Self {
         let mut sum = Self::default();
         for blob in blobs {
             sum.resent += blob.resent;
@@ -292,17 +296,17 @@ mod tests {
         fn report_bytes_add_up_for_any_outcome(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
             let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
-                let tally = BlobCounters::default();
+                let counters = BlobCounters::default();
                 let kept = size / 100 * kept_percent;
-                tally.set_resumed(kept);
-                tally.add_resent(wasted);
-                let ending = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into())][usize::from(how)].clone();
-                if ending == BlobResult::Transferred {
-                    tally.add_transferred(size - kept);
+                counters.set_resumed(kept);
+                counters.add_resent(wasted);
+                let result = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into())][usize::from(how)].clone();
+                if result == BlobResult::Transferred {
+                    counters.add_transferred(size - kept);
                 }
-                BlobReport::new(&descriptor, &ending, &tally)
+                BlobReport::new(&descriptor, &result, &counters)
             }).collect();
-            let sum = ByteCounts::of(&reports);
+            let sum = ByteCounts::from_blobs(&reports);
             prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing);
         }
     }

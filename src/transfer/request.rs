@@ -34,7 +34,7 @@ impl PlatformRequest {
     }
 
     /// Whether an image of this platform is what was wanted.
-    pub(super) fn takes(&self, own: &Platform) -> bool {
+    pub(super) fn accepts(&self, own: &Platform) -> bool {
         let runs = platform::matches(&self.platform, own);
         runs && (!self.exact || platform::same_architecture(&self.platform, own))
     }
@@ -127,7 +127,7 @@ mod tests {
             ("linux/amd64", "linux/arm64", false, false),
             ("linux/amd64", "windows/amd64", false, false),
         ] {
-            let takes = |choice: PlatformRequest| choice.takes(&platform(own));
+            let takes = |choice: PlatformRequest| choice.accepts(&platform(own));
             assert_eq!(
                 takes(PlatformRequest::implicit(platform(wanted))),
                 by_default,

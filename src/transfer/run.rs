@@ -59,7 +59,7 @@ impl Transfer {
         let mut run = Run::new(&self.images, context, RunFeeds::default());
         run.resolve(self.options.artifacts).await;
         run.make_plan(PlanDetail::ForShow, self.options.foreign_layers).await;
-        run.learn_platforms().await;
+        run.fill_in_platforms().await;
         let planned = run.images.ids().map(|id| {
             let blobs = run.plan.images[id].iter().map(|blob| {
                 let blob = &run.plan.blobs[*blob];
@@ -103,7 +103,7 @@ impl Run {
         self.drive().await;
     }
 
-    async fn learn_platforms(&mut self) {
+    async fn fill_in_platforms(&mut self) {
         for (_, image) in self.images.iter_mut() {
             let state = &self.targets[image.route.target].state;
             if let Some(graph) = image.graph.as_mut().map(Arc::make_mut) {
@@ -115,7 +115,7 @@ impl Run {
 
     fn summary(&self, image: &ImageRun) -> ImageSummary {
         let target = &*self.targets[image.route.target].state.inner;
-        ImageSummary::of(&image.request, target, image.graph.as_deref())
+        ImageSummary::new(&image.request, target, image.graph.as_deref())
     }
 
     fn report(self, is_cancelled: bool) -> RunReport {
@@ -131,18 +131,24 @@ impl Run {
                 && (target.is_finished || !target.state.inner.properties().atomic);
             let error = image.error.or_else(|| {
                 let reason = if is_cancelled { "interrupted" } else { "not finished" };
-                let error = Error::new(ErrorKind::Interrupted, &report.head.reference);
+                let error = Error::new(ErrorKind::Interrupted, &report.summary.reference);
                 (!is_named).then(|| error.with_side(Side::Local).with_reason(reason))
             });
-            let unread =
-                image.graph.and_then(|graph| graph.unread.clone()).filter(|_| error.is_none());
-            let incomplete = image.left_out.filter(|_| error.is_none());
-            let beside = match (&unread, &incomplete) {
-                (Some(why), _) => Some(artifacts::left_out(&report.head.reference, why)),
-                (None, Some(why)) => Some(artifacts::left_out(&report.head.reference, why)),
+            let artifact_error = image
+                .graph
+                .and_then(|graph| graph.artifact_error.clone())
+                .filter(|_| error.is_none());
+            let commit_error = image.artifact_error.filter(|_| error.is_none());
+            let incomplete = match (&artifact_error, &commit_error) {
+                (Some(reason), _) => {
+                    Some(artifacts::incomplete_error(&report.summary.reference, reason))
+                }
+                (None, Some(reason)) => {
+                    Some(artifacts::incomplete_error(&report.summary.reference, reason))
+                }
                 (None, None) => None,
             };
-            ImageResult { report, error, beside, committed: image.committed }
+            ImageResult { report, error, incomplete, committed: image.committed }
         };
         let images = self.images.into_rows().map(finish).collect();
         RunReport { images, received, elapsed }
@@ -176,7 +182,7 @@ impl Run {
         {
             requests += self.targets[target].state.inner.requests();
         }
-        let bytes = ByteCounts::of(&blobs);
-        Report { head: self.summary(image), bytes, requests, elapsed, blobs }
+        let bytes = ByteCounts::from_blobs(&blobs);
+        Report { summary: self.summary(image), bytes, requests, elapsed, blobs }
     }
 }

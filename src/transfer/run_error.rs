@@ -47,7 +47,7 @@ impl RunReport {
 impl ImageResult {
     /// Why the image is not there, or else why something that belongs to it is not.
     pub fn first_error(&self) -> Option<&Error> {
-        self.error.as_ref().or(self.beside.as_ref())
+        self.error.as_ref().or(self.incomplete.as_ref())
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct ImageRun {
     /// From the start of the run.
     pub(super) committed: Option<Duration>,
     /// Why it is there without some of its attached artifacts.
-    pub(super) left_out: Option<Error>,
+    pub(super) artifact_error: Option<Error>,
     /// The target lacked what it was believed to have. That is mended once.
     pub(super) was_invalidated: bool,
 }
@@ -85,7 +85,7 @@ impl Run {
                 graph: None,
                 error: None,
                 committed: None,
-                left_out: None,
+                artifact_error: None,
                 was_invalidated: false,
             });
         }

@@ -22,7 +22,7 @@ pub(super) struct TargetState {
     pub(super) inner: Arc<dyn Target>,
     known: Mutex<KnownContent>,
     /// Documents that are being put.
-    putting: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    document_locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// An image that is about to come to a target.
@@ -39,7 +39,7 @@ pub(super) struct IncomingImage<'a> {
 
 impl TargetState {
     pub(super) fn new(target: Arc<dyn Target>) -> Self {
-        Self { inner: target, known: Mutex::default(), putting: Mutex::default() }
+        Self { inner: target, known: Mutex::default(), document_locks: Mutex::default() }
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, KnownContent> {
@@ -49,7 +49,7 @@ impl TargetState {
     /// Waits until no other task of the run puts this document.
     pub(super) async fn lock_document(&self, digest: &Digest) -> OwnedMutexGuard<()> {
         let lock = {
-            let mut putting = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut putting = self.document_locks.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(putting.entry(digest.clone()).or_default())
         };
         lock.lock_owned().await
@@ -126,8 +126,8 @@ impl TargetState {
         if !self.inner.properties().manifests_imply_blobs {
             return Ok(false);
         }
-        let asked = self.known().take_name(image.name);
-        let found = match asked {
+        let remembered = self.known().take_name(image.name);
+        let found = match remembered {
             Some(found) => found,
             None => self.inner.name(image.name, Effort::Request).await?,
         };
@@ -140,15 +140,15 @@ impl TargetState {
             // Only its name is new there. If that is no longer so, the target says it when it is named.
             self.known().imply_all(image.documents);
         } else if let Presence::Present(current) = found {
-            self.compare(image, &current).await;
+            self.imply_from_current(image, &current).await;
         }
         self.note_mount_sources(image);
         Ok(false)
     }
 
     /// Learns from what the name stands for now, which has much in common with what it is going to stand for.
-    async fn compare(&self, image: IncomingImage<'_>, current: &Descriptor) {
-        let Some(current) = self.current(image, current).await else { return };
+    async fn imply_from_current(&self, image: IncomingImage<'_>, current: &Descriptor) {
+        let Some(current) = self.current_document(image, current).await else { return };
         self.known().imply(&current);
         let ParsedDocument::Index(index) = current.parsed() else { return };
         for document in image.documents {
@@ -160,14 +160,18 @@ impl TargetState {
             let platform = &document.descriptor().platform;
             let same = |child: &&Descriptor| platform.is_some() && child.platform == *platform;
             let Some(child) = index.manifests.iter().find(same) else { continue };
-            if let Some(current) = self.current(image, child).await {
+            if let Some(current) = self.current_document(image, child).await {
                 self.known().imply(&current);
             }
         }
     }
 
     /// A document of the target; read at the source if it once came from there. One that cannot be read implies nothing.
-    async fn current(&self, image: IncomingImage<'_>, descriptor: &Descriptor) -> Option<Document> {
+    async fn current_document(
+        &self,
+        image: IncomingImage<'_>,
+        descriptor: &Descriptor,
+    ) -> Option<Document> {
         match read_local(image.source, descriptor).await {
             Ok(Some(document)) => Some(document),
             Ok(None) | Err(_) => content::document(&*self.inner, descriptor).await.ok(),
@@ -189,10 +193,10 @@ impl TargetState {
         let own = self.mount_point().map(|(_, repository)| repository).unwrap_or_default();
         let others = image.repositories.iter().filter_map(|origin| origin.strip_prefix(&prefix));
         let nearest =
-            others.filter(|other| *other != own).max_by_key(|other| common_path(other, own));
+            others.filter(|right| *right != own).max_by_key(|right| common_path(right, own));
         if let Some(nearest) = nearest {
             let blobs = image.documents.iter().flat_map(Document::blobs);
-            self.known().mountable(blobs, nearest);
+            self.known().add_mount_source(blobs, nearest);
         }
     }
 }
@@ -208,6 +212,6 @@ fn is_document(found: &Presence<Descriptor>, document: &Document) -> bool {
 }
 
 /// Path elements at the start that two repository names share.
-fn common_path(one: &str, other: &str) -> usize {
-    one.split('/').zip(other.split('/')).take_while(|(one, other)| one == other).count()
+fn common_path(left: &str, right: &str) -> usize {
+    left.split('/').zip(right.split('/')).take_while(|(left, right)| left == right).count()
 }

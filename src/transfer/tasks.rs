@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::blob::fan_out::SinkEnd;
-use super::blob::job::Done;
+use super::blob::job::BlobJobResult;
 use super::commit::Committed;
 use super::table::{BlobId, ImageId, SourceId, TargetId};
 use crate::error::Result;
@@ -19,7 +19,7 @@ pub(super) enum Work {
 
 /// How a task ended.
 pub(super) enum End {
-    Moved(Done),
+    Moved(BlobJobResult),
     FannedOut(Vec<SinkEnd>),
     Committed(Result<Committed>),
     Finished(Result<()>),

@@ -51,7 +51,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {
-        remember(&layout, &name, &one.report.head);
+        remember(&layout, &name, &one.report.summary);
     }
     Ok(code)
 }

@@ -46,7 +46,7 @@ impl ImageDownload {
     /// # Errors
     /// A short form of the pull's error; [`ImageDownload::stop_with`] returns all of it.
     pub(in crate::cli) async fn documents(&self) -> Result<ResolvedImage> {
-        self.feeds.picked().await
+        self.feeds.resolved_image().await
     }
 
     /// Waits for the image's config, and reads it.

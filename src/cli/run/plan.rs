@@ -51,7 +51,7 @@ fn text(plan: &PlanReport) -> String {
     _ = writeln!(
         text,
         "{}: would transfer {} of {}, {} shared ({shared})",
-        plan.head.reference,
+        plan.summary.reference,
         size(bytes.missing),
         size(bytes.total),
         size(bytes.shared),

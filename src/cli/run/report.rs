@@ -49,7 +49,7 @@ pub(in crate::cli) fn print_reports(
         if settings.show != ProgressMode::Nothing
             && (one.error.is_none() || !one.report.blobs.is_empty())
         {
-            if let Some(digest) = &one.report.head.digest {
+            if let Some(digest) = &one.report.summary.digest {
                 note(&format!("digest: {digest}"));
             }
             note(&receipt(&one.report));
@@ -74,7 +74,7 @@ fn warn_of_skipped(report: &Report) {
     let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
         let layers = if skipped == 1 { "layer was" } else { "layers were" };
-        tracing::warn!("{}: {skipped} foreign {layers} skipped", report.head.reference);
+        tracing::warn!("{}: {skipped} foreign {layers} skipped", report.summary.reference);
         output::warning_hint("include foreign layers with `--foreign-layers`");
     }
 }
@@ -87,8 +87,8 @@ fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
 
 /// Returns `registry/repo:tag@digest`.
 fn full_name(report: &Report) -> String {
-    let name = report.head.reference.split('@').next().unwrap_or_default();
-    match &report.head.digest {
+    let name = report.summary.reference.split('@').next().unwrap_or_default();
+    match &report.summary.digest {
         // A name that is a digest needs no second one.
         Some(digest) if name.parse::<Digest>().is_ok_and(|name| name.algorithm().is_ok()) => {
             digest.to_string()
@@ -120,7 +120,7 @@ pub(in crate::cli) fn print_values(values: &[Value], shape: JsonShape) -> Result
 /// `included 2 referrers, 1 digest tag`
 fn artifact_summary(report: &Report) -> Option<String> {
     let count = |number: Option<usize>, one| number.map(|number| plural(number as u64, one));
-    let head = &report.head;
+    let head = &report.summary;
     let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| format!("included {}", parts.join(", ")))

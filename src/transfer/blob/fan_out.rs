@@ -20,7 +20,7 @@ use crate::transfer::side::OnSide as _;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 
 /// How long a target may keep the others waiting, all chunks together.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_LAG: Duration = Duration::from_secs(10);
 
 /// A blob for several targets.
 pub(in crate::transfer) struct FanOut {
@@ -42,56 +42,56 @@ pub(in crate::transfer) enum SinkEnd {
     /// It is there, or failed for a reason that another attempt would not mend.
     Ended(Result<BlobResult>),
     /// It is to be moved alone.
-    Left,
+    MoveAlone,
 }
 
 /// A target that takes the bytes.
 struct Sink {
     /// Its place among the targets.
-    number: usize,
+    index: usize,
     writer: Box<dyn BlobWriter>,
     counters: Arc<BlobCounters>,
-    patience: Duration,
+    lag_left: Duration,
 }
 
 impl FanOut {
     /// The ends are in the order of the sinks.
     pub(in crate::transfer) async fn run(self) -> Vec<SinkEnd> {
-        let mut ends: Vec<SinkEnd> = self.sinks.iter().map(|_| SinkEnd::Left).collect();
+        let mut ends: Vec<SinkEnd> = self.sinks.iter().map(|_| SinkEnd::MoveAlone).collect();
         if verified_inline_data(&self.descriptor).is_some() {
             return ends;
         }
         let opening =
             self.sinks.iter().map(|sink| sink.writer.open_blob(&self.descriptor, &sink.options));
         let mut sinks = Vec::new();
-        for (number, opened) in join_all(opening).await.into_iter().enumerate() {
-            let Some(target) = self.sinks.get(number) else { continue };
+        for (index, opened) in join_all(opening).await.into_iter().enumerate() {
+            let Some(target) = self.sinks.get(index) else { continue };
             target.counters.reset();
             let end = match opened.on(Side::Target) {
                 Ok(Opened::Exists) => SinkEnd::Ended(Ok(BlobResult::Shared)),
                 Ok(Opened::Mounted { from }) => SinkEnd::Ended(Ok(BlobResult::Mounted(from))),
                 Ok(Opened::Writer(writer)) if writer.offset() == 0 => {
                     let counters = Arc::clone(&target.counters);
-                    sinks.push(Sink { number, writer, counters, patience: PATIENCE });
+                    sinks.push(Sink { index, writer, counters, lag_left: MAX_LAG });
                     continue;
                 }
-                Ok(Opened::Writer(_)) => SinkEnd::Left,
+                Ok(Opened::Writer(_)) => SinkEnd::MoveAlone,
                 Err(error) => end_of(error),
             };
-            set(&mut ends, number, end);
+            set_end(&mut ends, index, end);
         }
-        self.move_to(sinks, &mut ends).await;
+        self.send_to(sinks, &mut ends).await;
         for (end, sink) in ends.iter_mut().zip(&self.sinks) {
             let has_failed = matches!(end, SinkEnd::Ended(Err(_)));
             // The next attempt follows the redirect; the target limits them.
             if has_failed && sink.writer.is_redirected(&self.descriptor.digest) {
-                *end = SinkEnd::Left;
+                *end = SinkEnd::MoveAlone;
             }
         }
         ends
     }
 
-    async fn move_to(&self, mut sinks: Vec<Sink>, ends: &mut [SinkEnd]) {
+    async fn send_to(&self, mut sinks: Vec<Sink>, ends: &mut [SinkEnd]) {
         if sinks.is_empty() {
             return;
         }
@@ -108,12 +108,12 @@ impl FanOut {
                 for sink in sinks {
                     sink.counters.reset();
                     let end = if may_fit {
-                        SinkEnd::Left
+                        SinkEnd::MoveAlone
                     } else {
                         SinkEnd::Ended(Err(error.clone_for()))
                     };
-                    set(ends, sink.number, end);
-                    give_up(sink.writer, &error).await;
+                    set_end(ends, sink.index, end);
+                    abort(sink.writer, &error).await;
                 }
             }
         }
@@ -146,14 +146,14 @@ impl Sink {
         let (started, length) = (Instant::now(), chunk.len() as u64);
         let writing = self.writer.write(chunk);
         let written =
-            if is_alone { Ok(writing.await) } else { timeout(self.patience, writing).await };
+            if is_alone { Ok(writing.await) } else { timeout(self.lag_left, writing).await };
         match written {
             Ok(Ok(())) => {
                 self.counters.add_transferred(length);
                 Ok(started.elapsed())
             }
             Ok(Err(error)) => Err(end_of(error.with_side(Side::Target))),
-            Err(_) => Err(SinkEnd::Left),
+            Err(_) => Err(SinkEnd::MoveAlone),
         }
     }
 }
@@ -169,20 +169,20 @@ async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
     for (mut sink, took) in sinks.drain(..).zip(written) {
         let end = match took {
             Ok(took) => {
-                sink.patience = sink.patience.saturating_sub(took.saturating_sub(fastest));
-                if !sink.patience.is_zero() {
+                sink.lag_left = sink.lag_left.saturating_sub(took.saturating_sub(fastest));
+                if !sink.lag_left.is_zero() {
                     staying.push(sink);
                     continue;
                 }
-                SinkEnd::Left
+                SinkEnd::MoveAlone
             }
             Err(end) => end,
         };
         if let SinkEnd::Ended(Err(error)) = &end {
             sink.counters.reset();
-            give_up(sink.writer, error).await;
+            abort(sink.writer, error).await;
         }
-        set(ends, sink.number, end);
+        set_end(ends, sink.index, end);
     }
     *sinks = staying;
 }
@@ -190,14 +190,14 @@ async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
 async fn commit(sinks: Vec<Sink>, proof: &Verified, ends: &mut [SinkEnd]) {
     let committing = sinks.into_iter().map(|sink| async move {
         let committed = sink.writer.commit(proof.clone()).await.on(Side::Target);
-        (sink.number, committed)
+        (sink.index, committed)
     });
-    for (number, committed) in join_all(committing).await {
+    for (index, committed) in join_all(committing).await {
         let end = match committed {
             Ok(()) => SinkEnd::Ended(Ok(BlobResult::Transferred)),
             Err(error) => end_of(error),
         };
-        set(ends, number, end);
+        set_end(ends, index, end);
     }
 }
 
@@ -205,21 +205,21 @@ async fn commit(sinks: Vec<Sink>, proof: &Verified, ends: &mut [SinkEnd]) {
 fn end_of(error: Error) -> SinkEnd {
     if error.is_transient() {
         tracing::info!("{}; moving the blob alone", error.chain());
-        return SinkEnd::Left;
+        return SinkEnd::MoveAlone;
     }
     SinkEnd::Ended(Err(error))
 }
 
 /// Gives the write up; wrong bytes are not worth keeping.
-async fn give_up(mut writer: Box<dyn BlobWriter>, error: &Error) {
+async fn abort(mut writer: Box<dyn BlobWriter>, error: &Error) {
     if error.kind() == ErrorKind::Mismatch && writer.truncate().await.is_err() {
         return;
     }
     writer.abort(error).await;
 }
 
-fn set(ends: &mut [SinkEnd], number: usize, end: SinkEnd) {
-    if let Some(place) = ends.get_mut(number) {
-        *place = end;
+fn set_end(ends: &mut [SinkEnd], index: usize, end: SinkEnd) {
+    if let Some(slot) = ends.get_mut(index) {
+        *slot = end;
     }
 }

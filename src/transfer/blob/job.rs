@@ -28,7 +28,7 @@ pub(in crate::transfer) struct BlobJob {
 }
 
 /// A job that came to an end by itself.
-pub(in crate::transfer) struct Done {
+pub(in crate::transfer) struct BlobJobResult {
     pub(in crate::transfer) result: Result<BlobResult>,
     /// Still open: another job may have to take it.
     pub(in crate::transfer) feed: Feed,
@@ -38,7 +38,7 @@ pub(in crate::transfer) struct Done {
 ///
 /// A source is healed by the reader, which lets nothing through that another try could mend; what is left of that kind
 /// is the target's, and the blob is offered to it again.
-pub(in crate::transfer) async fn run(job: BlobJob) -> Done {
+pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
     loop {
         match retry(&job.context.policy, || open_and_send(&job)).await {
             // The target limits the redirects.
@@ -51,7 +51,7 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> Done {
                     ErrorKind::Mismatch => error.with_side(Side::Source),
                     _ => error.with_side(Side::Target),
                 });
-                return Done { result, feed: job.feed };
+                return BlobJobResult { result, feed: job.feed };
             }
         }
     }
@@ -70,14 +70,14 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
         writer.commit(proof).await?;
         return Ok(BlobResult::Inline);
     }
-    let moved = match attempt(job, &mut *writer, false).await {
-        Err(AttemptError { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
+    let sent = match attempt(job, &mut *writer, false).await {
+        Err(AttemptError { error, was_resumed: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; restarting once", error.chain());
             attempt(job, &mut *writer, true).await
         }
         other => other,
     };
-    match moved {
+    match sent {
         Ok(proof) => writer.commit(proof).await.map(|()| BlobResult::Transferred),
         Err(AttemptError { error, .. }) => {
             writer.abort(&error).await;
@@ -90,7 +90,7 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
 /// be the seam's fault, and one clean start decides.
 struct AttemptError {
     error: Error,
-    stitched: bool,
+    was_resumed: bool,
 }
 
 /// Goes on from what is kept, or from the first byte with `anew`.
@@ -105,24 +105,24 @@ async fn attempt(
     job.context.progress.on_event(&Event::BlobStarted { digest, position: kept });
     let mut reader =
         ResumingReader::new(&*job.source, &job.descriptor, kept, &job.context, &job.counters);
-    let moved = fill(job, writer, anew, &mut reader).await;
-    let stitched = kept > 0 || reader.was_resumed();
-    let error = match moved {
+    let sent = fill(job, writer, anew, &mut reader).await;
+    let was_resumed = kept > 0 || reader.was_resumed();
+    let error = match sent {
         Ok(proof) => return Ok(proof),
         Err(error) => error,
     };
     if error.kind() != ErrorKind::Mismatch {
-        return Err(AttemptError { error, stitched });
+        return Err(AttemptError { error, was_resumed });
     }
     job.counters.reset();
     if reader.has_failed() {
         // The answer does not fit the descriptor, which may be the one that is wrong: what is kept can be another's.
-        return Err(AttemptError { error, stitched });
+        return Err(AttemptError { error, was_resumed });
     }
     // Wrong bytes are not worth keeping.
     match writer.truncate().await {
-        Ok(()) => Err(AttemptError { error, stitched }),
-        Err(error) => Err(AttemptError { error, stitched: false }),
+        Ok(()) => Err(AttemptError { error, was_resumed }),
+        Err(error) => Err(AttemptError { error, was_resumed: false }),
     }
 }
 

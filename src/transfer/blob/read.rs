@@ -23,9 +23,9 @@ pub async fn read_small(
     retry: RetryPolicy,
 ) -> Result<Bytes> {
     if descriptor.size > limit {
-        let why = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
+        let reason = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
         return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
-            .with_reason(why));
+            .with_reason(reason));
     }
     if let Some((bytes, _)) = verified_inline_data(descriptor) {
         return Ok(bytes);

@@ -28,15 +28,15 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Bytes of the current body that were delivered already and are skipped.
     skip: u64,
     failures: Failures,
-    openings: u32,
-    gave_up: bool,
+    responses: u32,
+    failed: bool,
     /// Of all openings together: a server that gives a byte to each would never be found slow.
-    pace: MinimumRate,
+    min_rate: MinimumRate,
     /// Windows in a row that were too slow: failures that new bytes do not make good.
-    slow: u32,
-    lagging: bool,
+    slow_windows: u32,
+    is_too_slow: bool,
     /// Bytes that were given away and did not pass the throttle: what has arrived is kept before there is a wait.
-    unpaid: u64,
+    unthrottled: u64,
 }
 
 impl<'a> ResumingReader<'a> {
@@ -56,51 +56,51 @@ impl<'a> ResumingReader<'a> {
             body: None,
             skip: 0,
             failures: Failures::default(),
-            openings: 0,
-            gave_up: false,
-            pace: MinimumRate::default(),
-            slow: 0,
-            lagging: false,
-            unpaid: 0,
+            responses: 0,
+            failed: false,
+            min_rate: MinimumRate::default(),
+            slow_windows: 0,
+            is_too_slow: false,
+            unthrottled: 0,
         }
     }
 
     /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
     pub(in crate::transfer) fn was_resumed(&self) -> bool {
-        self.openings > 1
+        self.responses > 1
     }
 
     /// Whether the source failed for good: then nothing is known against the bytes that came.
     pub(in crate::transfer) fn has_failed(&self) -> bool {
-        self.gave_up
+        self.failed
     }
 
     /// The next bytes, never none of them; `None` at the blob's end.
     pub(in crate::transfer) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(throttle) = &self.context.throttle {
-            throttle.acquire(std::mem::take(&mut self.unpaid)).await;
+            throttle.acquire(std::mem::take(&mut self.unthrottled)).await;
         }
-        if std::mem::take(&mut self.lagging) && self.position < self.descriptor.size {
-            self.failures = Failures::counted(self.slow - 1);
+        if std::mem::take(&mut self.is_too_slow) && self.position < self.descriptor.size {
+            self.failures = Failures::counted(self.slow_windows - 1);
             self.reconnect(self.connection_error(TOO_SLOW)).await?;
         }
         loop {
-            let asked = Instant::now();
+            let started = Instant::now();
             let next = self.try_next().await;
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
             // Nobody waits for data of a host that is known to be down.
             let is_down = next.as_ref().is_err_and(|error| error.outage().is_some());
-            let waited = if is_down { Duration::ZERO } else { asked.elapsed() };
-            if let Some(enough) = self.pace.record(bytes as u64, waited) {
-                self.slow = if enough { 0 } else { self.slow + 1 };
+            let waited = if is_down { Duration::ZERO } else { started.elapsed() };
+            if let Some(enough) = self.min_rate.record(bytes as u64, waited) {
+                self.slow_windows = if enough { 0 } else { self.slow_windows + 1 };
                 // A disk on this machine is not quicker where it is asked once more.
-                self.lagging = !enough && !self.source.endpoint().kind.is_local();
+                self.is_too_slow = !enough && !self.source.endpoint().kind.is_local();
             }
             match next {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
-                    self.unpaid = chunk.len() as u64;
+                    self.unthrottled = chunk.len() as u64;
                     self.position += chunk.len() as u64;
                     self.counters.add_transferred(chunk.len() as u64);
                     let event = Event::BlobAdvanced {
@@ -112,9 +112,9 @@ impl<'a> ResumingReader<'a> {
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    let healed = self.reconnect(error).await;
-                    self.gave_up = healed.is_err();
-                    healed?;
+                    let reconnected = self.reconnect(error).await;
+                    self.failed = reconnected.is_err();
+                    reconnected?;
                 }
             }
         }
@@ -123,10 +123,10 @@ impl<'a> ResumingReader<'a> {
     /// The next bytes of the current body, which is opened first if necessary; `None` at the end of the blob.
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
         if self.body.is_none() {
-            if self.position == self.descriptor.size && self.openings > 0 {
+            if self.position == self.descriptor.size && self.responses > 0 {
                 return Ok(None);
             }
-            self.openings += 1;
+            self.responses += 1;
             let body =
                 self.source.open_blob(BlobRequest::from(self.descriptor, self.position)).await?;
             self.skip = self.position.saturating_sub(body.start);
@@ -149,17 +149,17 @@ impl<'a> ResumingReader<'a> {
     }
 
     fn skip_delivered(&mut self, mut chunk: Bytes) -> Bytes {
-        let known = self.skip.min(chunk.len() as u64);
-        self.skip -= known;
-        self.counters.add_resent(known);
-        chunk.advance(usize::try_from(known).unwrap_or(usize::MAX));
+        let delivered = self.skip.min(chunk.len() as u64);
+        self.skip -= delivered;
+        self.counters.add_resent(delivered);
+        chunk.advance(usize::try_from(delivered).unwrap_or(usize::MAX));
         chunk
     }
 
     /// Waits before the body is opened again, or gives the error back where that is no use.
     async fn reconnect(&mut self, error: Error) -> Result<()> {
         self.body = None;
-        if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
+        if self.position == self.descriptor.size && error.is_transient() && self.responses > 0 {
             return Ok(());
         }
         let error = self.with_position(error).with_side(Side::Source);
@@ -182,19 +182,19 @@ impl<'a> ResumingReader<'a> {
         if self.position == 0 || self.source.endpoint().kind.is_local() {
             return error;
         }
-        let why =
+        let reason =
             format!("{}, at byte {} of {}", error.reason(), self.position, self.descriptor.size);
-        error.with_reason(why)
+        error.with_reason(reason)
     }
 
-    fn connection_error(&self, why: &str) -> Error {
+    fn connection_error(&self, reason: &str) -> Error {
         let what = format!("blob {}", self.descriptor.digest);
         let error = |kind| Error::new(kind, &what).at(&self.source.endpoint().location);
         if self.source.endpoint().kind.is_local() {
-            let (there, size) = (self.position, self.descriptor.size);
-            let why = format!("is corrupt: expected {size} bytes, got {there}");
-            return error(ErrorKind::Mismatch).with_reason(why);
+            let (length, size) = (self.position, self.descriptor.size);
+            let reason = format!("is corrupt: expected {size} bytes, got {length}");
+            return error(ErrorKind::Mismatch).with_reason(reason);
         }
-        error(ErrorKind::Transport).with_reason(why).transient(None)
+        error(ErrorKind::Transport).with_reason(reason).transient(None)
     }
 }

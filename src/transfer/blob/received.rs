@@ -19,7 +19,7 @@ use crate::transfer::options::TransferOptions;
 use crate::verifier::Verifier;
 
 /// Pieces of a blob that wait to be read.
-const WAITING: usize = 8;
+const CHUNK_CAPACITY: usize = 8;
 
 /// Bytes of the blob, or that it is over: healed, but verified only when the end has come.
 enum Chunk {
@@ -50,7 +50,7 @@ impl ReceivedBlob {
         options: TransferOptions,
         runtime: &Handle,
     ) -> Self {
-        let (sender, chunks) = channel(WAITING);
+        let (sender, chunks) = channel(CHUNK_CAPACITY);
         let cancel = options.control.cancel.clone();
         let receive = async move {
             let last = receive(&*source, &blob, options, &sender).await;

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 pub struct Throttle {
     bytes_per_second: u64,
     /// When everything that was let through so far would have arrived at the wanted rate.
-    due: Arc<Mutex<Option<Instant>>>,
+    available_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Throttle {
     /// Lets through this many bytes a second, at least one.
     pub fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), due: Arc::default() }
+        Self { bytes_per_second: bytes_per_second.max(1), available_at: Arc::default() }
     }
 
     /// Waits until these bytes, which have arrived, fit the rate.
@@ -25,7 +25,7 @@ impl Throttle {
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let until = {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut due = self.available_at.lock().unwrap_or_else(PoisonError::into_inner);
             // Time in which nothing arrived is not saved up: a burst afterwards would break the rate.
             let next = due.map_or(now, |due| due.max(now)) + wanted;
             *due = Some(next);

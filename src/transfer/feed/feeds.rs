@@ -9,49 +9,49 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::transfer::feed::growing::{GrowingBlob, OpenStored};
-use crate::transfer::feed::{Feed, Shared, stopped};
+use crate::transfer::feed::{Feed, FeedChannel, stopped};
 use crate::transfer::resolve::graph::ResolvedImage;
 
 /// The end of those who use what a run brings.
 #[derive(Clone, Debug)]
-pub struct Feeds(Arc<Inner>);
+pub struct Feeds(Arc<FeedsInner>);
 
 /// The run's end, for [`TransferOptions::feeder`](crate::transfer::TransferOptions::feeder). Dropping it ends everything
 /// that is waited for.
 #[derive(Debug)]
-pub struct Feeder(Arc<Inner>);
+pub struct Feeder(Arc<FeedsInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
+struct FeedsInner {
+    state: Mutex<FeedsState>,
     /// Whether the documents are known, or never will be.
     resolved: CancellationToken,
-    run: Shared,
+    run: FeedChannel,
 }
 
 /// By size too: where two layers give one digest different sizes, they are moved as two blobs.
 type BlobKey = (Digest, u64);
 
 #[derive(Debug, Default)]
-struct State {
-    picked: Option<ResolvedImage>,
-    blobs: HashMap<BlobKey, Arc<Shared>>,
+struct FeedsState {
+    image: Option<ResolvedImage>,
+    blobs: HashMap<BlobKey, Arc<FeedChannel>>,
     /// How every blob ends from now on that has not.
     end: Option<Result<()>>,
 }
 
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FeedsInner {
+    fn state(&self) -> MutexGuard<'_, FeedsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn blob(&self, blob: &Descriptor) -> Arc<Shared> {
+    fn blob(&self, blob: &Descriptor) -> Arc<FeedChannel> {
         let mut state = self.state();
         let key = (blob.digest.clone(), blob.size);
         if let Some(shared) = state.blobs.get(&key) {
             return Arc::clone(shared);
         }
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<FeedChannel>::default();
         if let Some(end) = &state.end {
             shared.end(end.as_ref().copied());
         }
@@ -79,7 +79,7 @@ impl Inner {
 impl Feeds {
     /// Both ends, for one run of one image.
     pub fn connect() -> (Feeder, Self) {
-        let inner = Arc::<Inner>::default();
+        let inner = Arc::<FeedsInner>::default();
         (Feeder(Arc::clone(&inner)), Self(inner))
     }
 
@@ -87,11 +87,11 @@ impl Feeds {
     ///
     /// # Errors
     /// The run's, where it ended before.
-    pub async fn picked(&self) -> Result<ResolvedImage> {
+    pub async fn resolved_image(&self) -> Result<ResolvedImage> {
         self.0.resolved.cancelled().await;
         let state = self.0.state();
-        match (&state.picked, &state.end) {
-            (Some(picked), _) => Ok(picked.clone()),
+        match (&state.image, &state.end) {
+            (Some(image), _) => Ok(image.clone()),
             (None, Some(Err(error))) => Err(error.clone_for()),
             (None, _) => Err(stopped()),
         }
@@ -114,7 +114,7 @@ impl Feeds {
     /// # Errors
     /// As the job that moves it, or the run, failed.
     pub async fn verified(&self, blob: &Descriptor) -> Result<u32> {
-        self.0.blob(blob).end_of_job().await
+        self.0.blob(blob).wait_for_end().await
     }
 
     /// Waits, on a thread, for the run's end.
@@ -122,13 +122,13 @@ impl Feeds {
     /// # Errors
     /// As the image failed.
     pub fn wait_for_run(&self) -> Result<()> {
-        self.0.run.wait_for_end().map(drop)
+        self.0.run.block_until_end().map(drop)
     }
 }
 
 impl Feeder {
-    pub(in crate::transfer) fn resolved(&self, picked: ResolvedImage) {
-        self.0.state().picked = Some(picked);
+    pub(in crate::transfer) fn resolved(&self, image: ResolvedImage) {
+        self.0.state().image = Some(image);
         self.0.resolved.cancel();
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::feed::{Next, Reached, Refused, Shared, stopped};
+use crate::transfer::feed::{FeedChannel, Next, ReadError, ReadPosition, stopped};
 
 /// Opens the file of a blob that is at the target.
 pub type OpenStored = Box<dyn FnOnce() -> Result<File> + Send>;
@@ -25,10 +25,10 @@ pub type OpenStored = Box<dyn FnOnce() -> Result<File> + Send>;
 /// again.
 pub struct GrowingBlob {
     blob: Descriptor,
-    shared: Arc<Shared>,
-    reached: Reached,
+    channel: Arc<FeedChannel>,
+    position: ReadPosition,
     /// Bytes from memory that come next.
-    pieces: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     /// Where the bytes up to this position can be read.
     file: Option<(Arc<File>, u64)>,
     open: Option<OpenStored>,
@@ -49,17 +49,17 @@ impl GrowingBlob {
 
     pub(in crate::transfer) fn new(
         blob: Descriptor,
-        shared: Arc<Shared>,
+        channel: Arc<FeedChannel>,
         open: OpenStored,
         cancel: CancellationToken,
     ) -> Self {
-        shared.enter();
+        channel.add_reader();
         let cancelled = Box::pin(cancel.clone().cancelled_owned());
         Self {
             blob,
-            shared,
-            reached: Reached::default(),
-            pieces: VecDeque::new(),
+            channel,
+            position: ReadPosition::default(),
+            chunks: VecDeque::new(),
             file: None,
             open: Some(open),
             cancel,
@@ -67,79 +67,79 @@ impl GrowingBlob {
         }
     }
 
-    fn fail(&self, why: &str) -> io::Error {
-        let what = format!("layer {}", self.blob.digest);
-        io::Error::other(Error::new(ErrorKind::Mismatch, what).with_reason(why))
+    fn mismatch(&self, reason: &str) -> io::Error {
+        let subject = format!("layer {}", self.blob.digest);
+        io::Error::other(Error::new(ErrorKind::Mismatch, subject).with_reason(reason))
     }
 
     /// Takes what is there at once.
-    fn take(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut taken = 0;
-        while let Some(piece) = self.pieces.front_mut() {
-            let rest = into.get_mut(taken..).unwrap_or_default();
-            let length = piece.len().min(rest.len());
-            piece.copy_to_slice(rest.get_mut(..length).unwrap_or_default());
-            taken += length;
-            if !piece.is_empty() {
+    fn read_available(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let rest = buf.get_mut(count..).unwrap_or_default();
+            let length = chunk.len().min(rest.len());
+            chunk.copy_to_slice(rest.get_mut(..length).unwrap_or_default());
+            count += length;
+            if !chunk.is_empty() {
                 break;
             }
-            self.pieces.pop_front();
+            self.chunks.pop_front();
         }
-        if taken == 0
+        if count == 0
             && let Some((file, end)) = &self.file
         {
-            let left = end.saturating_sub(self.reached.offset);
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
-            let into = into.get_mut(..room).unwrap_or_default();
-            if !into.is_empty() {
-                taken = retry_on_intr(|| pread(file, &mut *into, self.reached.offset))?;
-                self.reached.short = taken == 0;
+            let available = end.saturating_sub(self.position.offset);
+            let length = usize::try_from(available).unwrap_or(usize::MAX).min(buf.len());
+            let buf = buf.get_mut(..length).unwrap_or_default();
+            if !buf.is_empty() {
+                count = retry_on_intr(|| pread(file, &mut *buf, self.position.offset))?;
+                self.position.file_ended_early = count == 0;
             }
         }
-        self.reached.offset += taken as u64;
-        Ok(taken)
+        self.position.offset += count as u64;
+        Ok(count)
     }
 
     /// Waits for more; tells whether there is any.
-    fn wait(&mut self) -> io::Result<bool> {
-        let waker = Waker::from(Arc::clone(&self.shared));
+    fn wait_for_more(&mut self) -> io::Result<bool> {
+        let waker = Waker::from(Arc::clone(&self.channel));
         // Only registers the waker: whether it was cancelled is looked up under the lock.
         _ = self.cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-        let next = self.shared.next(self.reached, &self.cancel);
-        let (next, restarts) = next.map_err(|refused| match refused {
-            Refused::Restarted => self.fail(Self::BLOB_RESTARTED),
-            Refused::Failed(error) => io::Error::other(error),
-            Refused::Left => io::Error::other(stopped()),
+        let next = self.channel.next(self.position, &self.cancel);
+        let (next, restarts) = next.map_err(|error| match error {
+            ReadError::Restarted => self.mismatch(Self::BLOB_RESTARTED),
+            ReadError::Failed(error) => io::Error::other(error),
+            ReadError::Cancelled => io::Error::other(stopped()),
         })?;
-        if self.reached.offset == 0 {
-            self.reached.restarts = restarts;
+        if self.position.offset == 0 {
+            self.position.restarts = restarts;
         }
         match next {
-            Next::Pieces(pieces) => self.pieces = pieces,
+            Next::Chunks(chunks) => self.chunks = chunks,
             Next::File(file, end) => self.file = Some((file, end)),
-            Next::Elsewhere if self.reached.offset == self.blob.size => return Ok(false),
-            Next::Elsewhere => {
+            Next::Stored if self.position.offset == self.blob.size => return Ok(false),
+            Next::Stored => {
                 let Some(open) = self.open.take() else {
-                    return Err(self.fail("is shorter than expected"));
+                    return Err(self.mismatch("is shorter than expected"));
                 };
                 let file = open().map_err(io::Error::other)?;
                 self.file = Some((Arc::new(file), self.blob.size));
             }
         }
-        self.reached.short = false;
+        self.position.file_ended_early = false;
         Ok(true)
     }
 }
 
 impl Read for GrowingBlob {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
             return Ok(0);
         }
         loop {
-            let taken = self.take(into)?;
-            if taken > 0 || !self.wait()? {
-                return Ok(taken);
+            let count = self.read_available(buf)?;
+            if count > 0 || !self.wait_for_more()? {
+                return Ok(count);
             }
         }
     }
@@ -147,7 +147,7 @@ impl Read for GrowingBlob {
 
 impl Drop for GrowingBlob {
     fn drop(&mut self) {
-        self.shared.leave();
+        self.channel.remove_reader();
     }
 }
 

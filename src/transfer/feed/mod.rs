@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes of a blob that stay in memory for its readers; who is further behind reads the file.
-const RECENT: usize = 1 << 20;
+const MAX_RECENT_BYTES: usize = 1 << 20;
 
 /// The job's end. Dropping it ends the feed, on whatever path: a reader never waits for a job that is gone.
 #[derive(Debug, Default)]
-pub(in crate::transfer) struct Feed(Option<Arc<Shared>>);
+pub(in crate::transfer) struct Feed(Option<Arc<FeedChannel>>);
 
 impl Feed {
-    pub(in crate::transfer) fn new(shared: Arc<Shared>) -> Self {
+    pub(in crate::transfer) fn new(shared: Arc<FeedChannel>) -> Self {
         Self(Some(shared))
     }
 
@@ -45,17 +45,17 @@ impl Feed {
     }
 
     /// The next bytes: they are in the file, and hashed.
-    pub(in crate::transfer) fn advance(&self, piece: &Bytes) {
+    pub(in crate::transfer) fn advance(&self, chunk: &Bytes) {
         let Some(shared) = &self.0 else { return };
         let mut state = shared.state();
         if state.file.is_none() {
             return;
         }
-        state.position += piece.len() as u64;
+        state.position += chunk.len() as u64;
         if state.readers == 0 {
             state.recent.clear();
         } else {
-            state.recent.push(piece);
+            state.recent.push(chunk);
         }
         shared.wake_waiting(&state);
     }
@@ -83,14 +83,14 @@ pub(in crate::transfer) fn stopped() -> Error {
 
 /// What the job and the readers of one blob share.
 #[derive(Debug, Default)]
-pub(in crate::transfer) struct Shared {
-    state: Mutex<State>,
+pub(in crate::transfer) struct FeedChannel {
+    state: Mutex<FeedState>,
     changed: Condvar,
     ended: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-pub(in crate::transfer) struct State {
+pub(in crate::transfer) struct FeedState {
     file: Option<Arc<File>>,
     /// So many bytes are in the file, and hashed.
     position: u64,
@@ -106,16 +106,16 @@ pub(in crate::transfer) struct State {
 /// The last bytes that came.
 #[derive(Debug, Default)]
 struct Recent {
-    pieces: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Recent {
-    fn push(&mut self, piece: &Bytes) {
-        self.bytes += piece.len();
-        self.pieces.push_back(piece.clone());
-        while self.bytes > RECENT
-            && let Some(first) = self.pieces.pop_front()
+    fn push(&mut self, chunk: &Bytes) {
+        self.bytes += chunk.len();
+        self.chunks.push_back(chunk.clone());
+        while self.bytes > MAX_RECENT_BYTES
+            && let Some(first) = self.chunks.pop_front()
         {
             self.bytes -= first.len();
         }
@@ -128,13 +128,13 @@ impl Recent {
     /// What of the last bytes lies behind this many of them, given that they are all in memory.
     fn last(&self, mut bytes: usize) -> VecDeque<Bytes> {
         let mut found = VecDeque::new();
-        for piece in self.pieces.iter().rev() {
+        for chunk in self.chunks.iter().rev() {
             if bytes == 0 {
                 break;
             }
-            let start = piece.len().saturating_sub(bytes);
-            bytes -= piece.len() - start;
-            found.push_front(piece.slice(start..));
+            let start = chunk.len().saturating_sub(bytes);
+            bytes -= chunk.len() - start;
+            found.push_front(chunk.slice(start..));
         }
         found
     }
@@ -144,46 +144,46 @@ impl Recent {
 #[derive(Debug)]
 pub(in crate::transfer) enum Next {
     /// These bytes, of which the first is the one that was asked for.
-    Pieces(VecDeque<Bytes>),
+    Chunks(VecDeque<Bytes>),
     /// Bytes of this file, up to a position.
     File(Arc<File>, u64),
     /// The blob is at its target, and what was asked for is where the target has it.
-    Elsewhere,
+    Stored,
 }
 
 /// How far a reader is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::transfer) struct Reached {
+pub(in crate::transfer) struct ReadPosition {
     pub(in crate::transfer) offset: u64,
     /// The count when the first byte was read.
     pub(in crate::transfer) restarts: u32,
     /// The file ended before a position that it was said to have: it was emptied, and a word about that follows.
-    pub(in crate::transfer) short: bool,
+    pub(in crate::transfer) file_ended_early: bool,
 }
 
 /// Why a reader gets no bytes.
 #[derive(Debug)]
-pub(in crate::transfer) enum Refused {
+pub(in crate::transfer) enum ReadError {
     /// What it has read was thrown away.
     Restarted,
     /// The job's error.
     Failed(Error),
     /// Nothing more is wanted of the reader itself.
-    Left,
+    Cancelled,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FeedChannel {
+    fn state(&self) -> MutexGuard<'_, FeedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake_waiting(&self, state: &State) {
+    fn wake_waiting(&self, state: &FeedState) {
         if state.waiting > 0 {
             self.changed.notify_all();
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut FeedState)) {
         let mut state = self.state();
         change(&mut state);
         self.wake_waiting(&state);
@@ -200,48 +200,49 @@ impl Shared {
     }
 
     /// The end, where it has come, and how often bytes were thrown away before.
-    fn ended(state: &State) -> Option<Result<u32>> {
+    fn ended(state: &FeedState) -> Option<Result<u32>> {
         let end = state.end.as_ref()?;
         Some(end.as_ref().map(|()| state.restarts).map_err(Error::clone_for))
     }
 
     /// Waits for the end; tells how often bytes were thrown away before.
-    pub(in crate::transfer) async fn end_of_job(&self) -> Result<u32> {
+    pub(in crate::transfer) async fn wait_for_end(&self) -> Result<u32> {
         self.ended.cancelled().await;
         Self::ended(&self.state()).unwrap_or_else(|| Err(stopped()))
     }
 
     /// Waits for the end, on a thread.
-    pub(in crate::transfer) fn wait_for_end(&self) -> Result<u32> {
-        self.wait(Self::ended)
+    pub(in crate::transfer) fn block_until_end(&self) -> Result<u32> {
+        self.block_until(Self::ended)
     }
 
     /// Waits, on a thread, until there is something for a reader that is so far.
     pub(in crate::transfer) fn next(
         &self,
-        reached: Reached,
+        position: ReadPosition,
         cancel: &CancellationToken,
-    ) -> Result<(Next, u32), Refused> {
-        self.wait(|state| {
+    ) -> Result<(Next, u32), ReadError> {
+        self.block_until(|state| {
             if cancel.is_cancelled() {
-                return Some(Err(Refused::Left));
+                return Some(Err(ReadError::Cancelled));
             }
             if let Some(Err(error)) = &state.end {
-                return Some(Err(Refused::Failed(error.clone_for())));
+                return Some(Err(ReadError::Failed(error.clone_for())));
             }
-            if reached.offset > 0 && reached.restarts != state.restarts {
-                return Some(Err(Refused::Restarted));
+            if position.offset > 0 && position.restarts != state.restarts {
+                return Some(Err(ReadError::Restarted));
             }
-            let next = if reached.short { None } else { state.beyond(reached.offset) };
-            let next = next.or_else(|| state.end.is_some().then_some(Next::Elsewhere));
+            let next =
+                if position.file_ended_early { None } else { state.next_after(position.offset) };
+            let next = next.or_else(|| state.end.is_some().then_some(Next::Stored));
             next.map(|next| Ok((next, state.restarts)))
         })
     }
 
-    fn wait<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
+    fn block_until<T>(&self, check: impl Fn(&FeedState) -> Option<T>) -> T {
         let mut state = self.state();
         loop {
-            if let Some(found) = look(&state) {
+            if let Some(found) = check(&state) {
                 return found;
             }
             state.waiting += 1;
@@ -250,11 +251,11 @@ impl Shared {
         }
     }
 
-    pub(in crate::transfer) fn enter(&self) {
+    pub(in crate::transfer) fn add_reader(&self) {
         self.state().readers += 1;
     }
 
-    pub(in crate::transfer) fn leave(&self) {
+    pub(in crate::transfer) fn remove_reader(&self) {
         let mut state = self.state();
         state.readers -= 1;
         if state.readers == 0 {
@@ -264,19 +265,19 @@ impl Shared {
 }
 
 /// Wakes the readers, so that each looks whether it was cancelled.
-impl Wake for Shared {
+impl Wake for FeedChannel {
     fn wake(self: Arc<Self>) {
         // Under the lock: one that has looked and does not wait yet would miss it.
         self.wake_waiting(&self.state());
     }
 }
 
-impl State {
-    fn beyond(&self, offset: u64) -> Option<Next> {
+impl FeedState {
+    fn next_after(&self, offset: u64) -> Option<Next> {
         let bytes = self.position.checked_sub(offset).filter(|bytes| *bytes > 0)?;
         let file = self.file.as_ref()?;
         Some(match usize::try_from(bytes) {
-            Ok(bytes) if bytes <= self.recent.bytes => Next::Pieces(self.recent.last(bytes)),
+            Ok(bytes) if bytes <= self.recent.bytes => Next::Chunks(self.recent.last(bytes)),
             _ => Next::File(Arc::clone(file), self.position),
         })
     }

@@ -34,9 +34,9 @@ impl RunFeeds {
         blobs: impl Iterator<Item = (&'a PlannedBlob, &'a BlobResult)>,
     ) {
         let Some(feeder) = &self.feeder else { return };
-        for (blob, ending) in blobs {
+        for (blob, result) in blobs {
             let feed = feeder.feed(&blob.descriptor);
-            if *ending == BlobResult::Missing {
+            if *result == BlobResult::Missing {
                 self.blobs.push(feed);
             } else {
                 feed.end(Ok(()));
@@ -51,9 +51,9 @@ impl RunFeeds {
     }
 
     /// For the next job that does.
-    pub(in crate::transfer) fn keep(&mut self, blob: BlobId, feed: Feed) {
-        if let Some(place) = self.blobs.get_mut(blob) {
-            *place = feed;
+    pub(in crate::transfer) fn put_back(&mut self, blob: BlobId, feed: Feed) {
+        if let Some(slot) = self.blobs.get_mut(blob) {
+            *slot = feed;
         }
     }
 

@@ -55,7 +55,7 @@ impl Plan {
         targets: &Table<TargetId, &TargetState>,
         foreign_layers: bool,
     ) -> (Self, HashMap<TargetId, Error>) {
-        let mut plan = Self::of(images);
+        let mut plan = Self::list_blobs(images);
         let mut failed = HashMap::new();
         for blob in plan.blobs.iter_mut().map(|(_, blob)| blob) {
             match state(blob, targets[blob.target], foreign_layers).await {
@@ -68,7 +68,7 @@ impl Plan {
     }
 
     /// The blobs of all images, none of which has been looked for.
-    fn of(images: &[(&ImageRoute, Option<&ImageGraph>)]) -> Self {
+    fn list_blobs(images: &[(&ImageRoute, Option<&ImageGraph>)]) -> Self {
         let mut plan = Self::default();
         // By size too: if two images give different sizes one of them is wrong, and the other must not fail with it.
         let mut known: HashMap<(TargetId, &Digest, u64), BlobId> = HashMap::new();
@@ -97,18 +97,18 @@ impl Plan {
         if targets.len() < 2 {
             return;
         }
-        let mut there = HashMap::new();
+        let mut present = HashMap::new();
         for blob in self.blobs.rows().filter(|blob| blob.state == BlobState::Shared) {
             if let Some((scope, repository)) = targets[blob.target].mount_point() {
-                there.insert((scope, blob.descriptor.digest.clone()), repository);
+                present.insert((scope, blob.descriptor.digest.clone()), repository);
             }
         }
         for (_, blob) in self.blobs.iter_mut().filter(|(_, blob)| blob.state == BlobState::Missing)
         {
             let target = targets[blob.target];
             let Some((scope, _)) = target.mount_point() else { continue };
-            if let Some(repository) = there.get(&(scope, blob.descriptor.digest.clone())) {
-                target.known().mountable([&blob.descriptor].into_iter(), repository);
+            if let Some(repository) = present.get(&(scope, blob.descriptor.digest.clone())) {
+                target.known().add_mount_source([&blob.descriptor].into_iter(), repository);
                 blob.state = BlobState::Mountable;
             }
         }

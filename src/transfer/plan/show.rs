@@ -58,7 +58,7 @@ impl PlannedImage {
 pub struct PlanReport {
     /// Names and digests.
     #[serde(flatten)]
-    pub head: ImageSummary,
+    pub summary: ImageSummary,
     /// Totals.
     pub bytes: PlanBytes,
     /// Blob by blob.
@@ -68,14 +68,14 @@ pub struct PlanReport {
 impl PlanReport {
     /// Of an image with these blobs; none if they are not known.
     pub(in crate::transfer) fn new(
-        head: ImageSummary,
+        summary: ImageSummary,
         blobs: impl Iterator<Item = PlannedBlobReport>,
     ) -> Self {
         let (mut bytes, blobs) = (PlanBytes::default(), blobs.collect::<Vec<_>>());
         for blob in &blobs {
             bytes.add(blob.size, blob.state);
         }
-        Self { head, bytes, blobs }
+        Self { summary, bytes, blobs }
     }
 }
 

@@ -21,12 +21,12 @@ impl Plan {
     /// blob that its archives omit.
     pub(in crate::transfer) async fn images_without_source(
         &self,
-        wanted: &Table<ImageId, &ImageRequest>,
+        requests: &Table<ImageId, &ImageRequest>,
         targets: &Table<TargetId, &TargetState>,
     ) -> Result<Vec<(ImageId, Error)>> {
         let mut missing = HashSet::new();
         for (id, blob) in self.blobs.iter() {
-            let mut sources = blob.images.iter().map(|image| &wanted[*image].source);
+            let mut sources = blob.images.iter().map(|image| &requests[*image].source);
             if self.is_missing(blob, &mut sources, targets[blob.target]).await? {
                 missing.insert(id);
             }
@@ -39,7 +39,7 @@ impl Plan {
                 .collect();
             let target = &targets[lacking.first()?.target].inner.endpoint().location;
             let digests = lacking.iter().map(|blob| blob.descriptor.digest.clone()).collect();
-            Some((image, omitted(wanted[image], target, digests)))
+            Some((image, omitted(requests[image], target, digests)))
         });
         Ok(images.collect())
     }
@@ -67,10 +67,10 @@ impl Plan {
     }
 }
 
-fn omitted(wanted: &ImageRequest, target: &str, missing: Vec<Digest>) -> Error {
+fn omitted(request: &ImageRequest, target: &str, missing: Vec<Digest>) -> Error {
     let digests: Vec<&str> = missing.iter().map(Digest::as_str).collect();
     Error::new(ErrorKind::NotFound, "blobs")
-        .at(&wanted.source.endpoint().location)
+        .at(&request.source.endpoint().location)
         .with_reason(format!("missing at the source and at {target}: {}", digests.join(", ")))
         .with_side(Side::Source)
         .with_missing(missing)

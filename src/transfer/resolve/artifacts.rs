@@ -22,10 +22,10 @@ use crate::transfer::target_state::{IncomingImage, TargetState};
 
 /// Everything that goes along with an image.
 #[derive(Debug, Default)]
-pub(in crate::transfer) struct FoundArtifact {
+pub(in crate::transfer) struct FoundArtifacts {
     pub(in crate::transfer) attached: Vec<AttachedArtifact>,
     /// Why there may be more. It never stops the image.
-    pub(in crate::transfer) unread: Option<Error>,
+    pub(in crate::transfer) error: Option<Error>,
 }
 
 /// Finds everything that goes along with the image.
@@ -34,28 +34,29 @@ pub(in crate::transfer) struct FoundArtifact {
 /// Where an end on this machine fails, or the target: what cannot be read at a registry is left out.
 pub(in crate::transfer) async fn find(
     graph: &ImageGraph,
-    wanted: &ImageRequest,
+    request: &ImageRequest,
     target: &TargetState,
     artifacts: ArtifactOptions,
     finder: &DocumentFinder<'_>,
-) -> Result<FoundArtifact> {
-    let left_out = Mutex::default();
-    let search = ArtifactSearch { finder, wanted, artifacts, left_out };
+) -> Result<FoundArtifacts> {
+    let errors = Mutex::default();
+    let search = ArtifactSearch { finder, request, artifacts, errors };
     let mut attached = search.all(graph).await?;
-    for one in &mut attached {
-        one.documents
+    for artifact in &mut attached {
+        artifact
+            .documents
             .iter()
             .try_for_each(|document| target.inner.check_document(document))
             .on(Side::Target)?;
         let incoming = IncomingImage {
-            documents: &one.documents,
-            name: &one.name,
-            repositories: &one.provenance.repositories,
-            source: &*wanted.source,
+            documents: &artifact.documents,
+            name: &artifact.name,
+            repositories: &artifact.provenance.repositories,
+            source: &*request.source,
         };
-        one.complete = target.prepare(incoming).await.on(Side::Target)?;
+        artifact.complete = target.prepare(incoming).await.on(Side::Target)?;
     }
-    Ok(FoundArtifact { attached, unread: search.unread() })
+    Ok(FoundArtifacts { attached, error: search.into_error() })
 }
 
 /// Whether a registry refuses something that lies beside an image. Many refuse what they do not have, or take no artifacts:
@@ -66,21 +67,21 @@ pub(in crate::transfer) fn is_refusal(error: &Error) -> bool {
 }
 
 /// The error of an image that is there, but not with everything that belongs to it.
-pub(in crate::transfer) fn left_out(reference: &str, why: &Error) -> Error {
+pub(in crate::transfer) fn incomplete_error(reference: &str, reason: &Error) -> Error {
     let what = format!("referrers and digest tags of {reference}");
-    let words = format!("the image was copied without some of them: {}", why.chain());
-    Error::new(why.kind(), what).with_reason(words).with_data_of(why)
+    let words = format!("the image was copied without some of them: {}", reason.chain());
+    Error::new(reason.kind(), what).with_reason(words).with_data_of(reason)
 }
 
 struct ArtifactSearch<'a> {
     finder: &'a DocumentFinder<'a>,
-    wanted: &'a ImageRequest,
+    request: &'a ImageRequest,
     artifacts: ArtifactOptions,
     /// Why something was left out, as far as it is not known to be absent.
-    left_out: Mutex<Vec<Error>>,
+    errors: Mutex<Vec<Error>>,
 }
 
-struct Part {
+struct FoundArtifact {
     /// What it is to be called.
     name: ImageName,
     /// Children before parents.
@@ -97,20 +98,20 @@ impl ArtifactSearch<'_> {
         let mut level = digests(&graph.documents);
         let mut seen: HashSet<Digest> = level.iter().cloned().collect();
         let (mut attached, mut bytes) = (Vec::new(), 0);
-        let (mut budget, mut spent) = (Budget::default(), self.wanted.source.requests().total());
+        let (mut budget, mut spent) = (Budget::default(), self.request.source.requests().total());
         for depth in 0.. {
             let looking =
                 std::mem::take(&mut level).into_iter().map(|subject| self.artifacts_of(subject));
             let mut looking = stream::iter(looking.collect::<Vec<_>>()).buffered(CONCURRENCY);
             while let Some(found) = looking.next().await {
                 let found = found?;
-                let now = self.wanted.source.requests().total();
+                let now = self.request.source.requests().total();
                 let since = now - std::mem::replace(&mut spent, now);
                 if let Err(limit) = budget.requests(since, found.len()) {
-                    self.leave_out(limit.error(self.what()))?;
+                    self.skip(limit.error(self.description()))?;
                     return Ok(attached);
                 }
-                for Part { name, documents, is_referrer } in found {
+                for FoundArtifact { name, documents, is_referrer } in found {
                     // What has a tag needs it, however often it was met; who refers to himself is met once.
                     let is_known = documents.last().is_none_or(|last| seen.contains(last.digest()));
                     if is_referrer && is_known {
@@ -130,7 +131,7 @@ impl ArtifactSearch<'_> {
                 }
                 let too_many = attached.len() > MAX_REFERRERS || bytes > MAX_DOCUMENT_BYTES;
                 if too_many || (depth == MAX_REFERRER_DEPTH && !level.is_empty()) {
-                    self.leave_out(self.too_much(too_many))?;
+                    self.skip(self.limit_error(too_many))?;
                     return Ok(attached);
                 }
             }
@@ -141,12 +142,12 @@ impl ArtifactSearch<'_> {
         Ok(attached)
     }
 
-    fn what(&self) -> String {
-        format!("referrers and digest tags of {}", self.wanted.reference)
+    fn description(&self) -> String {
+        format!("referrers and digest tags of {}", self.request.reference)
     }
 
-    fn too_much(&self, too_many: bool) -> Error {
-        let why = if too_many {
+    fn limit_error(&self, too_many: bool) -> Error {
+        let reason = if too_many {
             format!(
                 "more than {MAX_REFERRERS} documents, or {} MiB of them",
                 MAX_DOCUMENT_BYTES >> 20
@@ -154,30 +155,30 @@ impl ArtifactSearch<'_> {
         } else {
             format!("more than {MAX_REFERRER_DEPTH} levels of referrers")
         };
-        Error::new(ErrorKind::InvalidDocument, self.what()).with_reason(why)
+        Error::new(ErrorKind::InvalidDocument, self.description()).with_reason(reason)
     }
 
     /// Goes on without what failed so.
     ///
     /// # Errors
     /// The error itself where it is about this machine: then nothing else will do better.
-    fn leave_out(&self, error: Error) -> Result<()> {
+    fn skip(&self, error: Error) -> Result<()> {
         if matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted) {
             return Err(error);
         }
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
         Ok(())
     }
 
     /// Tells what was left out, once; gives the reason that is more than a refusal.
-    fn unread(self) -> Option<Error> {
-        let left_out = self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+    fn into_error(self) -> Option<Error> {
+        let left_out = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (refusals, failures): (Vec<Error>, Vec<Error>) =
             left_out.into_iter().partition(is_refusal);
         if let Some(first) = refusals.first() {
             tracing::warn!(
                 "{}: the referrers list may be incomplete: {}",
-                self.wanted.reference,
+                self.request.reference,
                 first.chain()
             );
         }
@@ -185,55 +186,59 @@ impl ArtifactSearch<'_> {
     }
 
     /// What belongs to this manifest.
-    async fn artifacts_of(&self, subject: Digest) -> Result<Vec<Part>> {
+    async fn artifacts_of(&self, subject: Digest) -> Result<Vec<FoundArtifact>> {
         let mut found = Vec::new();
         if self.artifacts.referrers {
-            let listed = match self.wanted.source.referrers(&subject).await {
+            let listed = match self.request.source.referrers(&subject).await {
                 Ok(listed) => listed.present().unwrap_or_default(),
                 Err(error) => {
-                    self.leave_out(error)?;
+                    self.skip(error)?;
                     Vec::new()
                 }
             };
             for listed in listed {
-                let whole = match self.referrer(&listed, &subject).await {
+                let whole = match self.fetch_referrer(&listed, &subject).await {
                     Ok(None) => continue,
                     Ok(Some(document)) => self.collect_documents(document).await,
                     Err(error) => Err(error),
                 };
                 match whole {
                     Ok(documents) => {
-                        let name = by_digest(&self.wanted.target_name, &listed.digest);
-                        found.push(Part { name, documents, is_referrer: true });
+                        let name = digest_name(&self.request.target_name, &listed.digest);
+                        found.push(FoundArtifact { name, documents, is_referrer: true });
                     }
-                    Err(error) => self.leave_out(error)?,
+                    Err(error) => self.skip(error)?,
                 }
             }
         }
         if self.artifacts.digest_tags {
             for tag in digest_tags(&subject) {
-                match self.tagged(&tag).await {
+                match self.fetch_tag(&tag).await {
                     Ok(documents) => {
-                        let name = sibling_tag(&self.wanted.target_name, &tag);
-                        found.push(Part { name, documents, is_referrer: false });
+                        let name = sibling_tag(&self.request.target_name, &tag);
+                        found.push(FoundArtifact { name, documents, is_referrer: false });
                     }
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => self.leave_out(error)?,
+                    Err(error) => self.skip(error)?,
                 }
             }
         }
         Ok(found)
     }
 
-    async fn tagged(&self, tag: &str) -> Result<Vec<Document>> {
+    async fn fetch_tag(&self, tag: &str) -> Result<Vec<Document>> {
         self.collect_documents(
-            self.wanted.source.resolve(&sibling_tag(&self.wanted.name, tag)).await?,
+            self.request.source.resolve(&sibling_tag(&self.request.name, tag)).await?,
         )
         .await
     }
 
     /// What a list of referrers names; lists that clients keep may be out of date, or wrong.
-    async fn referrer(&self, listed: &Descriptor, subject: &Digest) -> Result<Option<Document>> {
+    async fn fetch_referrer(
+        &self,
+        listed: &Descriptor,
+        subject: &Digest,
+    ) -> Result<Option<Document>> {
         let Descriptor { media_type, digest, size, .. } = listed.clone();
         // What else the list says of it is the list's.
         let plain = Descriptor::new(media_type, digest, size);
@@ -243,9 +248,9 @@ impl ArtifactSearch<'_> {
         {
             // The list is an answer, not content: size and type in it may be wrong (oras-project/oras#1626).
             tracing::info!("{}; looking it up by digest only", error.chain());
-            read = self.wanted.source.resolve(&ImageName::Digest(listed.digest.clone())).await;
+            read = self.request.source.resolve(&ImageName::Digest(listed.digest.clone())).await;
         }
-        let why = match read {
+        let reason = match read {
             Ok(document) => match document.subject() {
                 Some(own) if own.digest == *subject => return Ok(Some(document)),
                 _ => "its subject is another manifest",
@@ -253,7 +258,7 @@ impl ArtifactSearch<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => "is missing",
             Err(error) => return Err(error),
         };
-        tracing::warn!("{} is listed as a referrer of {subject}, but {why}", listed.digest);
+        tracing::warn!("{} is listed as a referrer of {subject}, but {reason}", listed.digest);
         Ok(None)
     }
 
@@ -265,14 +270,14 @@ impl ArtifactSearch<'_> {
 /// The name of another tag in the repository that this name is in.
 fn sibling_tag(name: &ImageName, tag: &str) -> ImageName {
     let ImageName::Layout(text) = name else { return ImageName::Tag(tag.to_owned()) };
-    let beside = full(text).and_then(|reference| reference.with_tag(tag).ok());
+    let beside = full_reference(text).and_then(|reference| reference.with_tag(tag).ok());
     ImageName::Layout(beside.map_or_else(|| tag.to_owned(), |reference| reference.to_string()))
 }
 
 /// The name of something that has no tag in the repository that this name is in.
-fn by_digest(name: &ImageName, digest: &Digest) -> ImageName {
+fn digest_name(name: &ImageName, digest: &Digest) -> ImageName {
     let ImageName::Layout(text) = name else { return ImageName::Digest(digest.clone()) };
-    let repository = match full(text) {
+    let repository = match full_reference(text) {
         Some(reference) => format!("{}/{}", reference.registry(), reference.repository()),
         None => text.clone(),
     };
@@ -280,7 +285,7 @@ fn by_digest(name: &ImageName, digest: &Digest) -> ImageName {
 }
 
 /// A name with a registry and repository; a layout's own short name has none.
-fn full(name: &str) -> Option<Reference> {
+fn full_reference(name: &str) -> Option<Reference> {
     name.parse().ok().filter(|reference: &Reference| reference.to_string() == name)
 }
 
@@ -296,7 +301,7 @@ mod tests {
         assert_eq!(of("v1"), "x");
         let digest = Digest::sha256(b"");
         assert_eq!(of(&format!("ghcr.io/a/b@{digest}")), "ghcr.io/a/b:x");
-        let of = |name: &str| by_digest(&ImageName::Layout(name.to_owned()), &digest).to_string();
+        let of = |name: &str| digest_name(&ImageName::Layout(name.to_owned()), &digest).to_string();
         assert_eq!(of("localhost:5000/a/b:1"), format!("localhost:5000/a/b@{digest}"));
         assert_eq!(of("v1"), format!("v1@{digest}"));
         assert_eq!(

@@ -60,7 +60,7 @@ impl DocumentFinder<'_> {
         let mut children = Vec::new();
         while let Some(child) = fetching.next().await {
             match &child {
-                Err(error) if error.kind() == ErrorKind::NotFound => self.without_match()?,
+                Err(error) if error.kind() == ErrorKind::NotFound => self.count_miss()?,
                 Err(_) => return child.map(|child| vec![child]),
                 Ok(_) => {}
             }
@@ -90,7 +90,8 @@ impl DocumentFinder<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let why = format!("manifests listed by its index are missing: {}", list(&missing));
+        let reason =
+            format!("manifests listed by its index are missing: {}", list_entries(&missing));
         let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
         let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
         // Only what a pull fills can get the rest from somewhere.
@@ -100,7 +101,7 @@ impl DocumentFinder<'_> {
         };
         Err(Error::new(ErrorKind::NotFound, self.reference)
             .at(&self.source.endpoint().location)
-            .with_reason(why)
+            .with_reason(reason)
             .with_missing(missing.iter().map(|entry| entry.digest.clone()).collect())
             .with_detail(matter))
     }
@@ -114,7 +115,8 @@ impl DocumentFinder<'_> {
     ) -> Result<Option<(Vec<Document>, Option<Document>)>> {
         let (mut there, mut missing) = (Vec::new(), Vec::new());
         for entry in index.manifests.iter().filter(|entry| entry.media_type.is_document()) {
-            let is_missing = self.is_omitted(entry).await? && self.at_target(entry).await.is_none();
+            let is_missing =
+                self.is_omitted(entry).await? && self.document_at_target(entry).await.is_none();
             if is_missing { missing.push(entry) } else { there.push(entry) }
         }
         let images: Vec<&Descriptor> =
@@ -126,8 +128,8 @@ impl DocumentFinder<'_> {
             "{}: manifests listed by its index are missing from {}: {}; using {}",
             self.reference,
             &self.source.endpoint().location,
-            list(&missing),
-            list(&images)
+            list_entries(&missing),
+            list_entries(&images)
         );
         let mut documents = Vec::new();
         if let [image] = images.as_slice() {
@@ -155,18 +157,18 @@ impl DocumentFinder<'_> {
     }
 }
 
-/// Sorts documents so that each comes after those that it lists. What lists nothing of the others keeps its place.
+/// Sorts documents so that each comes after those that it lists. Documents that list none of the others keep their order.
 fn children_first(documents: Vec<Document>) -> Vec<Document> {
-    let places: HashMap<Digest, usize> = documents
+    let positions: HashMap<Digest, usize> = documents
         .iter()
         .enumerate()
-        .map(|(place, document)| (document.digest().clone(), place))
+        .map(|(position, document)| (document.digest().clone(), position))
         .collect();
-    let children = |place: usize| -> Vec<usize> {
-        let document = documents.get(place);
+    let children = |position: usize| -> Vec<usize> {
+        let document = documents.get(position);
         let listed = document.into_iter().flat_map(Document::children);
         let mut listed: Vec<usize> =
-            listed.filter_map(|child| places.get(&child.digest).copied()).collect();
+            listed.filter_map(|child| positions.get(&child.digest).copied()).collect();
         listed.reverse();
         listed
     };
@@ -174,22 +176,22 @@ fn children_first(documents: Vec<Document>) -> Vec<Document> {
     for root in 0..documents.len() {
         // An entry is on the stack twice: before its children, and after them.
         let mut stack = vec![(root, false)];
-        while let Some((place, is_after)) = stack.pop() {
+        while let Some((position, is_after)) = stack.pop() {
             if is_after {
-                order.push(place);
-            } else if let Some(open @ false) = is_open.get_mut(place) {
+                order.push(position);
+            } else if let Some(open @ false) = is_open.get_mut(position) {
                 *open = true;
-                stack.push((place, true));
-                stack.extend(children(place).into_iter().map(|child| (child, false)));
+                stack.push((position, true));
+                stack.extend(children(position).into_iter().map(|child| (child, false)));
             }
         }
     }
     let mut documents: Vec<Option<Document>> = documents.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|place| documents.get_mut(place)?.take()).collect()
+    order.into_iter().filter_map(|position| documents.get_mut(position)?.take()).collect()
 }
 
 /// Entries of an index, for people: platforms, and how many attestations.
-fn list(entries: &[&Descriptor]) -> String {
+fn list_entries(entries: &[&Descriptor]) -> String {
     let (attestations, images): (Vec<&Descriptor>, Vec<&Descriptor>) =
         entries.iter().partition(|entry| entry.is_attestation());
     let mut words: Vec<String> = images

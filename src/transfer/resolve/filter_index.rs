@@ -66,7 +66,7 @@ pub(in crate::transfer) fn rewrite(
     };
     let mut left: HashSet<&str> = kept.iter().map(|entry| entry.digest.as_str()).collect();
     let before = entries.len();
-    entries.retain(|entry| is_among(entry, &left));
+    entries.retain(|entry| is_listed(entry, &left));
     if entries.len() == before && nested.is_empty() {
         return Ok(root.clone());
     }
@@ -74,13 +74,13 @@ pub(in crate::transfer) fn rewrite(
         left.retain(|digest| !entries.iter().any(|entry| digest_of(entry) == Some(digest)));
         let inner: Value = serde_json::from_slice(index.bytes()).map_err(fail)?;
         let inner = inner.get("manifests").and_then(Value::as_array).into_iter().flatten();
-        entries.extend(inner.filter(|entry| is_among(entry, &left)).cloned());
+        entries.extend(inner.filter(|entry| is_listed(entry, &left)).cloned());
     }
     let bytes = serde_json::to_vec(&value).map_err(fail)?;
     Document::from_response(bytes.into(), &root.descriptor().media_type, None)
 }
 
-fn is_among(entry: &Value, digests: &HashSet<&str>) -> bool {
+fn is_listed(entry: &Value, digests: &HashSet<&str>) -> bool {
     digest_of(entry).is_some_and(|digest| digests.contains(digest))
 }
 

@@ -32,15 +32,15 @@ pub(in crate::transfer) struct DocumentFinder<'a> {
     pub(super) documents: &'a SourceDocuments,
     retry: &'a RetryPolicy,
     /// What was fetched to choose a platform; a hostile index could name the same ones again and again.
-    looked_at: Mutex<VisitedDocuments>,
+    visited: Mutex<VisitedDocuments>,
 }
 
 #[derive(Default)]
 struct VisitedDocuments {
     /// Indexes that were found to lack a platform.
-    in_vain: HashSet<(Digest, String)>,
+    mismatches: HashSet<(Digest, String)>,
     /// Entries without a platform.
-    nameless: usize,
+    without_platform: usize,
     /// What was asked for and brought nothing.
     budget: Budget,
 }
@@ -62,22 +62,22 @@ impl<'f> DocumentFinder<'f> {
         documents: &'f SourceDocuments,
         retry: &'f RetryPolicy,
     ) -> Self {
-        Self { source, reference, target: None, documents, retry, looked_at: Mutex::default() }
+        Self { source, reference, target: None, documents, retry, visited: Mutex::default() }
     }
 
     pub(in crate::transfer) async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         if !descriptor.media_type.is_document() {
-            let why =
+            let reason =
                 format!("{} is a {}, not a manifest", descriptor.digest, descriptor.media_type);
-            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
+            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason));
         }
-        match self.at_target(descriptor).await {
+        match self.document_at_target(descriptor).await {
             Some(document) => Ok(document),
             None => self.documents.document(self.source, descriptor).await,
         }
     }
 
-    pub(super) async fn at_target(&self, descriptor: &Descriptor) -> Option<Document> {
+    pub(super) async fn document_at_target(&self, descriptor: &Descriptor) -> Option<Document> {
         match self.target {
             Some(target) => target.document(descriptor).await,
             None => None,
@@ -88,14 +88,14 @@ impl<'f> DocumentFinder<'f> {
     pub(in crate::transfer) fn select_manifest<'a>(
         &'a self,
         index: &'a ImageIndex,
-        choice: &'a PlatformRequest,
+        request: &'a PlatformRequest,
         depth: usize,
     ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
         Box::pin(async move {
             self.check_depth(depth)?;
-            let platform = &choice.platform;
+            let platform = &request.platform;
             for entry in platform::select(platform, &index.manifests) {
-                let is_other = entry.platform.as_ref().is_some_and(|own| !choice.takes(own));
+                let is_other = entry.platform.as_ref().is_some_and(|own| !request.accepts(own));
                 if !entry.media_type.is_document()
                     || is_other
                     || self.is_known_mismatch(entry, platform)?
@@ -105,11 +105,11 @@ impl<'f> DocumentFinder<'f> {
                 let document = self.document(entry).await?;
                 match document.parsed() {
                     ParsedDocument::Index(nested) => {
-                        match self.select_manifest(nested, choice, depth + 1).await {
+                        match self.select_manifest(nested, request, depth + 1).await {
                             Err(error) if error.kind() == ErrorKind::NotFound => {
                                 let vain = (entry.digest.clone(), platform.to_string());
-                                self.looked_at().in_vain.insert(vain);
-                                self.without_match()?;
+                                self.visited().mismatches.insert(vain);
+                                self.count_miss()?;
                             }
                             chosen => return chosen,
                         }
@@ -120,8 +120,8 @@ impl<'f> DocumentFinder<'f> {
                             Some(own) => own.clone(),
                             None => self.platform_of(manifest).await?,
                         };
-                        if choice.takes(&own) {
-                            self.tell_of_fallback(platform, &own);
+                        if request.accepts(&own) {
+                            self.warn_of_fallback(platform, &own);
                             return Ok((document, Some(own)));
                         }
                     }
@@ -129,7 +129,7 @@ impl<'f> DocumentFinder<'f> {
             }
             let what = format!("platform {platform} not found in {}", self.reference);
             Err(Error::new(ErrorKind::NotFound, what)
-                .with_reason(format!("available: {}", what_is_there(index)))
+                .with_reason(format!("available: {}", list_available(index)))
                 .with_detail(match platform::available_platforms(&index.manifests).as_slice() {
                     [] => ErrorDetail::NothingRuns,
                     _ => ErrorDetail::PlatformNotFound,
@@ -138,7 +138,7 @@ impl<'f> DocumentFinder<'f> {
     }
 
     /// Machines of one architecture may run what was made for another, which is not what its name says.
-    fn tell_of_fallback(&self, wanted: &Platform, own: &Platform) {
+    fn warn_of_fallback(&self, wanted: &Platform, own: &Platform) {
         if !platform::same_architecture(wanted, own) {
             tracing::warn!("{}: no image for {wanted}; using {own}", self.reference);
         }
@@ -146,25 +146,25 @@ impl<'f> DocumentFinder<'f> {
 
     /// Whether the entry is an index that was found to lack the platform.
     fn is_known_mismatch(&self, entry: &Descriptor, platform: &Platform) -> Result<bool> {
-        let mut looked_at = self.looked_at();
+        let mut visited = self.visited();
         if entry.platform.is_none() {
-            looked_at.nameless += 1;
+            visited.without_platform += 1;
         }
-        if looked_at.nameless > MAX_CONFIG_LOOKUPS {
-            let why = format!("more than {MAX_CONFIG_LOOKUPS} manifests have no platform");
-            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
+        if visited.without_platform > MAX_CONFIG_LOOKUPS {
+            let reason = format!("more than {MAX_CONFIG_LOOKUPS} manifests have no platform");
+            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason));
         }
-        Ok(looked_at.in_vain.contains(&(entry.digest.clone(), platform.to_string())))
+        Ok(visited.mismatches.contains(&(entry.digest.clone(), platform.to_string())))
     }
 
     /// Counts a document that was asked for and brought nothing.
-    pub(in crate::transfer) fn without_match(&self) -> Result<()> {
-        let counted = self.looked_at().budget.requests(1, 0);
+    pub(in crate::transfer) fn count_miss(&self) -> Result<()> {
+        let counted = self.visited().budget.requests(1, 0);
         counted.map_err(|limit| limit.error(self.reference).at(&self.source.endpoint().location))
     }
 
-    fn looked_at(&self) -> MutexGuard<'_, VisitedDocuments> {
-        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn visited(&self) -> MutexGuard<'_, VisitedDocuments> {
+        self.visited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The manifests of these platforms and their attestations, and the index without all others.
@@ -177,11 +177,11 @@ impl<'f> DocumentFinder<'f> {
         let mut chosen = Vec::new();
         for platform in platforms {
             // An index says which platform is which.
-            let choice = PlatformRequest::exact(platform.clone());
-            chosen.push(self.select_manifest(index, &choice, 0).await?.0);
+            let request = PlatformRequest::exact(platform.clone());
+            chosen.push(self.select_manifest(index, &request, 0).await?.0);
         }
         let digests = chosen.iter().map(Document::digest).collect();
-        let nested = self.listing(index, &digests).await?;
+        let nested = self.nested_indexes(index, &digests).await?;
         let indexes = nested.iter().filter_map(|document| match document.parsed() {
             ParsedDocument::Index(nested) => Some(&**nested),
             _ => None,
@@ -206,9 +206,9 @@ impl<'f> DocumentFinder<'f> {
         &self,
         document: &Document,
         manifest: &ImageManifest,
-        choice: &PlatformRequest,
+        request: &PlatformRequest,
     ) -> Result<()> {
-        let wanted = &choice.platform;
+        let wanted = &request.platform;
         let own = match &document.descriptor().platform {
             Some(own) => own.clone(),
             None => self.platform_of(manifest).await?,
@@ -216,21 +216,21 @@ impl<'f> DocumentFinder<'f> {
         if own.is_empty() {
             return Ok(());
         }
-        if choice.takes(&own) {
-            self.tell_of_fallback(wanted, &own);
+        if request.accepts(&own) {
+            self.warn_of_fallback(wanted, &own);
             return Ok(());
         }
-        Err(self.no_platform(wanted, &format!("available: {own}")))
+        Err(self.platform_error(wanted, &format!("available: {own}")))
     }
 
     /// The error of an image that has no manifest for this platform.
-    pub(in crate::transfer) fn no_platform(&self, wanted: &Platform, why: &str) -> Error {
+    pub(in crate::transfer) fn platform_error(&self, wanted: &Platform, reason: &str) -> Error {
         Error::new(
             ErrorKind::NotFound,
             format!("platform {wanted} not found in {}", self.reference),
         )
         .at(&self.source.endpoint().location)
-        .with_reason(why)
+        .with_reason(reason)
     }
 
     /// An index entry without a platform says it in its config only; an artifact's config says nothing.
@@ -254,13 +254,13 @@ impl<'f> DocumentFinder<'f> {
         if depth < MAX_INDEX_DEPTH {
             return Ok(());
         }
-        let why = format!("indexes nest more than {MAX_INDEX_DEPTH} deep");
-        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why))
+        let reason = format!("indexes nest more than {MAX_INDEX_DEPTH} deep");
+        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason))
     }
 }
 
 /// What an index has, for those who looked in vain for a platform.
-fn what_is_there(index: &ImageIndex) -> String {
+fn list_available(index: &ImageIndex) -> String {
     let mut there = platform::available_platforms(&index.manifests);
     let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();
     types.sort_unstable();

@@ -36,7 +36,7 @@ pub struct ImageGraph {
     /// Referrers and digest tags, stored before the image.
     pub attached: Vec<AttachedArtifact>,
     /// Why some attached artifacts were not found or left out; the image itself is whole.
-    pub unread: Option<Arc<Error>>,
+    pub artifact_error: Option<Arc<Error>>,
     /// Which artifacts were looked for.
     pub artifacts: ArtifactOptions,
     /// What the last document is to be called at the target.
@@ -65,7 +65,7 @@ pub struct AttachedArtifact {
 impl ImageGraph {
     /// All documents, those of the attached artifacts included.
     pub fn all_documents(&self) -> impl Iterator<Item = &Document> {
-        self.documents.iter().chain(self.attached.iter().flat_map(|one| &one.documents))
+        self.documents.iter().chain(self.attached.iter().flat_map(|artifact| &artifact.documents))
     }
 
     /// The document that gets the name.
@@ -89,12 +89,12 @@ impl ImageGraph {
     }
 
     /// Leaves out the attached artifacts that need this blob. `false` if the image itself needs it: nothing changes then.
-    pub(in crate::transfer) fn leave_out(&mut self, blob: &Digest, why: &Error) -> bool {
+    pub(in crate::transfer) fn leave_out(&mut self, blob: &Digest, reason: &Error) -> bool {
         if self.documents.iter().flat_map(Document::blobs).any(|own| own.digest == *blob) {
             return false;
         }
-        self.attached.retain(|one| !one.needs(blob));
-        self.unread.get_or_insert_with(|| Arc::new(why.clone_for()));
+        self.attached.retain(|artifact| !artifact.needs(blob));
+        self.artifact_error.get_or_insert_with(|| Arc::new(reason.clone_for()));
         true
     }
 
@@ -109,20 +109,20 @@ impl ImageGraph {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for one that is a manifest of a kind that is not known.
-    pub(super) fn list_blobs(&mut self, wanted: &ImageRequest) -> Result<()> {
+    pub(super) fn list_blobs(&mut self, request: &ImageRequest) -> Result<()> {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
         for document in self.all_documents() {
             let is_index = matches!(document.parsed(), ParsedDocument::Index(_));
             for blob in document
                 .blobs()
-                .filter(|blob| !is_index || filter_index::is_selected(&wanted.platforms, blob))
+                .filter(|blob| !is_index || filter_index::is_selected(&request.platforms, blob))
             {
                 if is_index && blob.media_type.is_unknown_manifest() {
-                    let why =
+                    let reason =
                         format!("its index lists a {}, which is unsupported", blob.media_type);
                     return Err(
-                        Error::new(ErrorKind::Unsupported, &wanted.reference).with_reason(why)
+                        Error::new(ErrorKind::Unsupported, &request.reference).with_reason(reason)
                     );
                 }
                 if seen.insert(blob.digest.clone()) {
@@ -159,12 +159,12 @@ fn check_sizes(graph: &ImageGraph) -> Result<()> {
         let differs =
             |blob: &&Descriptor| sizes.get(&blob.digest).is_some_and(|size| *size != blob.size);
         if let Some(odd) = document.blobs().find(differs) {
-            let why = format!("blob {} has two sizes", odd.digest);
+            let reason = format!("blob {} has two sizes", odd.digest);
             return Err(Error::new(
                 ErrorKind::InvalidDocument,
                 format!("manifest {}", document.digest()),
             )
-            .with_reason(why));
+            .with_reason(reason));
         }
     }
     Ok(())

@@ -22,27 +22,27 @@ use crate::transfer::target_state::{IncomingImage, TargetState};
 
 /// Resolves all of them, several at once; the answers are in their order.
 pub(in crate::transfer) async fn resolve_all<'a>(
-    wanted: impl Iterator<Item = (&'a ImageRequest, &'a TargetState)>,
+    request: impl Iterator<Item = (&'a ImageRequest, &'a TargetState)>,
     documents: &SourceDocuments,
     artifacts: ArtifactOptions,
     retry: &RetryPolicy,
 ) -> Vec<Result<ImageGraph>> {
     let named = AtomicUsize::new(0);
-    let resolving = wanted.map(|(wanted, target)| {
+    let resolving = request.map(|(request, target)| {
         let named = &named;
         async move {
-            check_together(named.load(Ordering::Relaxed), wanted)?;
-            let finder = DocumentFinder::new(wanted, Some(target), documents, retry);
-            let mut graph = resolve_for(&finder, wanted, target).await?;
+            check_total(named.load(Ordering::Relaxed), request)?;
+            let finder = DocumentFinder::new(request, Some(target), documents, retry);
+            let mut graph = resolve_for(&finder, request, target).await?;
             if artifacts != ArtifactOptions::default() {
                 graph.artifacts = artifacts;
-                let found = artifacts::find(&graph, wanted, target, artifacts, &finder).await?;
+                let found = artifacts::find(&graph, request, target, artifacts, &finder).await?;
                 graph.attached = found.attached;
-                graph.unread = found.unread.map(Arc::new);
-                graph.list_blobs(wanted)?;
+                graph.artifact_error = found.error.map(Arc::new);
+                graph.list_blobs(request)?;
             }
             let own = graph.all_documents().count() + graph.blobs.len();
-            check_together(named.fetch_add(own, Ordering::Relaxed) + own, wanted)?;
+            check_total(named.fetch_add(own, Ordering::Relaxed) + own, request)?;
             Ok(graph)
         }
     });
@@ -53,12 +53,12 @@ pub(in crate::transfer) async fn resolve_all<'a>(
 
 /// The memory of a run grows with the lists of its images, once for each name: an archive can give a huge image thousands of
 /// names.
-fn check_together(named: usize, wanted: &ImageRequest) -> Result<()> {
+fn check_total(named: usize, request: &ImageRequest) -> Result<()> {
     if named <= MAX_REFERENCED {
         return Ok(());
     }
-    let why = format!("more than {MAX_REFERENCED} blobs in one run");
-    Err(Error::new(ErrorKind::InvalidDocument, &wanted.reference).with_reason(why))
+    let reason = format!("more than {MAX_REFERENCED} blobs in one run");
+    Err(Error::new(ErrorKind::InvalidDocument, &request.reference).with_reason(reason))
 }
 
 /// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.
@@ -67,35 +67,35 @@ fn check_together(named: usize, wanted: &ImageRequest) -> Result<()> {
 /// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::InvalidDocument`] where it
 /// nests too deep.
 pub async fn resolve(
-    wanted: &ImageRequest,
+    request: &ImageRequest,
     target: &Arc<dyn Target>,
     retry: &RetryPolicy,
 ) -> Result<ImageGraph> {
     let (target, documents) = (TargetState::new(Arc::clone(target)), SourceDocuments::default());
-    let finder = DocumentFinder::new(wanted, Some(&target), &documents, retry);
-    resolve_for(&finder, wanted, &target).await
+    let finder = DocumentFinder::new(request, Some(&target), &documents, retry);
+    resolve_for(&finder, request, &target).await
 }
 
 async fn resolve_for(
     finder: &DocumentFinder<'_>,
-    wanted: &ImageRequest,
+    request: &ImageRequest,
     target: &TargetState,
 ) -> Result<ImageGraph> {
-    let found = root(finder, wanted, target).await?;
-    let Provenance { repositories, parent_index } = wanted.source.provenance(&found).await;
+    let found = root(finder, request, target).await?;
+    let Provenance { repositories, parent_index } = request.source.provenance(&found).await;
     let mut root = found.descriptor().clone();
     if matches!(found.parsed(), ParsedDocument::Index(_))
-        && !matches!(wanted.platforms, PlatformSelection::Single(_))
+        && !matches!(request.platforms, PlatformSelection::Single(_))
         // Of a source on this machine nothing needs to be spared.
-        && !wanted.source.endpoint().kind.is_local()
+        && !request.source.endpoint().kind.is_local()
     {
-        target.recognize(&wanted.target_name, &found).await.on(Side::Target)?;
+        target.recognize(&request.target_name, &found).await.on(Side::Target)?;
     }
     let (documents, mut index) =
-        image_documents(finder, &wanted.platforms, found, parent_index).await?;
+        image_documents(finder, &request.platforms, found, parent_index).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
     index.take_if(|_| {
-        wanted.platforms.is_exact() || !matches!(wanted.target_name, ImageName::Layout(_))
+        request.platforms.is_exact() || !matches!(request.target_name, ImageName::Layout(_))
     });
     if let Some(stands_for) = index.as_ref().or(documents.last()) {
         root = stands_for.descriptor().clone();
@@ -106,9 +106,9 @@ async fn resolve_for(
         manifests: Vec::new(),
         blobs: Vec::new(),
         attached: Vec::new(),
-        unread: None,
+        artifact_error: None,
         artifacts: ArtifactOptions::default(),
-        name: wanted.target_name.clone(),
+        name: request.target_name.clone(),
         provenance: Provenance { repositories, parent_index: index },
         complete: false,
     };
@@ -116,7 +116,7 @@ async fn resolve_for(
     let manifests = manifests.filter(|descriptor| !descriptor.media_type.is_index());
     graph.manifests =
         manifests.map(|manifest| (manifest.clone(), manifest.platform.clone())).collect();
-    graph.list_blobs(wanted)?;
+    graph.list_blobs(request)?;
     graph
         .documents
         .iter()
@@ -126,7 +126,7 @@ async fn resolve_for(
         documents: &graph.documents,
         name: &graph.name,
         repositories: &graph.provenance.repositories,
-        source: &*wanted.source,
+        source: &*request.source,
     };
     graph.complete = target.prepare(incoming).await.on(Side::Target)?;
     Ok(graph)
@@ -134,25 +134,25 @@ async fn resolve_for(
 
 async fn root(
     finder: &DocumentFinder<'_>,
-    wanted: &ImageRequest,
+    request: &ImageRequest,
     target: &TargetState,
 ) -> Result<Document> {
-    let entries = platform_entries::root(&*wanted.source, &wanted.name, &wanted.platforms);
+    let entries = platform_entries::root(&*request.source, &request.name, &request.platforms);
     if let Some(root) = entries.await? {
         return Ok(root);
     }
     // By digest nothing can have changed: what the target holds is it.
-    if let ImageName::Digest(_) = wanted.name {
-        if let Some(document) = target.existing(&wanted.name).await.on(Side::Target)? {
+    if let ImageName::Digest(_) = request.name {
+        if let Some(document) = target.existing(&request.name).await.on(Side::Target)? {
             return Ok(document);
         }
-    } else if target.existing(&wanted.target_name).await.on(Side::Target)?.is_some()
+    } else if target.existing(&request.target_name).await.on(Side::Target)?.is_some()
         // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
         && let Presence::Present(descriptor) =
-            wanted.source.name(&wanted.name, Effort::Request).await?
+            request.source.name(&request.name, Effort::Request).await?
         && let Some(document) = target.document(&descriptor).await
     {
         return Ok(document);
     }
-    finder.documents.resolve(&*wanted.source, &wanted.name).await
+    finder.documents.resolve(&*request.source, &request.name).await
 }

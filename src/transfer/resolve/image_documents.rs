@@ -20,31 +20,31 @@ pub(super) async fn image_documents(
     };
     match (platforms, root.parsed()) {
         (platforms, ParsedDocument::Artifact(_)) => {
-            if let Some(choice) = platforms.explicit().first() {
-                return Err(finder.no_platform(&choice.platform, "an artifact has no platform"));
+            if let Some(request) = platforms.explicit().first() {
+                return Err(finder.platform_error(&request.platform, "an artifact has no platform"));
             }
             return Ok((vec![root], chosen_from));
         }
         (platforms, ParsedDocument::Manifest(manifest)) => {
-            for choice in platforms.explicit() {
-                finder.check_platform(&root, manifest, &choice).await?;
+            for request in platforms.explicit() {
+                finder.check_platform(&root, manifest, &request).await?;
             }
             return Ok((vec![root], chosen_from));
         }
-        (PlatformSelection::Single(choice), ParsedDocument::Index(index)) => {
-            let (document, platform) = finder.select_manifest(index, choice, 0).await?;
+        (PlatformSelection::Single(request), ParsedDocument::Index(index)) => {
+            let (document, platform) = finder.select_manifest(index, request, 0).await?;
             return Ok((vec![document.with_platform(platform)], Some(root)));
         }
         (PlatformSelection::SparseIndex(platforms), ParsedDocument::Index(index)) => {
             for platform in platforms {
-                let choice = PlatformRequest::explicit(platform.clone());
-                let (document, platform) = finder.select_manifest(index, &choice, 0).await?;
+                let request = PlatformRequest::explicit(platform.clone());
+                let (document, platform) = finder.select_manifest(index, &request, 0).await?;
                 if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
                     found.push(document.with_platform(platform));
                 }
             }
             let chosen = found.iter().map(Document::digest).collect();
-            let listing = finder.listing(index, &chosen).await?;
+            let listing = finder.nested_indexes(index, &chosen).await?;
             found.extend(listing);
             found.push(root);
         }

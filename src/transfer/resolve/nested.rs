@@ -12,7 +12,7 @@ use crate::transfer::resolve::finder::DocumentFinder;
 impl DocumentFinder<'_> {
     /// The nested indexes through which an index lists these manifests, inner ones first; none where it lists all of them
     /// itself. Costs a request for each nested index that has to be looked into.
-    pub(in crate::transfer) async fn listing(
+    pub(in crate::transfer) async fn nested_indexes(
         &self,
         index: &ImageIndex,
         chosen: &HashSet<&Digest>,
@@ -20,13 +20,13 @@ impl DocumentFinder<'_> {
         let listed: HashSet<&Digest> = index.manifests.iter().map(|entry| &entry.digest).collect();
         let mut found = Vec::new();
         if !chosen.is_subset(&listed) {
-            self.look_below(index, chosen, 0, &mut HashSet::new(), &mut found).await?;
+            self.search_below(index, chosen, 0, &mut HashSet::new(), &mut found).await?;
         }
         Ok(found)
     }
 
     /// Adds the indexes below this one that lead to a chosen manifest; says whether there was one.
-    fn look_below<'a>(
+    fn search_below<'a>(
         &'a self,
         index: &'a ImageIndex,
         chosen: &'a HashSet<&Digest>,
@@ -43,13 +43,13 @@ impl DocumentFinder<'_> {
                 }
                 let document = self.document(entry).await?;
                 let ParsedDocument::Index(nested) = document.parsed() else { continue };
-                let below = self.look_below(nested, chosen, depth + 1, seen, found).await?;
+                let below = self.search_below(nested, chosen, depth + 1, seen, found).await?;
                 let lists = nested.manifests.iter().any(|entry| chosen.contains(&entry.digest));
                 if below || lists {
                     leads = true;
                     found.push(document);
                 } else {
-                    self.without_match()?;
+                    self.count_miss()?;
                 }
             }
             Ok(leads)

@@ -19,8 +19,8 @@ pub(in crate::transfer) async fn root(
         return Ok(None);
     }
     match platforms {
-        PlatformSelection::Single(choice) => {
-            let chosen = same_name::select(&alike, &choice.platform, &name.to_string());
+        PlatformSelection::Single(request) => {
+            let chosen = same_name::select(&alike, &request.platform, &name.to_string());
             let chosen = chosen.map_err(|error| error.at(&source.endpoint().location))?;
             content::document(source, chosen).await.map(Some)
         }

@@ -16,12 +16,13 @@ pub async fn resolve_image(
     source: &dyn Source,
     name: &ImageName,
     reference: &str,
-    choice: Option<&PlatformRequest>,
+    request: Option<&PlatformRequest>,
     retry: &RetryPolicy,
 ) -> Result<ResolvedImage> {
-    let entries = match choice {
-        Some(choice) => {
-            platform_entries::root(source, name, &PlatformSelection::Single(choice.clone())).await?
+    let entries = match request {
+        Some(request) => {
+            platform_entries::root(source, name, &PlatformSelection::Single(request.clone()))
+                .await?
         }
         None => None,
     };
@@ -31,13 +32,13 @@ pub async fn resolve_image(
     };
     let documents = SourceDocuments::default();
     let finder = DocumentFinder::for_source(source, reference, &documents, retry);
-    let chosen = match (root.parsed(), choice) {
-        (ParsedDocument::Index(index), Some(choice)) => {
-            let (document, platform) = finder.select_manifest(index, choice, 0).await?;
+    let chosen = match (root.parsed(), request) {
+        (ParsedDocument::Index(index), Some(request)) => {
+            let (document, platform) = finder.select_manifest(index, request, 0).await?;
             document.with_platform(platform)
         }
-        (ParsedDocument::Manifest(manifest), Some(choice)) if choice.explicit => {
-            finder.check_platform(&root, manifest, choice).await?;
+        (ParsedDocument::Manifest(manifest), Some(request)) if request.explicit => {
+            finder.check_platform(&root, manifest, request).await?;
             root.clone()
         }
         _ => root.clone(),

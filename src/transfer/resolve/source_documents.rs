@@ -28,11 +28,11 @@ type Slot = Arc<OnceCell<Document>>;
 /// The default keeps nothing: a run with one target reads each name once anyway, and its documents are in the graphs.
 #[derive(Default)]
 pub(in crate::transfer) struct SourceDocuments {
-    kept: Option<Kept>,
+    cache: Option<DocumentCache>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct DocumentCache {
     roots: Mutex<HashMap<(EndpointId, ImageName), Slot>>,
     children: Mutex<HashMap<(EndpointId, Digest), Slot>>,
 }
@@ -40,13 +40,13 @@ struct Kept {
 impl SourceDocuments {
     /// Keeps all documents that are read, as long as this lives.
     pub(in crate::transfer) fn shared() -> Self {
-        Self { kept: Some(Kept::default()) }
+        Self { cache: Some(DocumentCache::default()) }
     }
 
     /// [`Source::resolve`], once for each name.
     pub(super) async fn resolve(&self, source: &dyn Source, name: &ImageName) -> Result<Document> {
-        let Some(kept) = &self.kept else { return source.resolve(name).await };
-        let slot = slot(&kept.roots, (id(source), name.clone()));
+        let Some(cache) = &self.cache else { return source.resolve(name).await };
+        let slot = slot(&cache.roots, (id(source), name.clone()));
         slot.get_or_try_init(|| source.resolve(name)).await.cloned()
     }
 
@@ -56,8 +56,8 @@ impl SourceDocuments {
         source: &dyn Source,
         descriptor: &Descriptor,
     ) -> Result<Document> {
-        let Some(kept) = &self.kept else { return content::document(source, descriptor).await };
-        let slot = slot(&kept.children, (id(source), descriptor.digest.clone()));
+        let Some(cache) = &self.cache else { return content::document(source, descriptor).await };
+        let slot = slot(&cache.children, (id(source), descriptor.digest.clone()));
         let read = slot.get_or_try_init(|| content::document(source, descriptor)).await?;
         // The descriptor has more than the digest, and each caller has its own.
         Document::from_descriptor(read.bytes().clone(), descriptor)

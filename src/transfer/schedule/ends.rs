@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::{BlobState, Image, ImageState, Schedule};
+use super::{BlobPhase, ImagePhase, Schedule, ScheduledImage};
 use crate::transfer::table::{BlobId, ImageId, SourceId};
 
 impl Schedule {
@@ -20,7 +20,7 @@ impl Schedule {
 
     /// The blob is at its target. Gives the blobs that can be mounted from there now; they are queued.
     pub(in crate::transfer) fn moved(&mut self, blob: BlobId) -> Vec<BlobId> {
-        self.blobs[blob].state = BlobState::There;
+        self.blobs[blob].phase = BlobPhase::Present;
         for image in self.blobs[blob].images.clone() {
             self.release(image, blob);
         }
@@ -29,13 +29,13 @@ impl Schedule {
             return Vec::new();
         };
         let mut released: Vec<BlobId> = std::mem::take(&mut group.followers).into();
-        released.retain(|follower| self.blobs[*follower].state == BlobState::Following);
+        released.retain(|follower| self.blobs[*follower].phase == BlobPhase::Following);
         for follower in &released {
             self.blobs[*follower].group = None;
-            if self.is_wanted(*follower) {
+            if self.is_needed(*follower) {
                 self.enqueue(*follower);
             } else {
-                self.blobs[*follower].state = BlobState::Dropped;
+                self.blobs[*follower].phase = BlobPhase::Dropped;
             }
         }
         released
@@ -49,10 +49,10 @@ impl Schedule {
 
     /// The image does not wait for this blob any more.
     fn release(&mut self, image: ImageId, blob: BlobId) {
-        let Image { route, state } = &mut self.images[image];
-        let ImageState::Waiting(pending) = state else { return };
+        let ScheduledImage { route, phase: state } = &mut self.images[image];
+        let ImagePhase::Waiting(pending) = state else { return };
         if pending.remove(&blob) && pending.is_empty() {
-            *state = ImageState::Ready;
+            *state = ImagePhase::Ready;
             let target = route.target;
             self.targets[target].ready.push_back(image);
             self.changed.push_back(target);
@@ -62,7 +62,7 @@ impl Schedule {
 
     /// Drops a blob that has not started if no image waits for it any more.
     fn drop_unneeded(&mut self, blob: BlobId) {
-        let is_idle = matches!(self.blobs[blob].state, BlobState::Queued | BlobState::Following);
+        let is_idle = matches!(self.blobs[blob].phase, BlobPhase::Queued | BlobPhase::Following);
         if is_idle && self.waiting_images(blob).next().is_none() {
             self.drop_blob(blob);
         }
@@ -70,7 +70,7 @@ impl Schedule {
 
     /// The images that fail with this blob: those that have it from this source, if only the source has failed. For other
     /// targets too, as long as it is not on its way there.
-    pub(in crate::transfer) fn affected(
+    pub(in crate::transfer) fn images_failed_by(
         &self,
         blob: BlobId,
         source: Option<SourceId>,
@@ -81,7 +81,7 @@ impl Schedule {
         let others = self.contents.get(self.blobs[blob].content).into_iter().flatten();
         let others = others
             .copied()
-            .filter(|other| *other != blob && self.blobs[*other].state != BlobState::Running);
+            .filter(|other| *other != blob && self.blobs[*other].phase != BlobPhase::Running);
         let images = std::iter::once(blob)
             .chain(others)
             .flat_map(|blob| self.waiting_images(blob).map(move |image| (image, blob)));
@@ -91,7 +91,7 @@ impl Schedule {
     /// After a blob could not be moved, and its images were failed or go without it: queues it again for those that have it
     /// from elsewhere, or lets another one of its registry go first. Says whether it is queued again.
     pub(in crate::transfer) fn move_failed(&mut self, blob: BlobId) -> bool {
-        self.blobs[blob].alone = true;
+        self.blobs[blob].reads_alone = true;
         if self.waiting_images(blob).next().is_some() {
             self.enqueue(blob);
             return true;
@@ -102,40 +102,40 @@ impl Schedule {
 
     /// Tries the blob once more, by itself.
     pub(in crate::transfer) fn move_alone(&mut self, blob: BlobId) {
-        self.blobs[blob].alone = true;
-        if self.is_wanted(blob) { self.enqueue(blob) } else { self.drop_blob(blob) }
+        self.blobs[blob].reads_alone = true;
+        if self.is_needed(blob) { self.enqueue(blob) } else { self.drop_blob(blob) }
     }
 
     fn drop_blob(&mut self, blob: BlobId) {
-        if self.blobs[blob].state == BlobState::Queued {
+        if self.blobs[blob].phase == BlobPhase::Queued {
             self.queue.remove(self.blobs[blob].rank);
         }
-        let was_leader = self.blobs[blob].state != BlobState::Following;
-        self.blobs[blob].state = BlobState::Dropped;
+        let was_leader = self.blobs[blob].phase != BlobPhase::Following;
+        self.blobs[blob].phase = BlobPhase::Dropped;
         let group = self.blobs[blob].group.take().filter(|_| was_leader);
         while let Some(next) =
             group.and_then(|number| self.groups.get_mut(number)?.followers.pop_front())
         {
-            if self.blobs[next].state != BlobState::Following {
+            if self.blobs[next].phase != BlobPhase::Following {
                 continue;
             }
             if self.waiting_images(next).next().is_some() {
                 self.enqueue(next);
                 return;
             }
-            self.blobs[next].state = BlobState::Dropped;
+            self.blobs[next].phase = BlobPhase::Dropped;
         }
     }
 
     /// The image has failed. Blobs that only it needed are dropped; those that move already are for the caller to stop.
     pub(in crate::transfer) fn fail(&mut self, image: ImageId) {
-        let Image { route, state } = &mut self.images[image];
-        if matches!(state, ImageState::Committed | ImageState::Failed) {
+        let ScheduledImage { route, phase: state } = &mut self.images[image];
+        if matches!(state, ImagePhase::Committed | ImagePhase::Failed) {
             return;
         }
         let target = route.target;
-        let pending = match std::mem::replace(state, ImageState::Failed) {
-            ImageState::Waiting(pending) => pending,
+        let pending = match std::mem::replace(state, ImagePhase::Failed) {
+            ImagePhase::Waiting(pending) => pending,
             _ => HashSet::new(),
         };
         self.targets[target].open_images -= 1;
@@ -156,9 +156,9 @@ impl Schedule {
 
     /// The image has its name.
     pub(in crate::transfer) fn committed(&mut self, image: ImageId) {
-        let Image { route, state } = &mut self.images[image];
-        if matches!(state, ImageState::Committing) {
-            *state = ImageState::Committed;
+        let ScheduledImage { route, phase: state } = &mut self.images[image];
+        if matches!(state, ImagePhase::Committing) {
+            *state = ImagePhase::Committed;
             self.targets[route.target].open_images -= 1;
         }
     }
@@ -171,42 +171,42 @@ impl Schedule {
         own: &[BlobId],
         missing: &[BlobId],
     ) {
-        if !matches!(self.images[image].state, ImageState::Committing) {
+        if !matches!(self.images[image].phase, ImagePhase::Committing) {
             return;
         }
         for &blob in own {
-            let is_gone = match self.blobs[blob].state {
-                BlobState::There => missing.contains(&blob),
-                BlobState::Dropped => true,
+            let is_gone = match self.blobs[blob].phase {
+                BlobPhase::Present => missing.contains(&blob),
+                BlobPhase::Dropped => true,
                 _ => false,
             };
             if !is_gone {
                 continue;
             }
-            self.blobs[blob].alone = true;
+            self.blobs[blob].reads_alone = true;
             self.enqueue(blob);
             for other in self.blobs[blob].images.clone() {
-                match &mut self.images[other].state {
-                    ImageState::Waiting(pending) => _ = pending.insert(blob),
-                    state @ ImageState::Ready => {
-                        *state = ImageState::Waiting(HashSet::from([blob]));
+                match &mut self.images[other].phase {
+                    ImagePhase::Waiting(pending) => _ = pending.insert(blob),
+                    state @ ImagePhase::Ready => {
+                        *state = ImagePhase::Waiting(HashSet::from([blob]));
                     }
-                    ImageState::Committing | ImageState::Committed | ImageState::Failed => {}
+                    ImagePhase::Committing | ImagePhase::Committed | ImagePhase::Failed => {}
                 }
             }
         }
         let is_moving = |blob: &&BlobId| {
-            let state = self.blobs[**blob].state;
-            matches!(state, BlobState::Queued | BlobState::Running | BlobState::Following)
+            let state = self.blobs[**blob].phase;
+            matches!(state, BlobPhase::Queued | BlobPhase::Running | BlobPhase::Following)
         };
         let pending: HashSet<BlobId> = own.iter().filter(is_moving).copied().collect();
         let target = self.images[image].route.target;
         self.changed.push_back(target);
-        self.images[image].state = if pending.is_empty() {
+        self.images[image].phase = if pending.is_empty() {
             self.targets[target].ready.push_back(image);
-            ImageState::Ready
+            ImagePhase::Ready
         } else {
-            ImageState::Waiting(pending)
+            ImagePhase::Waiting(pending)
         };
     }
 }

@@ -51,7 +51,7 @@ pub(super) enum Action {
 }
 
 #[derive(Debug)]
-enum ImageState {
+enum ImagePhase {
     Waiting(HashSet<BlobId>),
     Ready,
     Committing,
@@ -60,14 +60,14 @@ enum ImageState {
 }
 
 #[derive(Debug)]
-struct Image {
+struct ScheduledImage {
     route: ImageRoute,
-    state: ImageState,
+    phase: ImagePhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BlobState {
-    There,
+enum BlobPhase {
+    Present,
     Queued,
     Following,
     Running,
@@ -75,9 +75,9 @@ enum BlobState {
 }
 
 #[derive(Debug)]
-struct Blob {
+struct ScheduledBlob {
     target: TargetId,
-    state: BlobState,
+    phase: BlobPhase,
     images: Vec<ImageId>,
     rank: Rank,
     /// Blobs with the same content, for any target.
@@ -85,24 +85,24 @@ struct Blob {
     /// Those of one registry: one is sent, the others follow.
     group: Option<usize>,
     /// Not to be read together with others: it continues a partial, or left a common read.
-    alone: bool,
+    reads_alone: bool,
 }
 
 #[derive(Debug, Default)]
-struct Target {
+struct ScheduledTarget {
     rules: TargetRules,
     open_images: usize,
     running_blobs: usize,
     running_commits: usize,
     ready: VecDeque<ImageId>,
     /// Blobs of a sequential target, which are not in the common queue.
-    line: VecDeque<BlobId>,
+    sequential_queue: VecDeque<BlobId>,
     is_finishing: bool,
 }
 
 /// Blobs with the same content in repositories of one registry.
 #[derive(Debug, Default)]
-struct Group {
+struct MountGroup {
     followers: VecDeque<BlobId>,
 }
 
@@ -111,11 +111,11 @@ struct Group {
 pub(super) struct Schedule {
     jobs: usize,
     running_jobs: usize,
-    images: Table<ImageId, Image>,
-    blobs: Table<BlobId, Blob>,
-    targets: Table<TargetId, Target>,
+    images: Table<ImageId, ScheduledImage>,
+    blobs: Table<BlobId, ScheduledBlob>,
+    targets: Table<TargetId, ScheduledTarget>,
     contents: Vec<Vec<BlobId>>,
-    groups: Vec<Group>,
+    groups: Vec<MountGroup>,
     queue: Queue,
     sequential: Vec<TargetId>,
     /// Targets where something has changed.
@@ -139,8 +139,8 @@ impl Schedule {
         let is_free = !target.rules.sequential || target.running_blobs == 0;
         while is_free && target.running_commits < target.rules.max_commits.max(1) {
             let Some(image) = target.ready.pop_front() else { break };
-            if matches!(self.images[image].state, ImageState::Ready) {
-                self.images[image].state = ImageState::Committing;
+            if matches!(self.images[image].phase, ImagePhase::Ready) {
+                self.images[image].phase = ImagePhase::Committing;
                 target.running_commits += 1;
                 return Some(Action::Commit(image));
             }
@@ -157,29 +157,29 @@ impl Schedule {
         if self.running_jobs >= self.jobs {
             return None;
         }
-        let blobs = if let Some(blob) = self.next_in_line() {
+        let blobs = if let Some(blob) = self.next_sequential() {
             vec![blob]
         } else {
             let first = self.queue.pop(self.jobs)?;
-            self.with_sinks(first)
+            self.add_sinks(first)
         };
         self.running_jobs += 1;
         for blob in &blobs {
-            self.blobs[*blob].state = BlobState::Running;
+            self.blobs[*blob].phase = BlobPhase::Running;
             self.targets[self.blobs[*blob].target].running_blobs += 1;
         }
         Some(blobs)
     }
 
     /// The next blob of a sequential target where nothing runs.
-    fn next_in_line(&mut self) -> Option<BlobId> {
+    fn next_sequential(&mut self) -> Option<BlobId> {
         for &id in &self.sequential {
             let target = &mut self.targets[id];
             if target.running_blobs > 0 || target.running_commits > 0 || !target.ready.is_empty() {
                 continue;
             }
-            while let Some(blob) = target.line.pop_front() {
-                if self.blobs[blob].state == BlobState::Queued {
+            while let Some(blob) = target.sequential_queue.pop_front() {
+                if self.blobs[blob].phase == BlobPhase::Queued {
                     return Some(blob);
                 }
             }
@@ -188,16 +188,16 @@ impl Schedule {
     }
 
     /// The blob, with the same content for other targets if that can be read from the same source.
-    fn with_sinks(&mut self, first: BlobId) -> Vec<BlobId> {
+    fn add_sinks(&mut self, first: BlobId) -> Vec<BlobId> {
         let mut sinks = vec![first];
         let (source, leader) = (self.source(first), &self.blobs[first]);
-        if leader.alone {
+        if leader.reads_alone {
             return sinks;
         }
         for &other in self.contents.get(leader.content).into_iter().flatten() {
             let blob = &self.blobs[other];
-            let fits = blob.state == BlobState::Queued
-                && !blob.alone
+            let fits = blob.phase == BlobPhase::Queued
+                && !blob.reads_alone
                 && !self.targets[blob.target].rules.sequential
                 && other != first;
             if fits && sinks.len() < MAX_SINKS && self.source(other) == source {
@@ -212,22 +212,26 @@ impl Schedule {
 
     fn enqueue(&mut self, id: BlobId) {
         let blob = &mut self.blobs[id];
-        blob.state = BlobState::Queued;
+        blob.phase = BlobPhase::Queued;
         let target = &mut self.targets[blob.target];
         if target.rules.sequential {
-            target.line.push_back(id);
+            target.sequential_queue.push_back(id);
         } else {
             self.queue.insert(blob.rank);
         }
     }
 
     /// Whether the image waits for this blob.
-    fn waits(&self, image: ImageId, blob: BlobId) -> bool {
-        matches!(&self.images[image].state, ImageState::Waiting(pending) if pending.contains(&blob))
+    fn is_waiting_for(&self, image: ImageId, blob: BlobId) -> bool {
+        matches!(&self.images[image].phase, ImagePhase::Waiting(pending) if pending.contains(&blob))
     }
 
     fn waiting_images(&self, blob: BlobId) -> impl Iterator<Item = ImageId> {
-        self.blobs[blob].images.iter().copied().filter(move |image| self.waits(*image, blob))
+        self.blobs[blob]
+            .images
+            .iter()
+            .copied()
+            .filter(move |image| self.is_waiting_for(*image, blob))
     }
 
     /// Where the blob is read: the source of the first image that waits for it, or of one that will mount it.
@@ -238,13 +242,13 @@ impl Schedule {
     }
 
     /// Whether an image waits for the blob, or for one that is going to be mounted from there.
-    pub(super) fn is_wanted(&self, blob: BlobId) -> bool {
+    pub(super) fn is_needed(&self, blob: BlobId) -> bool {
         self.source(blob).is_some()
     }
 
     /// Blobs that wait until this one is at its target.
     fn followers(&self, blob: BlobId) -> impl Iterator<Item = BlobId> {
-        let is_leader = self.blobs[blob].state != BlobState::Following;
+        let is_leader = self.blobs[blob].phase != BlobPhase::Following;
         let group = self.blobs[blob].group.filter(|_| is_leader);
         let group = group.and_then(|number| self.groups.get(number));
         group

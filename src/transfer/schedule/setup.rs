@@ -5,7 +5,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::queue::{Queue, Rank};
-use super::{Blob, BlobState, Group, Image, ImageState, Schedule, Target, TargetRules};
+use super::{
+    BlobPhase, ImagePhase, MountGroup, Schedule, ScheduledBlob, ScheduledImage, ScheduledTarget,
+    TargetRules,
+};
 use crate::digest::Digest;
 use crate::transfer::plan::build::{ImageRoute, Plan, PlannedBlob};
 use crate::transfer::plan::show::BlobState as Planned;
@@ -20,9 +23,10 @@ impl Schedule {
         jobs: usize,
         listed_order: bool,
     ) -> Self {
-        let targets =
-            rules.rows().map(|rules| Target { rules: rules.clone(), ..Target::default() });
-        let targets: Table<TargetId, Target> = targets.collect();
+        let targets = rules
+            .rows()
+            .map(|rules| ScheduledTarget { rules: rules.clone(), ..ScheduledTarget::default() });
+        let targets: Table<TargetId, ScheduledTarget> = targets.collect();
         let mut schedule = Self {
             jobs: jobs.max(1),
             running_jobs: 0,
@@ -44,9 +48,9 @@ impl Schedule {
         schedule.form_groups(plan);
         let queued: Vec<BlobId> = schedule.blobs.ids().collect();
         for blob in queued {
-            match schedule.blobs[blob].state {
-                BlobState::There | BlobState::Following => {}
-                _ if !schedule.is_wanted(blob) => schedule.blobs[blob].state = BlobState::Dropped,
+            match schedule.blobs[blob].phase {
+                BlobPhase::Present | BlobPhase::Following => {}
+                _ if !schedule.is_needed(blob) => schedule.blobs[blob].phase = BlobPhase::Dropped,
                 _ => schedule.enqueue(blob),
             }
         }
@@ -65,35 +69,36 @@ impl Schedule {
                 blobs.push(id);
             }
             let state =
-                if planned.remaining().is_some() { BlobState::Queued } else { BlobState::There };
-            self.blobs.push(Blob {
+                if planned.remaining().is_some() { BlobPhase::Queued } else { BlobPhase::Present };
+            self.blobs.push(ScheduledBlob {
                 target: planned.target,
-                state,
+                phase: state,
                 images: planned.images.clone(),
                 rank: rank(id, planned),
                 content,
                 group: None,
-                alone: planned.partial_bytes() > 0,
+                reads_alone: planned.partial_bytes() > 0,
             });
         }
     }
 
     fn add_images(&mut self, plan: &Plan, images: &Table<ImageId, (ImageRoute, bool)>) {
         for (id, (route, is_open)) in images.iter() {
-            let pending =
-                plan.images[id].iter().filter(|blob| self.blobs[**blob].state != BlobState::There);
+            let pending = plan.images[id]
+                .iter()
+                .filter(|blob| self.blobs[**blob].phase != BlobPhase::Present);
             let pending: HashSet<BlobId> = pending.copied().collect();
             let target = &mut self.targets[route.target];
-            let state = match is_open {
-                false => ImageState::Failed,
+            let phase = match is_open {
+                false => ImagePhase::Failed,
                 true if pending.is_empty() => {
                     target.ready.push_back(id);
-                    ImageState::Ready
+                    ImagePhase::Ready
                 }
-                true => ImageState::Waiting(pending),
+                true => ImagePhase::Waiting(pending),
             };
             target.open_images += usize::from(*is_open);
-            self.images.push(Image { route: route.clone(), state });
+            self.images.push(ScheduledImage { route: route.clone(), phase });
         }
     }
 
@@ -106,7 +111,7 @@ impl Schedule {
         for (id, blob) in self.blobs.iter() {
             let is_missing = matches!(plan.blobs[id].state, Planned::Missing | Planned::Partial(_));
             let scope = &self.targets[blob.target].rules.mount_scope;
-            if let Some(scope) = scope.as_deref().filter(|_| is_missing && self.is_wanted(id)) {
+            if let Some(scope) = scope.as_deref().filter(|_| is_missing && self.is_needed(id)) {
                 groups.entry((scope, blob.content)).or_default().push(id);
             }
         }
@@ -119,9 +124,9 @@ impl Schedule {
             }
             let followers: VecDeque<BlobId> = blobs.into_iter().skip(1).collect();
             for follower in &followers {
-                self.blobs[*follower].state = BlobState::Following;
+                self.blobs[*follower].phase = BlobPhase::Following;
             }
-            self.groups.push(Group { followers });
+            self.groups.push(MountGroup { followers });
         }
     }
 }

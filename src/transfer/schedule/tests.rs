@@ -118,7 +118,7 @@ impl Model {
                     let is_sequential = self.rules[target.index()].sequential;
                     assert!(!is_sequential || self.blobs_running(target) == 0, "one at a time");
                     assert!(!is_sequential || blobs.len() == 1);
-                    assert!(self.schedule.is_wanted(*blob), "some image needs it");
+                    assert!(self.schedule.is_needed(*blob), "some image needs it");
                 }
                 self.count_reads(blobs);
             }
@@ -184,7 +184,7 @@ impl Model {
     }
 
     fn fail_blob(&mut self, blob: BlobId, source: Option<SourceId>) {
-        for (image, needed) in self.schedule.affected(blob, source) {
+        for (image, needed) in self.schedule.images_failed_by(blob, source) {
             if self.rng.u8(0..6) == 0 {
                 // As an image that goes without an attached artifact.
                 let own = &mut self.plan.images[image];
@@ -206,7 +206,7 @@ impl Model {
         // What no image needs any more is stopped.
         let unwanted: Vec<usize> = (0..self.running.len())
             .filter(|number| match &self.running[*number] {
-                Action::Move(blobs) => !blobs.iter().any(|blob| self.schedule.is_wanted(*blob)),
+                Action::Move(blobs) => !blobs.iter().any(|blob| self.schedule.is_needed(*blob)),
                 _ => false,
             })
             .collect();
@@ -362,7 +362,7 @@ fn schedule_follower_becomes_leader_when_leader_fails() {
     let mut schedule = same_blob(&[&registry("a"), &registry("a"), &registry("a")]);
     assert_eq!(schedule.next(), Some(Action::Move(vec![blob(0)])));
     schedule.job_ended(&[blob(0)]);
-    let affected = schedule.affected(blob(0), None);
+    let affected = schedule.images_failed_by(blob(0), None);
     assert_eq!(affected, [(ImageId::new(0), blob(0))]);
     schedule.fail(ImageId::new(0));
     assert!(!schedule.move_failed(blob(0)));

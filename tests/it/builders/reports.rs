@@ -51,7 +51,7 @@ async fn run_error_shows_first_failure_and_carries_all_results() {
         Some((ErrorKind::InvalidInput, None)),
     ];
     assert_eq!(kinds, expected);
-    assert!(memory.document(report.images[0].report.head.manifest.as_ref().unwrap()).is_some());
+    assert!(memory.document(report.images[0].report.summary.manifest.as_ref().unwrap()).is_some());
 }
 
 #[tokio::test]

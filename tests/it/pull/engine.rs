@@ -70,21 +70,21 @@ enum Before {
 
 async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
     let run = begin(target).await;
-    for (piece, before) in image.blobs().zip(before) {
-        let opened = run.open_blob(&piece.descriptor, &OpenBlob::default()).await.unwrap();
+    for (chunk, before) in image.blobs().zip(before) {
+        let opened = run.open_blob(&chunk.descriptor, &OpenBlob::default()).await.unwrap();
         let Opened::Writer(mut writer) = opened else {
             continue;
         };
-        let upto = |percent: u8| piece.bytes.len() * usize::from(percent) / 100;
+        let upto = |percent: u8| chunk.bytes.len() * usize::from(percent) / 100;
         match *before {
             Before::Nothing => {}
             Before::Whole => {
-                let proof = rpull::verifier::verify(&piece.descriptor, &piece.bytes).unwrap();
-                writer.write(piece.bytes.clone()).await.unwrap();
+                let proof = rpull::verifier::verify(&chunk.descriptor, &chunk.bytes).unwrap();
+                writer.write(chunk.bytes.clone()).await.unwrap();
                 writer.commit(proof).await.unwrap();
             }
             Before::Partial(percent) => {
-                writer.write(piece.bytes.slice(..upto(percent))).await.unwrap();
+                writer.write(chunk.bytes.slice(..upto(percent))).await.unwrap();
             }
             Before::WrongPartial(percent) => {
                 writer.write(Bytes::from(vec![7; upto(percent)])).await.unwrap();
@@ -94,11 +94,11 @@ async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
 }
 
 async fn assert_complete(target: &Memory, image: &Image) {
-    for piece in image.blobs() {
-        let body = target.open_blob(BlobRequest::from(&piece.descriptor, 0)).await.unwrap();
-        let pieces: Vec<Bytes> =
+    for chunk in image.blobs() {
+        let body = target.open_blob(BlobRequest::from(&chunk.descriptor, 0)).await.unwrap();
+        let chunks: Vec<Bytes> =
             futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
-        assert_eq!(pieces.concat(), piece.bytes);
+        assert_eq!(chunks.concat(), chunk.bytes);
     }
 }
 

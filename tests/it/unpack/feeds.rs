@@ -104,7 +104,7 @@ fn options(cancel: &CancellationToken) -> TransferOptions {
 
 async fn fill(
     root: &Path,
-    picked: &ResolvedImage,
+    image: &ResolvedImage,
     config: &[u8],
     control: Control,
     settled: impl FnOnce() -> Result<()> + Send + 'static,
@@ -112,7 +112,7 @@ async fn fill(
 ) -> Result<Unpacked> {
     let config = ImageConfig::parse(config).unwrap();
     let layers =
-        LayerBlob::from_image("x", picked.manifest.manifest().unwrap(), &config, open).unwrap();
+        LayerBlob::from_image("x", image.manifest.manifest().unwrap(), &config, open).unwrap();
     let root = root.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let filled = RootBuilder::begin(&root).unwrap().apply(
@@ -141,8 +141,8 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
         platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     };
     let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
-    let picked = feeds.picked().await.unwrap();
-    let config = &picked.manifest.manifest().unwrap().config;
+    let image = feeds.resolved_image().await.unwrap();
+    let config = &image.manifest.manifest().unwrap().config;
     if let Err(error) = feeds.verified(config).await {
         // The run was cancelled before the config arrived.
         return (pull.await.unwrap().remove(0).error, Err(error));
@@ -158,16 +158,15 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
         })
     };
     let settled = move || run.wait_for_run();
-    let filled =
-        fill(&dir.join("root"), &picked, &config, stopped_by(&cancel), settled, open).await;
+    let filled = fill(&dir.join("root"), &image, &config, stopped_by(&cancel), settled, open).await;
     (pull.await.unwrap().remove(0).error, filled)
 }
 
 async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
     let cancel = source.cancel.clone();
     let root = source.resolve(&ImageName::Tag("1".into())).await.unwrap();
-    let picked = ResolvedImage { root: root.clone(), manifest: root };
-    let config = &picked.manifest.manifest().unwrap().config;
+    let image = ResolvedImage { root: root.clone(), manifest: root };
+    let config = &image.manifest.manifest().unwrap().config;
     let config = read_small(&*source, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let runtime = Handle::current();
     let open = |layer: &Descriptor| -> OpenBlob<'static> {
@@ -176,7 +175,7 @@ async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
             Ok(Box::new(ReceivedBlob::begin(source, layer, options(stop), &runtime)))
         })
     };
-    fill(&dir.join("root"), &picked, &config, stopped_by(&cancel), || Ok(()), open).await
+    fill(&dir.join("root"), &image, &config, stopped_by(&cancel), || Ok(()), open).await
 }
 
 const ENDINGS: [(How, Option<ErrorKind>); 5] = [

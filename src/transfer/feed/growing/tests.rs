@@ -64,10 +64,10 @@ fn growing_blob_gives_announced_bytes_only() {
     let mut reader = both.reader();
     let mut into = [0; 20];
     feed.restart(Some(both.handle()));
-    let piece = both.write(b"0123");
+    let chunk = both.write(b"0123");
     // In the file already, but not hashed.
     both.write(b"456789");
-    feed.advance(&piece);
+    feed.advance(&chunk);
     assert_eq!(reader.read(&mut into).unwrap(), 4);
     feed.end(Err(&Error::new(ErrorKind::Mismatch, "the blob")));
     assert_eq!(error_of(reader.read(&mut into)).kind(), ErrorKind::Mismatch);
@@ -78,8 +78,8 @@ fn growing_blob_ends_with_its_job() {
     let mut both = Both::of(b"0123");
     let feed = both.feeder.feed(&both.blob);
     feed.restart(Some(both.handle()));
-    let piece = both.write(b"0123");
-    feed.advance(&piece);
+    let chunk = both.write(b"0123");
+    feed.advance(&chunk);
     let whole = both.reader();
     let mut reader = both.reader();
     let mut into = [0; 20];
@@ -162,7 +162,7 @@ async fn feeds_of_dropped_run_end() {
     let (feeder, feeds) = Feeds::connect();
     let waiting = {
         let feeds = feeds.clone();
-        tokio::spawn(async move { feeds.picked().await.map(drop) })
+        tokio::spawn(async move { feeds.resolved_image().await.map(drop) })
     };
     drop(feeder);
     assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Interrupted);
@@ -194,14 +194,14 @@ fn growing_blob_restart_after_read_fails() {
     let (mut early, mut late) = (both.reader(), both.reader());
     let mut into = [0; 5];
     feed.restart(Some(both.handle()));
-    let piece = both.write(b"wrong");
-    feed.advance(&piece);
+    let chunk = both.write(b"wrong");
+    feed.advance(&chunk);
     assert_eq!(early.read(&mut into).unwrap(), 5);
     both.file.set_len(0).unwrap();
     both.file.seek(SeekFrom::Start(0)).unwrap();
     feed.restart(Some(both.handle()));
-    let piece = both.write(b"0123456789");
-    feed.advance(&piece);
+    let chunk = both.write(b"0123456789");
+    feed.advance(&chunk);
     let error = error_of(early.read(&mut into));
     assert_eq!((error.kind(), error.reason()), (ErrorKind::Mismatch, GrowingBlob::BLOB_RESTARTED));
     feed.end(Ok(()));
@@ -218,9 +218,9 @@ fn growing_blob_truncated_file_waits_for_result() {
     let mut both = Both::of(&bytes);
     let feed = both.feeder.feed(&both.blob);
     feed.restart(Some(both.handle()));
-    let piece = both.write(&bytes);
+    let chunk = both.write(&bytes);
     // More than is kept in memory, so that the file is read.
-    feed.advance(&piece);
+    feed.advance(&chunk);
     let mut reader = both.reader();
     let mut into = vec![0; 1000];
     assert_eq!(reader.read(&mut into).unwrap(), 1000);
@@ -243,8 +243,8 @@ fn growing_blob_memory_and_file_reads_are_equal() {
     let mut at = 0;
     while at < bytes.len() {
         let next = bytes.len().min(at + random.usize(1..100_000));
-        let piece = both.write(&bytes[at..next]);
-        feed.advance(&piece);
+        let chunk = both.write(&bytes[at..next]);
+        feed.advance(&chunk);
         if at == 0 {
             slow.read_exact(&mut start[..1]).unwrap();
         }
