@@ -135,7 +135,7 @@ pub(super) async fn presence(
     repository: &Repository,
     descriptor: &Descriptor,
 ) -> Result<BlobPresence> {
-    match stat(repository, &descriptor.digest).await {
+    match repository.stat_blob(&descriptor.digest).await {
         Ok(found) if found.size == descriptor.size => Ok(BlobPresence::Complete),
         Ok(_) => Ok(BlobPresence::Absent),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(BlobPresence::Absent),
@@ -145,35 +145,41 @@ pub(super) async fn presence(
     }
 }
 
-/// Requests a blob's size by HEAD. If that fails, by GET, unread: presigned URLs are valid for one method only.
-pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Descriptor> {
-    digest.algorithm()?;
-    let transport = &repository.transport;
-    let what = format!("blob {digest}");
-    let url = transport.http.url(&format!("{}/blobs/{digest}", repository.name))?;
-    let mut request = repository.get(RequestKind::Blob, url, &what);
-    request.method = Method::HEAD;
-    let policy = &transport.http.options.retry;
-    let response = retry(policy, || async {
-        let response = transport.send(&request).await?;
-        if requests_backoff(&response) {
-            return Err(Box::pin(transport.http.failure(&request, response)).await);
+impl Repository {
+    /// Size of the blob with this digest. Costs a HEAD, and a GET if that does not contain it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the registry does not have it.
+    pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        digest.algorithm()?;
+        let transport = &self.transport;
+        let what = format!("blob {digest}");
+        let url = transport.http.url(&format!("{}/blobs/{digest}", self.name))?;
+        let mut request = self.get(RequestKind::Blob, url, &what);
+        request.method = Method::HEAD;
+        let policy = &transport.http.options.retry;
+        let response = retry(policy, || async {
+            let response = transport.send(&request).await?;
+            if requests_backoff(&response) {
+                return Err(Box::pin(transport.http.failure(&request, response)).await);
+            }
+            Ok(response)
+        })
+        .await?;
+        let mut size = length(&response);
+        if size.is_none() && response.status() != StatusCode::NOT_FOUND {
+            // Sent and not read: presigned URLs are valid for one method only.
+            request.method = Method::GET;
+            let response = retry(policy, || transport.expect_success(&request)).await?;
+            size = length(&response);
+        } else if size.is_none() {
+            return Err(transport.http.failure(&request, response).await);
         }
-        Ok(response)
-    })
-    .await?;
-    let mut size = length(&response);
-    if size.is_none() && response.status() != StatusCode::NOT_FOUND {
-        request.method = Method::GET;
-        let response = retry(policy, || transport.expect_success(&request)).await?;
-        size = length(&response);
-    } else if size.is_none() {
-        return Err(transport.http.failure(&request, response).await);
+        let size = size.ok_or_else(|| {
+            body::unexpected_response(&what, &request.url, "the registry does not report its size")
+        })?;
+        Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
     }
-    let size = size.ok_or_else(|| {
-        body::unexpected_response(&what, &request.url, "the registry does not report its size")
-    })?;
-    Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
 }
 
 /// The declared length of a successful response; the header itself, because HEAD has no body to measure.

@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use super::referrers::{self, tag_schema};
 use super::scope::ScopeSet;
-use super::{Repository, manifest, tags};
+use super::{Repository, manifest};
 use crate::content;
 use crate::digest::Digest;
 use crate::document::{Document, TreeWalk, WalkLimits};
@@ -148,7 +148,7 @@ impl Repository {
     /// # Errors
     /// If a tag cannot be resolved: it might need the manifest.
     async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
-        let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
+        let others = self.tags().await?.into_iter().filter(|other| other != tag);
         let resolutions = others.map(|other| async {
             let is_one = self.tag_depends_on(&other, digest).await?;
             Ok(is_one.then_some(other))

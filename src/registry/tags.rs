@@ -26,14 +26,15 @@ struct TagPage {
     tags: Option<Vec<Option<String>>>,
 }
 
-/// All tags without duplicates, in the registry's order.
-pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
-    let transport = &repository.transport;
-    let what = format!("tags of {}", repository.name);
-    let url = transport.http.url(&format!("{}/tags/list?{PAGE_SIZE}", repository.name))?;
-    let request = repository.get(RequestKind::Other, url, &what);
-    // Artifactory lists digests among the tags (containers/skopeo#2346).
-    collect(Paginator::new(transport, request), is_tag).await
+impl Repository {
+    /// All tags without duplicates, in the registry's order. One request per page.
+    pub async fn tags(&self) -> Result<Vec<String>> {
+        let what = format!("tags of {}", self.name);
+        let url = self.transport.http.url(&format!("{}/tags/list?{PAGE_SIZE}", self.name))?;
+        let request = self.get(RequestKind::Other, url, &what);
+        // Artifactory lists digests among the tags (containers/skopeo#2346).
+        collect(Paginator::new(&self.transport, request), is_tag).await
+    }
 }
 
 impl Client {

@@ -218,10 +218,8 @@ const RESERVED: &[(&str, &[&str])] = &[
 ];
 
 /// Files that import each other in a circle, one line for each circle. It must be exact: what is mended leaves it.
-const CIRCLES: &[&str] = &[
-    "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
-     registry/referrers/tag_schema.rs registry/tags.rs",
-];
+const CIRCLES: &[&str] =
+    &["registry/manifest.rs registry/referrers/mod.rs registry/referrers/tag_schema.rs"];
 
 /// A source file, and what it names.
 struct Source {
