@@ -6,7 +6,6 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 
 use super::Repository;
-use super::referrers::{self, tag_schema};
 use crate::content::Presence;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -30,12 +29,6 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 );
 
 const DIGEST_HEADER: &str = "docker-content-digest";
-
-/// Lists the tags of the query that were set. In distribution-spec's main branch only.
-const TAG_HEADER: &str = "oci-tag";
-
-/// Set if the registry maintains the list of referrers itself.
-const SUBJECT_HEADER: &str = "oci-subject";
 
 /// Fetches the document with this name.
 pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
@@ -85,78 +78,30 @@ pub(super) async fn head(
     .await
 }
 
-/// Stores the document under this name, byte for byte, and maintains the referrers list of its subject if the registry
-/// does not. A failure of the list is only a warning.
+/// Stores the document under this name, byte for byte, and nothing else. Returns the response headers; `None` if the
+/// response was an error, but the name points to the document.
 ///
 /// # Errors
 /// [`ErrorKind::MissingBlobs`] if the registry reports missing blobs; [`ErrorKind::Mismatch`] if it stored something
 /// else.
-pub(super) async fn put(
+pub(super) async fn store(
     repository: &Repository,
     document: &Document,
     name: &ImageName,
-) -> Result<()> {
+) -> Result<Option<HeaderMap>> {
     let sending =
         retry(&repository.transport.http.options.retry, || send(repository, document, name));
-    let headers = match sending.await {
-        Ok(headers) => Some(headers),
+    match sending.await {
+        Ok(headers) => Ok(Some(headers)),
         // Immutable tags are rejected even if nothing would change (moby/buildkit#3776), and an earlier attempt whose
         // response was lost may have succeeded.
         Err(error)
             if is_about_the_tag(&error)
                 && tag_points_to(repository, name, document.digest()).await =>
         {
-            None
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    list_as_referrer(repository, document, headers).await;
-    Ok(())
-}
-
-/// Stores the document under its digest and all of these tags in one request. Returns the tags that the registry
-/// confirms.
-pub(super) async fn put_tags(
-    repository: &Repository,
-    document: &Document,
-    tags: &[String],
-) -> Result<Vec<String>> {
-    let name = ImageName::Digest(document.digest().clone());
-    let sending = retry(&repository.transport.http.options.retry, || {
-        send_with_tags(repository, document, &name, tags)
-    });
-    let headers = sending.await?;
-    let confirmed = headers.get_all(TAG_HEADER).iter().filter_map(|value| value.to_str().ok());
-    let confirmed: Vec<&str> =
-        confirmed.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let confirmed = tags.iter().filter(|tag| confirmed.contains(&tag.as_str())).cloned().collect();
-    list_as_referrer(repository, document, Some(headers)).await;
-    Ok(confirmed)
-}
-
-/// Maintains the referrers list of the subject, unless the response to the PUT says that the registry does.
-async fn list_as_referrer(
-    repository: &Repository,
-    document: &Document,
-    headers: Option<HeaderMap>,
-) {
-    let Some(subject) = document.subject().map(|subject| &subject.digest) else { return };
-    let listing = async {
-        let is_listed = match headers {
-            Some(headers) => {
-                headers.get(SUBJECT_HEADER).is_some_and(|value| value == subject.as_str())
-            }
-            None => referrers::has_api(repository, subject).await?,
-        };
-        if is_listed { Ok(()) } else { tag_schema::add(repository, document, subject).await }
-    };
-    // The document itself is stored.
-    if let Err(error) = listing.await {
-        let digest = document.digest();
-        tracing::warn!(
-            "{digest} was stored but not listed as a referrer of {subject}: {}",
-            error.chain()
-        );
+        Err(error) => Err(error),
     }
 }
 
@@ -178,7 +123,8 @@ pub(super) async fn send(
     send_with_tags(repository, document, name, &[]).await
 }
 
-async fn send_with_tags(
+/// One attempt to store the document under this name and all of these tags. Returns the response headers.
+pub(super) async fn send_with_tags(
     repository: &Repository,
     document: &Document,
     name: &ImageName,

@@ -15,6 +15,7 @@ mod login;
 mod manifest;
 mod options;
 mod pages;
+mod put;
 mod redactor;
 mod referrers;
 mod repository;

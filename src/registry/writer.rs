@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 
+use super::Repository;
+use super::put::{put, put_tags};
 use super::upload::{self, UploadState};
-use super::{Repository, manifest};
 use crate::content::{FinishGuard, OpenBlob, Opened, Role, TargetPlan, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -116,14 +117,14 @@ impl RepositoryWriter {
         };
         if digest.algorithm_name() != "sha256" && matches!(name, ImageName::Tag(_)) {
             // Not every registry supports this digest algorithm; find out before the tag changes.
-            manifest::put(repository, document, &ImageName::Digest(digest.clone())).await?;
+            put(repository, document, &ImageName::Digest(digest.clone())).await?;
         }
         if let ImageName::Tag(tag) = &name
             && self.tag_with_others(document, tag).await
         {
             return Ok(());
         }
-        manifest::put(repository, document, &name).await?;
+        put(repository, document, &name).await?;
         Ok(())
     }
 
@@ -142,7 +143,7 @@ impl RepositoryWriter {
         if planned.len() < 2 || refused.load(Ordering::Relaxed) {
             return false;
         }
-        match manifest::put_tags(&self.repository, document, &planned).await {
+        match put_tags(&self.repository, document, &planned).await {
             Ok(confirmed) => {
                 if confirmed.is_empty() {
                     // It stored the manifest and ignored the query.

@@ -4,6 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::Repository;
+use super::api::may_mean_none;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, EMPTY_INDEX, ParsedDocument, RawIndex};
@@ -86,7 +87,7 @@ pub(in crate::registry) async fn remove(
     match repository.untag(&tag, current.digest()).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             tracing::info!("{}; leaving it without entries", error.chain());
-            manifest::put(&repository, &empty, &name).await
+            manifest::store(&repository, &empty, &name).await.map(drop)
         }
         other => other,
     }
@@ -133,7 +134,7 @@ async fn read(repository: &Repository, subject: &Digest) -> Result<TagContent> {
         Ok(list) => Ok(TagContent::List(Box::new(list))),
         Err(error) if error.detail() == Some(ErrorDetail::RepositoryNotFound) => Err(error),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(TagContent::Nothing),
-        Err(error) if super::may_mean_none(&error) => Ok(TagContent::Refused(error)),
+        Err(error) if may_mean_none(&error) => Ok(TagContent::Refused(error)),
         Err(error) => Err(error),
     }
 }
