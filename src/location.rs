@@ -52,6 +52,10 @@ pub(crate) enum DefaultLocation {
     /// The local store.
     Store,
     /// The local store, else the registry.
+    #[cfg_attr(
+        not(feature = "cli"),
+        expect(dead_code, reason = "only the command line looks at both")
+    )]
     StoreOrRegistry,
 }
 
@@ -88,6 +92,7 @@ impl Location {
 
 impl Location {
     /// Returns the reference if the location is certainly in a registry.
+    #[cfg(feature = "cli")]
     pub(crate) fn registry(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),

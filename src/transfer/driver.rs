@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::report::BlobResult;
 use super::request::{ImageRequest, PlatformSelection};
 use super::resolve::graph::ImageGraph;
-use super::run_state::Run;
+use super::run_state::{ImageRun, Run};
 use super::schedule::Action;
 use super::side::OnSide as _;
 use super::table::{BlobId, ImageId, SourceId, TargetId};
@@ -53,11 +53,13 @@ impl Run {
 
     fn start_move(&mut self, blobs: Vec<BlobId>) {
         let first = blobs.first().copied();
-        let source = first.and_then(|blob| Some((blob, self.schedule.source(blob)?)));
-        let Some((first, source)) = source else { return self.drop_job(&blobs) };
+        let reader = first.and_then(|blob| Some((blob, self.schedule.reader(blob)?)));
+        let Some((first, reader)) = reader else { return self.drop_job(&blobs) };
+        let ImageRun { request, route, .. } = &self.images[reader];
+        // Each image has its own handle, which counts its requests.
+        let (source, from) = (route.source, Arc::clone(&request.source));
         let descriptor = self.plan.blobs[first].descriptor.clone();
         let context = Arc::clone(&self.context);
-        let from = Arc::clone(&self.sources[source]);
         let sinks: Vec<SinkTarget> = blobs.iter().filter_map(|blob| self.sink(*blob)).collect();
         if blobs.len() > 1 {
             let fan_out = FanOut { source: from, descriptor, context, sinks };
@@ -94,7 +96,10 @@ impl Run {
     fn start_commit(&mut self, id: ImageId) {
         let image = &self.images[id];
         let target = &self.targets[image.route.target];
-        let (Some(graph), Some(writer)) = (&image.graph, &target.writer) else { return };
+        let (Some(graph), Some(writer)) = (&image.graph, &target.writer) else {
+            self.schedule.commit_ended(id);
+            return self.schedule.fail(id);
+        };
         let job = CommitJob {
             graph: Arc::clone(graph),
             source: Arc::clone(&image.request.source),

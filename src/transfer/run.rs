@@ -63,7 +63,8 @@ impl Transfer {
         let planned = run.images.ids().map(|id| {
             let blobs = run.plan.images[id].iter().map(|blob| {
                 let blob = &run.plan.blobs[*blob];
-                let is_first = blob.images.first() == Some(&id);
+                let first = blob.images.iter().find(|image| run.images[**image].error.is_none());
+                let is_first = first == Some(&id);
                 let is_counted = is_first || blob.state == BlobState::Skipped;
                 let state = if is_counted { blob.state } else { BlobState::Shared };
                 PlannedBlobReport::new(&blob.descriptor, state)

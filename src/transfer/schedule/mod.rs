@@ -234,16 +234,19 @@ impl Schedule {
             .filter(move |image| self.is_waiting_for(*image, blob))
     }
 
-    /// Where the blob is read: the source of the first image that waits for it, or of one that will mount it.
-    pub(super) fn source(&self, blob: BlobId) -> Option<SourceId> {
+    /// The image whose source the blob is read from: the first that waits for it, or else for one that will be mounted from it.
+    pub(super) fn reader(&self, blob: BlobId) -> Option<ImageId> {
         let followers = self.followers(blob).flat_map(|follower| self.waiting_images(follower));
-        let image = self.waiting_images(blob).chain(followers).next()?;
-        Some(self.images[image].route.source)
+        self.waiting_images(blob).chain(followers).next()
+    }
+
+    fn source(&self, blob: BlobId) -> Option<SourceId> {
+        self.reader(blob).map(|image| self.images[image].route.source)
     }
 
     /// Whether an image waits for the blob, or for one that is going to be mounted from there.
     pub(super) fn is_needed(&self, blob: BlobId) -> bool {
-        self.source(blob).is_some()
+        self.reader(blob).is_some()
     }
 
     /// Blobs that wait until this one is at its target.
