@@ -1,4 +1,4 @@
-//! One way to stop what takes long, and one way to see how far it is.
+//! Cancellation and progress of everything that takes long.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, NoProgress, Phase, Progress};
 
-/// Stops what takes long, and takes its progress. A clone stops and reports the same.
+/// Cancels work, and receives its progress. Clones share both.
 #[derive(Clone)]
 pub struct Control {
-    /// Stops it.
+    /// Cancels the work.
     pub cancel: CancellationToken,
-    /// Takes what happens.
+    /// Receives the events.
     pub progress: Arc<dyn Progress>,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Control {
 }
 
 impl Control {
-    /// Fails once it was cancelled; `what` is for the error.
+    /// Checks for cancellation; `what` names the work in the error.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
@@ -47,13 +47,13 @@ impl Control {
         self.progress.on_event(&Event::PhaseAdvanced { phase, done, total });
     }
 
-    /// Creates one that can be cancelled alone and is cancelled with this one.
+    /// Returns a control that can be cancelled alone, and is cancelled with this one.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { cancel: self.cancel.child_token(), progress: Arc::clone(&self.progress) }
     }
 
-    /// Returns this one without its progress.
+    /// Returns this control without progress.
     #[must_use]
     pub fn without_progress(&self) -> Self {
         Self { cancel: self.cancel.clone(), ..Self::default() }

@@ -1,4 +1,4 @@
-//! The one way the library tells what is happening; drawing it is the caller's business.
+//! Events that report progress. Nothing but display may depend on them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,75 +8,75 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Error;
 
-/// Something that happened in a run.
+/// An event of a run or of other work that takes long.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A name stands for this digest.
+    /// A reference was resolved.
     Resolved {
-        /// The reference as the caller wrote it down.
+        /// The reference as the caller gave it.
         reference: &'a str,
-        /// The root document's digest.
+        /// Digest of the root document.
         digest: &'a Digest,
-        /// What of it was chosen, children before parents; the last one gets the name.
+        /// Documents that will be stored, children before parents; the last one gets the name.
         documents: &'a [Document],
-        /// The index that a manifest was chosen from.
+        /// The index that a manifest was selected from.
         index: Option<&'a Document>,
     },
-    /// The plan stands; `missing` bytes will travel. Told once, before any [`Event::BlobStarted`].
+    /// The plan is complete. Sent once, before any [`Event::BlobStarted`].
     Planned {
-        /// Every unique blob and the bytes that the target already has of it.
+        /// Each blob once, with the number of bytes that the target already has.
         blobs: &'a [(&'a Descriptor, u64)],
     },
-    /// A blob's turn has come; it stands at `position` bytes that were kept from an earlier run.
+    /// A blob starts to move.
     BlobStarted {
-        /// Which one.
+        /// Digest of the blob.
         digest: &'a Digest,
-        /// Bytes there already, to be verified again.
+        /// Bytes kept from an earlier run, which are verified again.
         position: u64,
     },
-    /// The blob now stands at `position`.
+    /// More bytes of a blob have arrived.
     BlobAdvanced {
-        /// Which one.
+        /// Digest of the blob.
         digest: &'a Digest,
-        /// Bytes there, kept ones included.
+        /// Bytes at the target, including those kept from an earlier run.
         position: u64,
     },
-    /// A try failed and another follows.
+    /// An attempt failed, and another one follows.
     Retrying {
-        /// Which blob.
+        /// Digest of the blob.
         digest: &'a Digest,
-        /// After this wait.
+        /// Time until the next attempt.
         delay: Duration,
-        /// What went wrong.
+        /// Why the attempt failed.
         error: &'a Error,
     },
-    /// The blob is there, verified.
+    /// A blob is at the target, verified. Sent once for each target.
     BlobFinished {
-        /// Which one.
+        /// Digest of the blob.
         digest: &'a Digest,
-        /// How it came to be there.
+        /// How it got there.
         completion: Completion<'a>,
     },
-    /// The image is complete and named at the target.
+    /// An image is complete and has its name at the target.
     Committed {
-        /// The reference as the caller wrote it down.
+        /// The reference as the caller gave it.
         reference: &'a str,
     },
-    /// Nothing more will happen in this run.
+    /// The run has ended; no event follows.
     RunFinished,
-    /// So much of a phase outside of runs is done. Of threads that work at once, one may tell less than another did before.
+    /// Bytes of a phase outside of runs are done. Events of concurrent threads may arrive out of order.
     PhaseAdvanced {
-        /// Which one.
+        /// The phase.
         phase: Phase,
-        /// Bytes that are done.
+        /// Bytes done so far.
         done: u64,
-        /// Bytes in all, as far as it is known before.
+        /// Total bytes, as far as they are known in advance.
         total: u64,
     },
-    /// Nothing more will happen in this phase. Not told of one that did nothing.
+    /// A phase has ended. Not sent for a phase without work.
     PhaseFinished {
-        /// Which one.
+        /// The phase.
         phase: Phase,
     },
 }
@@ -108,24 +108,24 @@ impl Phase {
     }
 }
 
-/// How a blob came to be at the target.
+/// How a blob got to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion<'a> {
-    /// Its bytes travelled.
+    /// Its bytes were transferred.
     Transferred,
-    /// The target turned out to have it.
+    /// The target already had it.
     Shared,
-    /// This other repository of the target's registry lent it.
+    /// Mounted from this repository of the target's registry.
     Mounted(&'a str),
 }
 
-/// Takes events, from any task, at any rate; must not block.
+/// Receives events, from any task or thread, at any rate. Must not block.
 pub trait Progress: Send + Sync {
-    /// Takes one event.
+    /// Receives one event.
     fn on_event(&self, event: &Event<'_>);
 }
 
-/// A function that takes events: `|event: &Event<'_>| …`.
+/// A function that receives events: `|event: &Event<'_>| …`.
 impl<F: Fn(&Event<'_>) + Send + Sync> Progress for F {
     fn on_event(&self, event: &Event<'_>) {
         self(event);
@@ -138,7 +138,7 @@ impl Progress for Arc<dyn Progress> {
     }
 }
 
-/// Takes events and does nothing.
+/// Ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 

@@ -1,4 +1,4 @@
-//! How a transfer runs.
+//! Options of a run.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::feed::feeds::Feeder;
 use crate::transfer::request::ArtifactOptions;
 
-/// How to run.
+/// Options of a run.
 pub struct TransferOptions {
-    /// Blobs on their way at once.
+    /// Maximum number of blobs that move concurrently, and of manifests that are put concurrently at a registry.
     pub jobs: usize,
-    /// Move blobs in the order of the manifests, for readers that use them meanwhile; otherwise image by image, the largest
-    /// blobs first.
+    /// Move blobs in the order of the manifests, for a reader that uses them meanwhile. Otherwise image by image, each config first,
+    /// then the largest blobs.
     pub listed_order: bool,
-    /// How often a body is continued.
+    /// Retries of requests, and of bodies that break off.
     pub retry: RetryPolicy,
-    /// How long a body may be silent.
+    /// Longest time without a byte of a body before it is requested again.
     pub idle: Duration,
-    /// Fetch foreign layers too.
+    /// Fetch foreign layers, too.
     pub foreign_layers: bool,
-    /// Which artifacts come with the images.
+    /// Referrers and digest tags to transfer with the images.
     pub artifacts: ArtifactOptions,
-    /// The whole run stays under this rate.
+    /// Limits the bytes per second of the whole run.
     pub throttle: Option<Throttle>,
-    /// Hands what the run's only image brings to those who use it meanwhile.
+    /// Gives the blobs of a run with one image to readers while they arrive.
     pub feeder: Option<Feeder>,
-    /// Stops the run, and takes what happens.
+    /// Cancels the run, and receives its progress.
     pub control: Control,
 }
 

@@ -1,4 +1,4 @@
-//! What a run did, byte by byte, in the shape of the command line's JSON.
+//! What a run transferred, per image and blob, in the shape of the command line's JSON.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::request::ImageRequest;
 use crate::transfer::resolve::graph::ImageGraph;
 
-/// Names and digests of one image.
+/// Names, digests and platforms of one image.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ImageSummary {
-    /// Where it came from.
+    /// Location of the source, for people.
     pub source: String,
-    /// Where it went.
+    /// Location of the target, for people.
     pub target: String,
-    /// The full name.
+    /// Full reference of the image.
     pub reference: String,
-    /// What the name resolved to: the index, where it is one.
+    /// Digest that the name resolved to: the index, if there is one.
     pub digest: Option<Digest>,
-    /// The manifest of the platform; equal to `digest` for a plain one.
+    /// Digest of the platform's manifest; equal to `digest` for an image without an index.
     pub manifest: Option<Digest>,
-    /// Of what the name resolved to.
+    /// Media type of what the name resolved to.
     pub media_type: Option<String>,
-    /// What arrived runs on these.
+    /// Platforms of the transferred manifests, without attestations.
     pub platforms: Vec<String>,
-    /// How many went along that refer to it, where they were asked for.
+    /// Number of referrers that were transferred with it; `None` if they were not requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referrers: Option<usize>,
-    /// How many went along under tags made of digests, where they were asked for.
+    /// Number of digest tags that were transferred with it; `None` if they were not requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest_tags: Option<usize>,
 }
 
 impl ImageSummary {
-    /// The names that were asked for, and what is known of the image behind them.
+    /// Describes a request, and its image as far as it is resolved.
     pub(super) fn new(
         request: &ImageRequest,
         target: &dyn Target,
@@ -67,55 +67,55 @@ impl ImageSummary {
     }
 }
 
-/// What became of a run.
+/// Result of a run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// Of each image, in the order asked for.
+    /// Results of the images, in the order in which they were requested.
     pub images: Vec<ImageResult>,
-    /// Bytes of blobs that the sources sent, those that were thrown away included. A blob for several targets is read once,
-    /// so this can be less than what the images say together.
+    /// Blob bytes received from all sources, including those that were discarded. A blob for several targets is read once, so
+    /// this can be less than the sum over the images.
     pub received: u64,
-    /// How long it took.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
-/// What became of one image, whether it arrived or not.
+/// Result of one image, whether it was committed or not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ImageResult {
-    /// What moved.
+    /// What was transferred, also if the image failed.
     pub report: Report,
-    /// Why it is not there.
+    /// Why the image was not committed. `None` if it was.
     pub error: Option<Error>,
-    /// Why something that belongs to it is not there, while the image is.
+    /// Why some of its referrers or digest tags are missing at the target, although the image was committed.
     pub incomplete: Option<Error>,
-    /// When it got its name, from the start of the run.
+    /// Time from the start of the run until the image had its name at the target.
     pub committed: Option<Duration>,
 }
 
 impl ImageResult {
-    /// Of an image of which nothing is known but this.
+    /// Returns the result of an image that failed before anything else was known.
     pub fn failed(error: Error) -> Self {
         Self { report: Report::default(), error: Some(error), incomplete: None, committed: None }
     }
 }
 
-/// What became of one image.
+/// What was transferred for one image.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Names and digests.
+    /// Names, digests and platforms.
     #[serde(flatten)]
     pub summary: ImageSummary,
-    /// Totals.
+    /// Sums over its blobs.
     pub bytes: ByteCounts,
-    /// HTTP requests that were made for it.
+    /// HTTP requests: those of its source handle, and for the first image of a target those of the target.
     #[serde(serialize_with = "requests")]
     pub requests: RequestCounts,
-    /// From the start of the run.
+    /// Duration of the whole run, in milliseconds in JSON.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,
-    /// Blob by blob.
+    /// Its blobs, in the order of its manifests. A blob that an earlier image of the run transferred counts as shared.
     pub blobs: Vec<BlobReport>,
 }
 
@@ -134,22 +134,22 @@ fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Bytes over unique blobs. The law of a finished run: total = transferred + resumed + mounted + shared.
+/// Sums in bytes over unique blobs. Always: total = transferred + resumed + mounted + shared + missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ByteCounts {
-    /// Sizes of all blobs, skipped foreign layers left out.
+    /// Sizes of all blobs, without skipped foreign layers.
     pub total: u64,
-    /// Moved now and kept.
+    /// Received in this run, and kept.
     pub transferred: u64,
     /// Kept from an earlier run.
     pub resumed: u64,
-    /// Lent by another repository of the target's registry.
+    /// Mounted from another repository of the target's registry.
     pub mounted: u64,
-    /// There already.
+    /// Already at the target.
     pub shared: u64,
-    /// Moved now and thrown away; body bytes on the wire are transferred + resent.
+    /// Received in this run, and discarded. Body bytes on the wire are transferred + resent.
     pub resent: u64,
-    /// Not there at the end of a run that failed.
+    /// Not at the target when the run ended. Left out of JSON if 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub missing: u64,
 }
@@ -159,59 +159,59 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-/// How a blob ended.
+/// Result of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobOutcome {
-    /// Travelled.
+    /// Transferred in this run.
     Transferred,
-    /// Continued from an earlier run.
+    /// Partly kept from an earlier run, the rest transferred in this run.
     Resumed,
-    /// Lent by another repository of the target's registry.
+    /// Mounted from another repository of the target's registry.
     Mounted,
-    /// There already.
+    /// Already at the target.
     Shared,
-    /// A foreign layer that was not to be fetched.
+    /// A foreign layer, which was not requested.
     Skipped,
-    /// Not there: the run failed or was stopped.
+    /// Not at the target: the run failed or was cancelled.
     Missing,
 }
 
-/// What became of one blob.
+/// One blob of an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct BlobReport {
-    /// Identity.
+    /// Digest of the blob.
     pub digest: Digest,
-    /// As its manifest says.
+    /// Media type in its descriptor.
     pub media_type: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// How it ended.
+    /// Result.
     pub outcome: BlobOutcome,
-    /// Bytes moved now and kept.
+    /// Bytes received in this run, and kept.
     pub transferred: u64,
     /// Bytes kept from an earlier run.
     pub resumed: u64,
-    /// Bytes moved now and thrown away.
+    /// Bytes received in this run, and discarded.
     pub resent: u64,
-    /// `inline` where the bytes stood in the manifest itself; the repository that lent a mounted one.
+    /// `inline` if the descriptor contained the bytes; for a mounted blob the repository that it was mounted from.
     pub from: Option<String>,
 }
 
-/// How the engine left a blob.
+/// Result of moving a blob to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BlobResult {
-    /// The target had it before the run, or another process put it there meanwhile.
+    /// The target had it before the run, or another process stored it meanwhile.
     Shared,
-    /// From the descriptor's `data`.
+    /// The bytes were in the descriptor's `data`.
     Inline,
-    /// Lent by this other repository of the target's registry.
+    /// Mounted from this repository of the target's registry.
     Mounted(String),
     /// Verified and committed in this run.
     Transferred,
-    /// Not to be fetched.
+    /// A foreign layer, which was not requested.
     Skipped,
-    /// Not there.
+    /// Not at the target.
     Missing,
 }
 
@@ -250,7 +250,7 @@ impl BlobReport {
         }
     }
 
-    /// The same blob for a later image of the run, which found it there.
+    /// Reports the blob for a later image of the run, which finds it at the target.
     pub(super) fn as_shared(descriptor: &Descriptor, result: &BlobResult) -> Self {
         let result = match result {
             BlobResult::Missing | BlobResult::Skipped => result,

@@ -1,4 +1,4 @@
-//! What is asked of a transfer: an image, which platforms of it, and what comes with it.
+//! Requests: an image, its platforms, and the artifacts that come with it.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use crate::content::Source;
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
 
-/// The platform that is wanted of an image.
+/// A requested platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformRequest {
-    /// Which one.
+    /// The platform.
     pub platform: Platform,
-    /// Whether the user requested it: then a single-platform image must match it, too.
+    /// Whether the user requested it. Then an image without an index must match it, too.
     pub explicit: bool,
-    /// Whether nothing else will do: another architecture is never taken in its place, though its machines run it.
+    /// Rejects other architectures, even those that its machines can run.
     pub exact: bool,
 }
 
@@ -23,43 +23,43 @@ impl PlatformRequest {
         Self { platform, explicit: true, exact: false }
     }
 
-    /// A requested platform, to be passed on by name.
+    /// A requested platform for an image that is passed on: other architectures are rejected.
     pub fn exact(platform: Platform) -> Self {
         Self { platform, explicit: true, exact: true }
     }
 
-    /// The best match for the host, without a request.
+    /// The host's platform, or what it can run.
     pub fn implicit(platform: Platform) -> Self {
         Self { platform, explicit: false, exact: false }
     }
 
-    /// Whether an image of this platform is what was wanted.
+    /// Whether an image of this platform satisfies the request.
     pub(super) fn accepts(&self, own: &Platform) -> bool {
         let runs = platform::matches(&self.platform, own);
         runs && (!self.exact || platform::same_architecture(&self.platform, own))
     }
 }
 
-/// Which platforms of an index are wanted.
+/// The platforms of an image to transfer.
 #[derive(Clone, Debug)]
 pub enum PlatformSelection {
-    /// One; the name then stands for its manifest.
+    /// One platform; the name then refers to its manifest.
     Single(PlatformRequest),
-    /// Several; the name then stands for the index.
+    /// Several platforms; the name then refers to the index.
     SparseIndex(Vec<Platform>),
-    /// Several; the name then stands for an index that lists only these and what attests them.
+    /// Several platforms; the name then refers to an index of only these and their attestations.
     FilteredIndex(Vec<Platform>),
-    /// All that the name holds, attestations included; the name then stands for the index, where it is one.
+    /// Everything, including attestations; the name then refers to the index, if there is one.
     All,
-    /// As `All`, without what its index names and is not there, as long as the manifest of some platform is. Of one
-    /// platform the name then stands for its manifest.
+    /// As `All`, without manifests that the source lacks, if it has the manifest of at least one platform. If it has exactly one,
+    /// the name then refers to that.
     Available,
-    /// As `All`; where the name holds only a manifest that was chosen from an index, everything that the index lists.
+    /// As `All`. If the source has only a manifest that was selected from an index: everything that the index lists.
     OriginalIndex,
 }
 
 impl PlatformSelection {
-    /// The requested platforms.
+    /// Returns the platforms that the user requested.
     pub(super) fn explicit(&self) -> Vec<PlatformRequest> {
         let all = |platforms: &[Platform], choice: fn(Platform) -> PlatformRequest| {
             platforms.iter().cloned().map(choice).collect()
@@ -72,24 +72,24 @@ impl PlatformSelection {
         }
     }
 
-    /// Whether the name is to stand for the manifest itself, wherever it goes.
+    /// Whether the name must refer to the manifest itself at every target.
     pub(super) fn is_exact(&self) -> bool {
         matches!(self, Self::Single(choice) if choice.exact)
     }
 }
 
-/// One image to move.
+/// One image to transfer.
 #[derive(Clone)]
 pub struct ImageRequest {
-    /// Where it is.
+    /// The source.
     pub source: Arc<dyn Source>,
-    /// What it is called there.
+    /// Its name at the source.
     pub name: ImageName,
-    /// Its reference, for people and reports.
+    /// Its reference, for messages and reports.
     pub reference: String,
-    /// What it is to be called at the target.
+    /// Its name at the target.
     pub target_name: ImageName,
-    /// Which platforms of it.
+    /// The platforms to transfer.
     pub platforms: PlatformSelection,
 }
 
@@ -102,12 +102,12 @@ impl std::fmt::Debug for ImageRequest {
     }
 }
 
-/// What goes along with images.
+/// Artifacts to transfer with images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactOptions {
-    /// What refers to their manifests, and to that.
+    /// Referrers of their manifests, and referrers of those.
     pub referrers: bool,
-    /// What cosign keeps under tags made of their digests.
+    /// Tags that cosign derives from their digests.
     pub digest_tags: bool,
 }
 

@@ -1,20 +1,20 @@
-//! Counts the bytes of one blob while it moves, so that an interrupted run can still tell them.
+//! Counts the bytes of one blob while it moves, so that they are known after an interruption, too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of one blob in this run.
+/// Bytes of one blob in one run.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct BlobCounters {
-    /// Arrived now and part of what is on disk.
+    /// Received in this run, and at the target.
     transferred: AtomicU64,
     /// Kept from an earlier run.
     resumed: AtomicU64,
-    /// Arrived now and thrown away.
+    /// Received in this run, and discarded.
     resent: AtomicU64,
 }
 
 impl BlobCounters {
-    /// So many bytes are there before an attempt; those that arrived in this run were not kept from an earlier one.
+    /// Sets the size of the partial before an attempt. Bytes received in this run do not count as kept from an earlier one.
     pub(in crate::transfer) fn set_resumed(&self, bytes: u64) {
         let earlier = bytes.saturating_sub(self.transferred.load(Ordering::Relaxed));
         self.resumed.store(earlier, Ordering::Relaxed);
@@ -28,14 +28,14 @@ impl BlobCounters {
         self.resent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Everything so far was for nothing: the blob starts over.
+    /// Counts everything so far as discarded: the blob starts over.
     pub(in crate::transfer) fn reset(&self) {
         self.resumed.store(0, Ordering::Relaxed);
         let lost = self.transferred.swap(0, Ordering::Relaxed);
         self.add_resent(lost);
     }
 
-    /// Transferred, resumed, resent.
+    /// Returns the bytes transferred, resumed and resent.
     pub(in crate::transfer) fn read(&self) -> (u64, u64, u64) {
         let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         (read(&self.transferred), read(&self.resumed), read(&self.resent))

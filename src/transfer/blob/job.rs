@@ -1,4 +1,4 @@
-//! Moves one blob: open, read, verify, write, commit.
+//! Moves one blob to one target: open, read, verify, write, commit.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::transfer::feed::Feed;
 use crate::transfer::report::BlobResult;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 
-/// Everything that moving one blob takes.
+/// Everything that is needed to move one blob.
 pub(in crate::transfer) struct BlobJob {
     pub(in crate::transfer) source: Arc<dyn Source>,
     pub(in crate::transfer) writer: Arc<dyn TargetWriter>,
@@ -27,17 +27,16 @@ pub(in crate::transfer) struct BlobJob {
     pub(in crate::transfer) feed: Feed,
 }
 
-/// A job that came to an end by itself.
+/// The end of a job.
 pub(in crate::transfer) struct BlobJobResult {
     pub(in crate::transfer) result: Result<BlobResult>,
-    /// Still open: another job may have to take it.
+    /// Still open: another job may have to continue it.
     pub(in crate::transfer) feed: Feed,
 }
 
 /// Moves the blob, or finds that the target has it by now.
 ///
-/// A source is healed by the reader, which lets nothing through that another try could mend; what is left of that kind
-/// is the target's, and the blob is offered to it again.
+/// The reader retries the source. A transient error that is left comes from the target, and the blob is offered to it again.
 pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
     loop {
         match retry(&job.context.policy, || open_and_send(&job)).await {
@@ -46,7 +45,7 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
                 tracing::info!("{}", error.chain());
             }
             result => {
-                // Bytes with another digest came from the source. What else has no side yet is the target's.
+                // Wrong bytes come from the source. Any other error without a side comes from the target.
                 let result = result.map_err(|error| match error.kind() {
                     ErrorKind::Mismatch => error.with_side(Side::Source),
                     _ => error.with_side(Side::Target),
@@ -86,14 +85,14 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     }
 }
 
-/// Why an attempt failed, and whether its bytes were put together from several answers or runs: then a wrong digest may
-/// be the seam's fault, and one clean start decides.
+/// Why an attempt failed, and whether its bytes came from several responses or runs. A wrong digest may then come from joining
+/// them, and one clean start decides.
 struct AttemptError {
     error: Error,
     was_resumed: bool,
 }
 
-/// Goes on from what is kept, or from the first byte with `anew`.
+/// Continues a partial, or starts at the first byte with `anew`.
 async fn attempt(
     job: &BlobJob,
     writer: &mut dyn BlobWriter,
@@ -116,7 +115,7 @@ async fn attempt(
     }
     job.counters.reset();
     if reader.has_failed() {
-        // The answer does not fit the descriptor, which may be the one that is wrong: what is kept can be another's.
+        // The response does not fit the descriptor, which may be the wrong one of both: the partial may be fine.
         return Err(AttemptError { error, was_resumed });
     }
     // Wrong bytes are not worth keeping.
@@ -126,7 +125,7 @@ async fn attempt(
     }
 }
 
-/// Verifies what is kept and appends the rest.
+/// Verifies the partial and appends the rest.
 async fn fill(
     job: &BlobJob,
     writer: &mut dyn BlobWriter,
@@ -149,15 +148,15 @@ async fn fill(
             Presence::Absent | Presence::Unknown => hash_prefix(job, kept, &mut checked).await?,
         }
     }
-    // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
+    // An empty blob is not requested: some registries cannot serve it (image-spec#1025).
     if kept < job.descriptor.size {
         while let Some(chunk) = reader.next().await? {
             if from_start && checked.position() == 0 {
-                // Not before there is something better.
+                // Not before new bytes have arrived.
                 writer.truncate().await?;
             }
             checked.check_length(chunk.len())?;
-            // Written before it is hashed: a killed process loses nothing that it had received.
+            // Written before it is hashed: a killed process keeps everything that it had received.
             writer.write(chunk.clone()).await?;
             checked.hash(&chunk);
             job.feed.advance(&chunk);
@@ -166,7 +165,7 @@ async fn fill(
     checked.finish().map_err(|error| error.at(&job.source.endpoint().location))
 }
 
-/// Hashes what a target has and cannot give back, from the source; what of it travels is waste.
+/// Hashes the prefix of a partial that the target cannot read back, by reading it from the source again.
 async fn hash_prefix(job: &BlobJob, kept: u64, checked: &mut Verifier) -> Result<()> {
     let counters = BlobCounters::default();
     let context = job.context.without_progress();

@@ -1,4 +1,4 @@
-//! Reads blobs for those who only look at them, healed and verified as when they are moved.
+//! Reads blobs that are not stored, with the same retries and verification as in a transfer.
 
 use bytes::{Bytes, BytesMut};
 
@@ -12,10 +12,10 @@ use crate::transfer::blob::reader::ResumingReader;
 use crate::transfer::options::TransferOptions;
 use crate::verifier::{Verifier, verified_inline_data};
 
-/// Reads a blob of at most `limit` bytes into memory, healed and verified: configs, and what people look at.
+/// Reads a blob of at most `limit` bytes into memory, verified: configs and other small content.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
+/// [`ErrorKind::InvalidDocument`] if the descriptor gives a larger size, [`ErrorKind::Mismatch`] for other bytes.
 pub async fn read_small(
     source: &dyn Source,
     descriptor: &Descriptor,
@@ -45,10 +45,10 @@ pub async fn read_small(
     Ok(bytes.freeze())
 }
 
-/// Streams one blob to `sink`, healed and verified; the sink has seen bytes that were not verified yet when this fails.
+/// Streams one blob to `sink`, verified at its end. If it fails, the sink has received bytes that are not verified.
 ///
 /// # Errors
-/// [`ErrorKind::Mismatch`] at the end where the bytes were wrong.
+/// [`ErrorKind::Mismatch`] at the end if the bytes were wrong.
 pub async fn read_blob(
     source: &dyn Source,
     descriptor: &Descriptor,

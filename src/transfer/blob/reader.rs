@@ -1,5 +1,5 @@
-//! The bytes of a blob in order, healed: where a connection ends early, stalls or breaks, it is reopened at the position
-//! reached. What it gives is not verified; that is for the caller, who sees every byte.
+//! The bytes of a blob in order. If a connection ends early, stalls or breaks, the blob is requested again at the position that was
+//! reached. The bytes are not verified: that is for the caller.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::transfer::blob::counters::BlobCounters;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 
-/// A blob's bytes from some position to the end.
+/// Reads a blob from a position to its end.
 pub(in crate::transfer) struct ResumingReader<'a> {
     source: &'a dyn Source,
     descriptor: &'a Descriptor,
@@ -25,17 +25,17 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     counters: &'a BlobCounters,
     position: u64,
     body: Option<ByteStream<'static>>,
-    /// Bytes of the current body that were delivered already and are skipped.
+    /// Bytes at the start of the current body that were delivered before, and are skipped.
     skip: u64,
     failures: Failures,
     responses: u32,
     failed: bool,
-    /// Of all openings together: a server that gives a byte to each would never be found slow.
+    /// Rate over all requests of the blob: a server that sends one byte per request must be found slow, too.
     min_rate: MinimumRate,
-    /// Windows in a row that were too slow: failures that new bytes do not make good.
+    /// Number of consecutive windows below the minimum rate. New bytes do not reset it.
     slow_windows: u32,
     is_too_slow: bool,
-    /// Bytes that were given away and did not pass the throttle: what has arrived is kept before there is a wait.
+    /// Delivered bytes that have not passed the throttle: bytes are written before the reader waits.
     unthrottled: u64,
 }
 
@@ -65,17 +65,17 @@ impl<'a> ResumingReader<'a> {
         }
     }
 
-    /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
+    /// Whether the bytes came from several responses, so that a wrong digest may come from joining them.
     pub(in crate::transfer) fn was_resumed(&self) -> bool {
         self.responses > 1
     }
 
-    /// Whether the source failed for good: then nothing is known against the bytes that came.
+    /// Whether the source failed for good. Nothing is known against the bytes that arrived before.
     pub(in crate::transfer) fn has_failed(&self) -> bool {
         self.failed
     }
 
-    /// The next bytes, never none of them; `None` at the blob's end.
+    /// Returns the next bytes, never an empty chunk; `None` at the end of the blob.
     pub(in crate::transfer) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(throttle) = &self.context.throttle {
             throttle.acquire(std::mem::take(&mut self.unthrottled)).await;
@@ -88,12 +88,12 @@ impl<'a> ResumingReader<'a> {
             let started = Instant::now();
             let next = self.try_next().await;
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
-            // Nobody waits for data of a host that is known to be down.
+            // Time in which the host is known to be down does not count as slow.
             let is_down = next.as_ref().is_err_and(|error| error.outage().is_some());
             let waited = if is_down { Duration::ZERO } else { started.elapsed() };
             if let Some(enough) = self.min_rate.record(bytes as u64, waited) {
                 self.slow_windows = if enough { 0 } else { self.slow_windows + 1 };
-                // A disk on this machine is not quicker where it is asked once more.
+                // Reading a local disk again would not be faster.
                 self.is_too_slow = !enough && !self.source.endpoint().kind.is_local();
             }
             match next {
@@ -120,7 +120,7 @@ impl<'a> ResumingReader<'a> {
         }
     }
 
-    /// The next bytes of the current body, which is opened first if necessary; `None` at the end of the blob.
+    /// Returns the next bytes of the current body, which is requested first if necessary; `None` at the end of the blob.
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
         if self.body.is_none() {
             if self.position == self.descriptor.size && self.responses > 0 {
@@ -156,7 +156,7 @@ impl<'a> ResumingReader<'a> {
         chunk
     }
 
-    /// Waits before the body is opened again, or gives the error back where that is no use.
+    /// Waits before the next request, or returns the error if another attempt is pointless.
     async fn reconnect(&mut self, error: Error) -> Result<()> {
         self.body = None;
         if self.position == self.descriptor.size && error.is_transient() && self.responses > 0 {
@@ -178,7 +178,7 @@ impl<'a> ResumingReader<'a> {
     }
 
     fn with_position(&self, error: Error) -> Error {
-        // Of what is on this machine the error says how much there is.
+        // Errors of local sources already contain the number of bytes.
         if self.position == 0 || self.source.endpoint().kind.is_local() {
             return error;
         }

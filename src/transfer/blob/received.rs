@@ -1,4 +1,4 @@
-//! A blob that is read on a thread while a task receives it, and that is kept nowhere.
+//! A blob that a thread reads while a task receives it, without a store.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::transfer::feed::stopped;
 use crate::transfer::options::TransferOptions;
 use crate::verifier::Verifier;
 
-/// Pieces of a blob that wait to be read.
+/// Maximum number of chunks that wait to be read.
 const CHUNK_CAPACITY: usize = 8;
 
-/// Bytes of the blob, or that it is over: healed, but verified only when the end has come.
+/// Bytes of the blob, or its end. The bytes are verified only when the end has arrived.
 enum Chunk {
     Bytes(Bytes),
     End,
 }
 
-/// Reads a blob as it comes; who reads slowly slows the sender down. Reads wait, so they belong on a thread; the task
-/// that they wait for is stopped with the reader, by [`TransferOptions::control`], and with the runtime.
+/// Reads a blob as it arrives. A slow reader slows the transfer down. Reads block, so they belong on a thread. The task that
+/// receives is stopped with the reader, by [`TransferOptions::control`], and with the runtime.
 pub struct ReceivedBlob {
     chunks: Receiver<Result<Chunk>>,
     bytes: Bytes,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for ReceivedBlob {
 }
 
 impl ReceivedBlob {
-    /// Begins to receive.
+    /// Starts to receive the blob.
     pub fn begin(
         source: Arc<dyn Source>,
         blob: Descriptor,
@@ -54,7 +54,7 @@ impl ReceivedBlob {
         let cancel = options.control.cancel.clone();
         let receive = async move {
             let last = receive(&*source, &blob, options, &sender).await;
-            // Where the reader is gone nothing is to be told.
+            // Fails only if the reader is gone, which needs no result.
             _ = sender.send(last.map(|()| Chunk::End)).await.is_ok();
         };
         let task = runtime.spawn(async move { cancel.run_until_cancelled(receive).await });

@@ -1,4 +1,4 @@
-//! What a run brings, for those who use it while it runs: the image's documents, its blobs, and how the run ends.
+//! Access to the documents and blobs of a run while it runs, and to its end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,31 +12,30 @@ use crate::transfer::feed::growing::{GrowingBlob, OpenStored};
 use crate::transfer::feed::{Feed, FeedChannel, stopped};
 use crate::transfer::resolve::graph::ResolvedImage;
 
-/// The end of those who use what a run brings.
+/// The reading side of a run. Clones read the same run.
 #[derive(Clone, Debug)]
 pub struct Feeds(Arc<FeedsInner>);
 
-/// The run's end, for [`TransferOptions::feeder`](crate::transfer::TransferOptions::feeder). Dropping it ends everything
-/// that is waited for.
+/// The writing side, for [`TransferOptions::feeder`](crate::transfer::TransferOptions::feeder). Dropping it ends all waits.
 #[derive(Debug)]
 pub struct Feeder(Arc<FeedsInner>);
 
 #[derive(Debug, Default)]
 struct FeedsInner {
     state: Mutex<FeedsState>,
-    /// Whether the documents are known, or never will be.
+    /// Cancelled when the documents are known, or never will be.
     resolved: CancellationToken,
     run: FeedChannel,
 }
 
-/// By size too: where two layers give one digest different sizes, they are moved as two blobs.
+/// Includes the size: if two layers give one digest different sizes, they are moved as two blobs.
 type BlobKey = (Digest, u64);
 
 #[derive(Debug, Default)]
 struct FeedsState {
     image: Option<ResolvedImage>,
     blobs: HashMap<BlobKey, Arc<FeedChannel>>,
-    /// How every blob ends from now on that has not.
+    /// The end of every blob that has not ended yet.
     end: Option<Result<()>>,
 }
 
@@ -77,7 +76,7 @@ impl FeedsInner {
 }
 
 impl Feeds {
-    /// Both ends, for one run of one image.
+    /// Returns both sides, for one run of one image.
     pub fn connect() -> (Feeder, Self) {
         let inner = Arc::<FeedsInner>::default();
         (Feeder(Arc::clone(&inner)), Self(inner))
@@ -86,7 +85,7 @@ impl Feeds {
     /// Waits for the image's documents.
     ///
     /// # Errors
-    /// The run's, where it ended before.
+    /// The error of the run, if it ended before.
     pub async fn resolved_image(&self) -> Result<ResolvedImage> {
         self.0.resolved.cancelled().await;
         let state = self.0.state();
@@ -97,8 +96,8 @@ impl Feeds {
         }
     }
 
-    /// Reads a blob of the run, while it comes or from what `open` gives where it is there already. Reads wait, so they
-    /// belong on a thread; `cancel` ends one that waits.
+    /// Reads a blob of the run while it arrives, or from `open` if the target already has it. Reads block, so they belong on a
+    /// thread; `cancel` ends a read that waits.
     pub fn read(
         &self,
         blob: Descriptor,
@@ -109,18 +108,18 @@ impl Feeds {
         GrowingBlob::new(blob, shared, open, cancel)
     }
 
-    /// Waits until a blob is at the target, verified; tells how often bytes of it were thrown away.
+    /// Waits until a blob is at the target, verified. Returns how often its bytes were discarded.
     ///
     /// # Errors
-    /// As the job that moves it, or the run, failed.
+    /// The error of the job that moves it, or of the run.
     pub async fn verified(&self, blob: &Descriptor) -> Result<u32> {
         self.0.blob(blob).wait_for_end().await
     }
 
-    /// Waits, on a thread, for the run's end.
+    /// Waits for the end of the run. Blocks.
     ///
     /// # Errors
-    /// As the image failed.
+    /// The error of the image.
     pub fn wait_for_run(&self) -> Result<()> {
         self.0.run.block_until_end().map(drop)
     }
@@ -132,17 +131,17 @@ impl Feeder {
         self.0.resolved.cancel();
     }
 
-    /// The end of the job that moves this blob.
+    /// Returns the feed for the job that moves this blob.
     pub(in crate::transfer) fn feed(&self, blob: &Descriptor) -> Feed {
         Feed::new(self.0.blob(blob))
     }
 
-    /// Ends the feed of a blob whose job is about to be stopped because of this.
+    /// Ends the feed of a blob whose job is about to be stopped with this error.
     pub(in crate::transfer) fn fail(&self, blob: &Descriptor, error: &Error) {
         self.0.blob(blob).end(Err(error));
     }
 
-    /// Ends all that has not ended.
+    /// Ends all feeds that have not ended.
     pub(in crate::transfer) fn end(&self, result: Result<(), &Error>) {
         self.0.end(result);
     }

@@ -1,4 +1,4 @@
-//! A blob that is read while a job moves it.
+//! A reader of a blob that a job is moving.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,25 +15,25 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::feed::{FeedChannel, Next, ReadError, ReadPosition, stopped};
 
-/// Opens the file of a blob that is at the target.
+/// Opens the file of a blob at the target.
 pub type OpenStored = Box<dyn FnOnce() -> Result<File> + Send>;
 
-/// Reads a blob from its first byte to its last, waiting for what has not come. It is not at its end before the blob is
-/// at the target, verified; what was read until then is not.
+/// Reads a blob from its first to its last byte, and waits for bytes that have not arrived. Its end is reached only when the blob
+/// is at the target, verified; bytes read before that are not verified.
 ///
-/// It fails as the job fails that moves the blob, and with [`ErrorKind::Mismatch`] where what was read had to be fetched
-/// again.
+/// Fails with the error of the job that moves the blob, and with [`ErrorKind::Mismatch`] if bytes that were read had to be
+/// fetched again.
 pub struct GrowingBlob {
     blob: Descriptor,
     channel: Arc<FeedChannel>,
     position: ReadPosition,
-    /// Bytes from memory that come next.
+    /// Next bytes, in memory.
     chunks: VecDeque<Bytes>,
-    /// Where the bytes up to this position can be read.
+    /// File with the bytes up to this position.
     file: Option<(Arc<File>, u64)>,
     open: Option<OpenStored>,
     cancel: CancellationToken,
-    /// Wakes the read that waits when it is cancelled.
+    /// Wakes a waiting read on cancellation.
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for GrowingBlob {
 }
 
 impl GrowingBlob {
-    /// Why nothing can be made of a blob whose first bytes were used before it was known that they are wrong.
+    /// Reason of the error after bytes that were read proved wrong.
     pub const BLOB_RESTARTED: &str = "was corrupted in transit and has been fetched again";
 
     pub(in crate::transfer) fn new(
@@ -72,7 +72,7 @@ impl GrowingBlob {
         io::Error::other(Error::new(ErrorKind::Mismatch, subject).with_reason(reason))
     }
 
-    /// Takes what is there at once.
+    /// Returns bytes that need no wait.
     fn read_available(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut count = 0;
         while let Some(chunk) = self.chunks.front_mut() {
@@ -100,10 +100,10 @@ impl GrowingBlob {
         Ok(count)
     }
 
-    /// Waits for more; tells whether there is any.
+    /// Waits for more bytes. `false` at the end.
     fn wait_for_more(&mut self) -> io::Result<bool> {
         let waker = Waker::from(Arc::clone(&self.channel));
-        // Only registers the waker: whether it was cancelled is looked up under the lock.
+        // Only registers the waker; cancellation is checked under the lock.
         _ = self.cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         let next = self.channel.next(self.position, &self.cancel);
         let (next, restarts) = next.map_err(|error| match error {

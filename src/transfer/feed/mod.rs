@@ -1,4 +1,4 @@
-//! A blob while a job moves it, for readers on threads of their own: what the job has written and hashed, and its end.
+//! A blob while a job moves it, for readers on other threads: the bytes that are written and hashed, and the end.
 
 pub(super) mod feeds;
 pub(super) mod growing;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes of a blob that stay in memory for its readers; who is further behind reads the file.
+/// Maximum bytes of a blob in memory for its readers. A reader that is further behind reads the file.
 const MAX_RECENT_BYTES: usize = 1 << 20;
 
-/// The job's end. Dropping it ends the feed, on whatever path: a reader never waits for a job that is gone.
+/// The job's side. Dropping it ends the feed on every path, so that no reader waits for a job that is gone.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct Feed(Option<Arc<FeedChannel>>);
 
@@ -26,7 +26,7 @@ impl Feed {
         Self(Some(shared))
     }
 
-    /// An attempt begins: its bytes will be in this file, from the first one on. Without a file readers wait for the end.
+    /// Starts an attempt, whose bytes will be in this file from the first one on. Without a file readers wait for the end.
     pub(in crate::transfer) fn restart(&self, file: Option<File>) {
         let Some(shared) = &self.0 else { return };
         shared.change(|state| {
@@ -39,12 +39,12 @@ impl Feed {
         });
     }
 
-    /// Whether there may be readers, so that an attempt must provide its bytes.
+    /// Whether there may be readers. Then an attempt must provide its bytes from the first one on.
     pub(in crate::transfer) fn is_used(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The next bytes: they are in the file, and hashed.
+    /// Announces the next bytes, which are in the file and hashed.
     pub(in crate::transfer) fn advance(&self, chunk: &Bytes) {
         let Some(shared) = &self.0 else { return };
         let mut state = shared.state();
@@ -60,7 +60,7 @@ impl Feed {
         shared.wake_waiting(&state);
     }
 
-    /// Ends it as the job ended.
+    /// Ends the feed with the result of the job.
     pub(in crate::transfer) fn end(mut self, result: Result<(), &Error>) {
         if let Some(shared) = self.0.take() {
             shared.end(result);
@@ -76,12 +76,12 @@ impl Drop for Feed {
     }
 }
 
-/// What readers are told of a job that went without a word.
+/// The error of a feed that was dropped without an end.
 pub(in crate::transfer) fn stopped() -> Error {
     Error::new(ErrorKind::Interrupted, "transfer").with_reason("interrupted")
 }
 
-/// What the job and the readers of one blob share.
+/// State that the job and the readers of one blob share.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct FeedChannel {
     state: Mutex<FeedState>,
@@ -92,18 +92,18 @@ pub(in crate::transfer) struct FeedChannel {
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct FeedState {
     file: Option<Arc<File>>,
-    /// So many bytes are in the file, and hashed.
+    /// Number of bytes that are in the file, and hashed.
     position: u64,
-    /// How often bytes were thrown away: those before are not those of now.
+    /// Number of times that bytes were discarded. Bytes read before the last one are void.
     restarts: u32,
     recent: Recent,
     end: Option<Result<()>>,
     readers: usize,
-    /// Number of waiting readers: a wake-up without one costs a system call.
+    /// Number of waiting readers. A wake-up without one would cost a system call.
     waiting: usize,
 }
 
-/// The last bytes that came.
+/// The latest bytes, in memory.
 #[derive(Debug, Default)]
 struct Recent {
     chunks: VecDeque<Bytes>,
@@ -125,7 +125,7 @@ impl Recent {
         *self = Self::default();
     }
 
-    /// What of the last bytes lies behind this many of them, given that they are all in memory.
+    /// Returns the last `bytes` bytes, which must all be in memory.
     fn last(&self, mut bytes: usize) -> VecDeque<Bytes> {
         let mut found = VecDeque::new();
         for chunk in self.chunks.iter().rev() {
@@ -143,32 +143,32 @@ impl Recent {
 /// What a reader gets next.
 #[derive(Debug)]
 pub(in crate::transfer) enum Next {
-    /// These bytes, of which the first is the one that was asked for.
+    /// Bytes from the requested position on.
     Chunks(VecDeque<Bytes>),
-    /// Bytes of this file, up to a position.
+    /// Bytes in this file, up to a position.
     File(Arc<File>, u64),
-    /// The blob is at its target, and what was asked for is where the target has it.
+    /// The blob is at its target, and is read there.
     Stored,
 }
 
-/// How far a reader is.
+/// Position of a reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::transfer) struct ReadPosition {
     pub(in crate::transfer) offset: u64,
-    /// The count when the first byte was read.
+    /// Value of `restarts` when the first byte was read.
     pub(in crate::transfer) restarts: u32,
-    /// The file ended before a position that it was said to have: it was emptied, and a word about that follows.
+    /// The file was shorter than announced: it was truncated, and a restart follows.
     pub(in crate::transfer) file_ended_early: bool,
 }
 
-/// Why a reader gets no bytes.
+/// Why a reader gets no more bytes.
 #[derive(Debug)]
 pub(in crate::transfer) enum ReadError {
-    /// What it has read was thrown away.
+    /// Bytes that it has read were discarded.
     Restarted,
-    /// The job's error.
+    /// The job failed.
     Failed(Error),
-    /// Nothing more is wanted of the reader itself.
+    /// The reader was cancelled.
     Cancelled,
 }
 
@@ -189,7 +189,7 @@ impl FeedChannel {
         self.wake_waiting(&state);
     }
 
-    /// The first end is the one that counts.
+    /// Ends the feed. Only the first call has an effect.
     pub(in crate::transfer) fn end(&self, result: Result<(), &Error>) {
         self.change(|state| {
             if state.end.is_none() {
@@ -199,24 +199,24 @@ impl FeedChannel {
         self.ended.cancel();
     }
 
-    /// The end, where it has come, and how often bytes were thrown away before.
+    /// Returns the result and the number of restarts, after the end.
     fn ended(state: &FeedState) -> Option<Result<u32>> {
         let end = state.end.as_ref()?;
         Some(end.as_ref().map(|()| state.restarts).map_err(Error::clone_for))
     }
 
-    /// Waits for the end; tells how often bytes were thrown away before.
+    /// Waits for the end. Returns the number of restarts.
     pub(in crate::transfer) async fn wait_for_end(&self) -> Result<u32> {
         self.ended.cancelled().await;
         Self::ended(&self.state()).unwrap_or_else(|| Err(stopped()))
     }
 
-    /// Waits for the end, on a thread.
+    /// Waits for the end. Blocks.
     pub(in crate::transfer) fn block_until_end(&self) -> Result<u32> {
         self.block_until(Self::ended)
     }
 
-    /// Waits, on a thread, until there is something for a reader that is so far.
+    /// Waits until there is more for a reader at this position. Blocks.
     pub(in crate::transfer) fn next(
         &self,
         position: ReadPosition,
@@ -264,10 +264,10 @@ impl FeedChannel {
     }
 }
 
-/// Wakes the readers, so that each looks whether it was cancelled.
+/// Wakes all readers, so that each checks for cancellation.
 impl Wake for FeedChannel {
     fn wake(self: Arc<Self>) {
-        // Under the lock: one that has looked and does not wait yet would miss it.
+        // Under the lock: a reader between its check and its wait would miss the wake-up.
         self.wake_waiting(&self.state());
     }
 }

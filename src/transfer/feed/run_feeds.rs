@@ -1,4 +1,4 @@
-//! The feeds of a run, which may have no readers.
+//! The feeds of a run. Without a feeder all of them are unused.
 
 use crate::error::Error;
 use crate::transfer::feed::Feed;
@@ -8,7 +8,7 @@ use crate::transfer::report::BlobResult;
 use crate::transfer::resolve::graph::{ImageGraph, ResolvedImage};
 use crate::transfer::table::{BlobId, Table};
 
-/// The feed of each blob while no job has it.
+/// The feed of each blob that no job has.
 #[derive(Default)]
 pub(in crate::transfer) struct RunFeeds {
     feeder: Option<Feeder>,
@@ -20,7 +20,7 @@ impl RunFeeds {
         Self { feeder, blobs: Table::default() }
     }
 
-    /// The documents of the run's only image are known.
+    /// Publishes the documents of the run's only image.
     pub(in crate::transfer) fn resolved(&self, graph: &ImageGraph) {
         if let Some((feeder, chosen)) = self.feeder.as_ref().zip(graph.documents.last()) {
             let root = graph.provenance.parent_index.as_ref().unwrap_or(chosen);
@@ -28,7 +28,7 @@ impl RunFeeds {
         }
     }
 
-    /// The plan stands: what is there needs no job.
+    /// Creates the feeds of a plan. Blobs that need no job end at once.
     pub(in crate::transfer) fn open<'a>(
         &mut self,
         blobs: impl Iterator<Item = (&'a PlannedBlob, &'a BlobResult)>,
@@ -45,26 +45,26 @@ impl RunFeeds {
         }
     }
 
-    /// For the job that moves the blob.
+    /// Takes the feed for a job that moves the blob.
     pub(in crate::transfer) fn take(&mut self, blob: BlobId) -> Feed {
         self.blobs.get_mut(blob).map(std::mem::take).unwrap_or_default()
     }
 
-    /// For the next job that does.
+    /// Returns the feed for the next job that moves the blob.
     pub(in crate::transfer) fn put_back(&mut self, blob: BlobId, feed: Feed) {
         if let Some(slot) = self.blobs.get_mut(blob) {
             *slot = feed;
         }
     }
 
-    /// Ends the feed of a blob whose job is about to be stopped because of this.
+    /// Ends the feed of a blob whose job is about to be stopped with this error.
     pub(in crate::transfer) fn fail(&self, blob: &PlannedBlob, error: &Error) {
         if let Some(feeder) = &self.feeder {
             feeder.fail(&blob.descriptor, error);
         }
     }
 
-    /// Ends all that has not ended.
+    /// Ends all feeds that have not ended.
     pub(in crate::transfer) fn end(self, error: Option<&Error>) {
         if let Some(feeder) = &self.feeder {
             feeder.end(error.map_or(Ok(()), Err));

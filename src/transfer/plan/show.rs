@@ -1,4 +1,4 @@
-//! What `--plan` tells of one image.
+//! What `--plan` prints of one image.
 
 use serde::{Serialize, Serializer};
 
@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::transfer::report::ImageSummary;
 
-/// How a blob stands before the run.
+/// State of a blob before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlobState {
@@ -35,33 +35,33 @@ impl Serialize for BlobState {
     }
 }
 
-/// What a run would do for one image, or why it would fail.
+/// What a run would transfer for one image.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PlannedImage {
-    /// What would move.
+    /// The plan of the image, without blobs if it failed.
     pub report: PlanReport,
-    /// Why nothing can be said.
+    /// Why the image cannot be transferred.
     pub error: Option<Error>,
 }
 
 impl PlannedImage {
-    /// Of an image of which nothing is known but this.
+    /// Returns the plan of an image that failed before anything else was known.
     pub fn failed(error: Error) -> Self {
         Self { report: PlanReport::default(), error: Some(error) }
     }
 }
 
-/// What `--plan` tells of one image.
+/// What `--plan` prints of one image.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PlanReport {
-    /// Names and digests.
+    /// Names, digests and platforms.
     #[serde(flatten)]
     pub summary: ImageSummary,
-    /// Totals.
+    /// Sums over its blobs.
     pub bytes: PlanBytes,
-    /// Blob by blob.
+    /// Its blobs, in the order of its manifests.
     pub blobs: Vec<PlannedBlobReport>,
 }
 
@@ -79,19 +79,19 @@ impl PlanReport {
     }
 }
 
-/// Totals of a plan in bytes, over unique blobs; total = shared + mountable + partial + missing.
+/// Sums of a plan in bytes, over unique blobs. Always: total = shared + mountable + partial + missing.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PlanBytes {
-    /// All of them, foreign layers left out.
+    /// Sizes of all blobs, without skipped foreign layers.
     pub total: u64,
-    /// The target has these.
+    /// Already at the target.
     pub shared: u64,
-    /// The target's registry has these in another repository.
+    /// In another repository of the target's registry.
     pub mountable: u64,
     /// At the target from an earlier run.
     pub partial: u64,
-    /// Must be moved.
+    /// To be moved.
     pub missing: u64,
 }
 
@@ -115,13 +115,13 @@ impl PlanBytes {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PlannedBlobReport {
-    /// Identity.
+    /// Digest of the blob.
     pub digest: Digest,
-    /// As its manifest says.
+    /// Media type in its descriptor.
     pub media_type: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// How it stands.
+    /// State before the run.
     pub state: BlobState,
 }
 

@@ -1,4 +1,4 @@
-//! Everything that belongs to one image: its documents, children before parents, its blobs, and what refers to it.
+//! The documents of one image, children before parents, its blobs, and its attached artifacts.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,67 +13,67 @@ use crate::platform::Platform;
 use crate::transfer::request::{ArtifactOptions, ImageRequest};
 use crate::transfer::resolve::filter_index;
 
-/// A root document, and the manifest in it that was asked for.
+/// A resolved name.
 #[derive(Clone, Debug)]
 pub struct ResolvedImage {
-    /// What the name resolved to.
+    /// The document that the name refers to.
     pub root: Document,
-    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    /// The manifest of the requested platform; the root itself if it is a manifest, or no platform was requested.
     pub manifest: Document,
 }
 
-/// Everything that belongs to one image.
+/// Documents, blobs and attached artifacts of one image.
 #[derive(Clone, Debug)]
 pub struct ImageGraph {
-    /// What the name stands for: the index, where it is one or the target remembers the one that was chosen from.
+    /// The document that the name refers to: the index, if there is one or the target keeps the one that was selected from.
     pub root: Descriptor,
     /// Documents to store, children before parents; the last one gets the name.
     pub documents: Vec<Document>,
-    /// Manifests among them, with the platform that the index gives each.
+    /// Manifests among them, with the platform in the index or, after the commit, in the config.
     pub manifests: Vec<(Descriptor, Option<Platform>)>,
-    /// Configs, layers and what indexes list that is no manifest, each once, in the order they are listed.
+    /// Configs, layers and other content of indexes, each once, in the order of the documents.
     pub blobs: Vec<Descriptor>,
     /// Referrers and digest tags, stored before the image.
     pub attached: Vec<AttachedArtifact>,
     /// Why some attached artifacts were not found or left out; the image itself is whole.
     pub artifact_error: Option<Arc<Error>>,
-    /// Which artifacts were looked for.
+    /// Which artifacts were requested.
     pub artifacts: ArtifactOptions,
-    /// What the last document is to be called at the target.
+    /// Name of the last document at the target.
     pub name: ImageName,
-    /// Where that document is known to be from.
+    /// Repositories that are known to have that document.
     pub provenance: Provenance,
-    /// Whether the target had all of it before the run, the name included.
+    /// Whether the target had all of it before the run, including the name.
     pub complete: bool,
 }
 
-/// One thing that belongs to an image.
+/// A referrer or digest tag of an image.
 #[derive(Clone, Debug)]
 pub struct AttachedArtifact {
-    /// Children before parents.
+    /// Its documents, children before parents.
     pub documents: Vec<Document>,
-    /// What it is called.
+    /// Its name at the target.
     pub name: ImageName,
-    /// Where it is known to be from.
+    /// Repositories that are known to have it.
     pub provenance: Provenance,
-    /// Whether it was found by what it refers to.
+    /// Whether it is a referrer, and not a digest tag.
     pub is_referrer: bool,
-    /// Whether the target had it before the run, the name included.
+    /// Whether the target had it before the run, including the name.
     pub complete: bool,
 }
 
 impl ImageGraph {
-    /// All documents, those of the attached artifacts included.
+    /// Returns all documents, including those of attached artifacts.
     pub fn all_documents(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().chain(self.attached.iter().flat_map(|artifact| &artifact.documents))
     }
 
-    /// The document that gets the name.
+    /// Returns the document that gets the name.
     pub fn root_document(&self) -> Option<&Document> {
         self.documents.last()
     }
 
-    /// The error of this image if one of its blobs cannot be moved. What an index lists and is no manifest may be no blob either.
+    /// Returns the error of this image if one of its blobs cannot be moved. An index entry that is no manifest may be no blob either.
     pub(in crate::transfer) fn blob_error(&self, blob: &Descriptor, error: &Error) -> Error {
         let lists = |document: &Document| {
             matches!(document.parsed(), ParsedDocument::Index(_))
@@ -142,8 +142,7 @@ impl AttachedArtifact {
     }
 }
 
-/// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which. Nor may all of
-/// them together be more than can be counted.
+/// Rejects two sizes for one digest: one of them is wrong, and the plan would not know which. Rejects a total beyond [`MAX_SIZE`].
 fn check_sizes(graph: &ImageGraph) -> Result<()> {
     let total = graph.blobs.iter().try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
     if total.is_none_or(|total| total > MAX_SIZE) {
