@@ -1,4 +1,4 @@
-//! What a run knows a target to have, and why. Data only: [`crate::transfer::target_state`] asks.
+//! What a run knows about the content of a target, and why. Data only: [`crate::transfer::target_state`] asks.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::name::ImageName;
 enum Evidence {
     /// A manifest at the target names it, and the target rejects manifests whose content is missing.
     Implied,
-    /// The target said so when the blob was offered: it exists, or it was mounted.
+    /// The target reported it when the blob was offered: it exists, or it was mounted.
     Confirmed,
     /// This run sent it.
     Sent,
@@ -23,11 +23,11 @@ enum Evidence {
 #[derive(Debug, Default)]
 pub(super) struct KnownContent {
     evidence: HashMap<Digest, Evidence>,
-    /// The repository of the target's mount scope that a blob can be mounted from.
+    /// For each blob, the repository of the target's registry that it can be mounted from.
     mount_sources: HashMap<Digest, String>,
-    /// Blobs that the target said it has, and does not have. They are sent without a question.
+    /// Blobs that the target reported as present and lacks. They are sent without asking again.
     resend: HashSet<Digest>,
-    /// What names of the target stand for, until that is used.
+    /// Answers about names, until they are used.
     names: HashMap<ImageName, Presence<Descriptor>>,
 }
 
@@ -42,7 +42,7 @@ impl KnownContent {
         self.mount_sources.contains_key(digest)
     }
 
-    /// How the blob is to be opened.
+    /// Returns how to open the blob for writing.
     pub(super) fn open_options(&self, digest: &Digest) -> OpenBlob {
         OpenBlob {
             mount_from: self.mount_sources.get(digest).cloned(),
@@ -50,27 +50,27 @@ impl KnownContent {
         }
     }
 
-    /// The target said that it has the blob.
+    /// Notes that the target reported the blob as present.
     pub(super) fn mark_confirmed(&mut self, digest: &Digest) {
         self.evidence.insert(digest.clone(), Evidence::Confirmed);
     }
 
-    /// This run sent the blob or document, and the target took it.
+    /// Notes that this run sent the blob or document.
     pub(super) fn mark_sent(&mut self, digest: &Digest) {
         self.evidence.insert(digest.clone(), Evidence::Sent);
     }
 
-    /// The target has these documents, and everything that they name.
+    /// Notes that the target has these documents and their content.
     pub(super) fn imply_all(&mut self, documents: &[Document]) {
         for document in documents {
             self.imply(document);
         }
     }
 
-    /// The target has this document, and what it names.
+    /// Notes that the target has this document and its content.
     ///
-    /// Without layers of a foreign type: a registry need not hold those with `urls`, and not all check the others. And
-    /// without the blobs that an index lists: many registries check only its manifests.
+    /// Foreign layers are left out: a registry may lack those with `urls`, and not every registry checks the others. So are blobs that
+    /// an index lists: many registries check only its manifests.
     pub(super) fn imply(&mut self, document: &Document) {
         let named: Vec<&Descriptor> = match document.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
@@ -85,7 +85,7 @@ impl KnownContent {
         }
     }
 
-    /// These blobs can be mounted from there.
+    /// Notes the repository that these blobs can be mounted from.
     pub(super) fn add_mount_source<'a>(
         &mut self,
         blobs: impl Iterator<Item = &'a Descriptor>,
@@ -94,10 +94,10 @@ impl KnownContent {
         self.mount_sources.extend(blobs.map(|blob| (blob.digest.clone(), from.to_owned())));
     }
 
-    /// Takes back what was believed, after the target refused a manifest whose content it lacks. What this run sent stays.
+    /// Discards what was believed, after the target refused a manifest because content is missing. What this run sent stays.
     ///
-    /// What was implied is asked. What the target itself said is not believed any more, as far as `missing` names it; all of
-    /// it, if it names none of that.
+    /// All implied content is checked again. Of reported content only what `missing` names is sent again; all of it if `missing` names
+    /// none of that.
     pub(super) fn invalidate(&mut self, missing: &[Digest]) {
         let is_confirmed =
             |digest: &Digest| self.evidence.get(digest) == Some(&Evidence::Confirmed);
@@ -118,7 +118,7 @@ impl KnownContent {
         self.names.insert(name.clone(), found);
     }
 
-    /// What the name was found to stand for, once.
+    /// Takes the answer about this name.
     pub(super) fn take_name(&mut self, name: &ImageName) -> Option<Presence<Descriptor>> {
         self.names.remove(name)
     }

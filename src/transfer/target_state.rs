@@ -1,7 +1,7 @@
-//! A target, and what a run knows about it. Asks the target, before anything is planned, what it has of an image.
+//! A target, and what a run knows about it. Before anything is planned, it is asked what it has of an image.
 //!
-//! A target whose manifests imply their blobs is asked for names only: what a manifest there names is there. Any other
-//! target is on this machine, where looking at each blob costs nothing.
+//! A target whose manifests imply their blobs is asked for names only: if a manifest is there, so are its blobs. Any other target is
+//! local, where checking each blob costs no request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +21,16 @@ use crate::transfer::presence::KnownContent;
 pub(super) struct TargetState {
     pub(super) inner: Arc<dyn Target>,
     known: Mutex<KnownContent>,
-    /// Documents that are being put.
+    /// One lock per document, held while it is put.
     document_locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// An image that is about to come to a target.
+/// An image that a target will receive.
 #[derive(Clone, Copy)]
 pub(super) struct IncomingImage<'a> {
     /// Its documents, children before parents.
     pub(super) documents: &'a [Document],
-    /// What the last of them is to be called.
+    /// Name of the last document at the target.
     pub(super) name: &'a ImageName,
     /// Repositories that are known to have them.
     pub(super) repositories: &'a [String],
@@ -55,12 +55,12 @@ impl TargetState {
         lock.lock_owned().await
     }
 
-    /// The document that has this name at the target, if looking costs no request. A damaged one counts as missing: it is
-    /// fetched and replaced.
+    /// Returns the document with this name at the target, if that costs no request. A damaged one counts as missing: it is fetched
+    /// again and replaced.
     pub(super) async fn existing(&self, name: &ImageName) -> Result<Option<Document>> {
         let found = match self.inner.name(name, Effort::Local).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // The digest is the document's own, so that only the document can be damaged.
+            // A digest names the document itself, so only the document can be damaged.
             Err(error) if matches!(name, ImageName::Digest(_)) => {
                 tracing::warn!("{}; treating it as missing", error.chain());
                 return Ok(None);
@@ -73,8 +73,8 @@ impl TargetState {
         }
     }
 
-    /// The document of this descriptor, if the target is known to have it: only then it may cost a request. What cannot be
-    /// read there is read at the source.
+    /// Returns the document if the target has it. Costs a request only if it is known to be there. If that fails, the caller reads it
+    /// at the source.
     pub(super) async fn document(&self, descriptor: &Descriptor) -> Option<Document> {
         if self.known().is_present(&descriptor.digest) {
             return content::document(&*self.inner, descriptor).await.ok();
@@ -89,13 +89,13 @@ impl TargetState {
         })
     }
 
-    /// The bytes of a small blob, if reading them costs no request.
+    /// Returns the bytes of a small blob, if reading them costs no request.
     pub(super) async fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
         let read = self.inner.read(descriptor, limit, Effort::Local).await;
         read.ok().and_then(Presence::present)
     }
 
-    /// How much of the blob the target has, as far as that is known without a request.
+    /// Returns how much of the blob the target has, as far as that is known without a request.
     pub(super) async fn blob(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
         if self.known().is_present(&descriptor.digest) {
             return Ok(BlobPresence::Complete);
@@ -103,8 +103,8 @@ impl TargetState {
         self.inner.blob(descriptor, Effort::Local).await
     }
 
-    /// Looks whether the name stands for this index already: then the documents below it are read at the target, and the
-    /// source, which may count requests, is spared.
+    /// Checks whether the name refers to this index already. If so, the documents below it are read at the target: the source may
+    /// count requests. Costs one request.
     pub(super) async fn recognize(&self, name: &ImageName, index: &Document) -> Result<()> {
         if !self.inner.properties().manifests_imply_blobs {
             return Ok(());
@@ -118,9 +118,10 @@ impl TargetState {
         Ok(())
     }
 
-    /// Finds out what the target has of the image; says whether that is all of it, the name included.
+    /// Finds out what the target has of the image. Returns whether it has all of it, including the name. Costs one request, and one
+    /// more for each document that the name refers to instead.
     ///
-    /// The name of a referrer does not say whether it is in the list of its subject: only the answer to a PUT does.
+    /// A referrer is never complete: only the response to a PUT says whether it is in the list of its subject.
     pub(super) async fn prepare(&self, image: IncomingImage<'_>) -> Result<bool> {
         let Some(named) = image.documents.last() else { return Ok(false) };
         if !self.inner.properties().manifests_imply_blobs {
@@ -137,7 +138,7 @@ impl TargetState {
         }
         let endpoint = self.inner.endpoint();
         if endpoint.address.as_ref().is_some_and(|own| image.repositories.contains(own)) {
-            // Only its name is new there. If that is no longer so, the target says it when it is named.
+            // Only the name is new there. If content has been deleted since, the PUT of the manifest fails.
             self.known().imply_all(image.documents);
         } else if let Presence::Present(current) = found {
             self.imply_from_current(image, &current).await;
@@ -146,7 +147,7 @@ impl TargetState {
         Ok(false)
     }
 
-    /// Learns from what the name stands for now, which has much in common with what it is going to stand for.
+    /// Marks the content of the manifest that the name refers to now, which usually shares blobs with the new one.
     async fn imply_from_current(&self, image: IncomingImage<'_>, current: &Descriptor) {
         let Some(current) = self.current_document(image, current).await else { return };
         self.known().imply(&current);
@@ -166,7 +167,7 @@ impl TargetState {
         }
     }
 
-    /// A document of the target; read at the source if it once came from there. One that cannot be read implies nothing.
+    /// Returns a document of the target, read at the source if it has it locally. `None` if it cannot be read: it implies nothing then.
     async fn current_document(
         &self,
         image: IncomingImage<'_>,
@@ -178,15 +179,15 @@ impl TargetState {
         }
     }
 
-    /// The registry that blobs can be mounted within, and this repository in it.
+    /// Returns the registry that blobs can be mounted within, and this repository's name in it.
     pub(super) fn mount_point(&self) -> Option<(&str, &str)> {
         let endpoint = self.inner.endpoint();
         let (scope, address) = (endpoint.mount_scope.as_deref()?, endpoint.address.as_deref()?);
         Some((scope, address.strip_prefix(scope)?.strip_prefix('/')?))
     }
 
-    /// Blobs from another repository of the target's mount scope can be mounted from there. The nearest one is chosen:
-    /// the longer the common path, the more likely the user may read it.
+    /// Notes from which repository of the registry blobs can be mounted. The longer the common path, the more likely the user may
+    /// read it.
     fn note_mount_sources(&self, image: IncomingImage<'_>) {
         let Some(scope) = &self.inner.endpoint().mount_scope else { return };
         let prefix = format!("{scope}/");
@@ -201,7 +202,7 @@ impl TargetState {
     }
 }
 
-/// The document of this descriptor, if reading it costs no request.
+/// Returns the document of this descriptor, if reading it costs no request.
 async fn read_local(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Option<Document>> {
     let read = from.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await?;
     read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
@@ -211,7 +212,7 @@ fn is_document(found: &Presence<Descriptor>, document: &Document) -> bool {
     matches!(found, Presence::Present(found) if found.digest == *document.digest())
 }
 
-/// Path elements at the start that two repository names share.
+/// Returns the number of leading path elements that two repository names share.
 fn common_path(left: &str, right: &str) -> usize {
     left.split('/').zip(right.split('/')).take_while(|(left, right)| left == right).count()
 }
