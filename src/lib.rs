@@ -140,7 +140,7 @@
 //!
 //! # Modules
 //!
-//! [`Pull`], [`Push`], [`Copy`] and [`Unpack`] combine parts that can also be used alone:
+//! [`Pull`], [`Push`], [`struct@Copy`] and [`Unpack`] combine parts that can also be used alone:
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the types of the
 //!   OCI specifications;

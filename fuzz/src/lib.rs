@@ -15,6 +15,7 @@ mod support {
 use std::io::Cursor;
 use std::os::unix::fs::symlink;
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::insight::layers::chain_ids;
 use rpull::layer::{
@@ -58,7 +59,7 @@ pub fn apply(tars: &[u8]) {
 pub fn overlay(tars: &[u8]) {
     let guard = OutsideGuard::new();
     let directory = OverlayDirectory::create(guard.root()).unwrap();
-    let lock = directory.lock(&|| true).unwrap();
+    let lock = directory.lock(&Control::default()).unwrap();
     let tars = layers(tars);
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
     let chains = chain_ids(&diff_ids);
@@ -67,7 +68,9 @@ pub fn overlay(tars: &[u8]) {
         let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
         OverlayLayer { blob: LayerBlob { name: "layer".to_owned(), diff_id, size, open }, chain }
     });
-    _ = directory.unpack(&lock, blobs.collect(), BuildOptions::default(), &|_| true).is_ok();
+    _ = directory
+        .unpack(&lock, blobs.collect(), BuildOptions::default(), &Control::default())
+        .is_ok();
     guard.assert_unharmed("overlay");
 }
 

@@ -1,4 +1,4 @@
-//! Whole jobs in a few lines: [`Pull`], [`Push`] and [`Copy`] over one [`Transfer`](crate::transfer::Transfer), and
+//! Whole jobs in a few lines: [`Pull`], [`Push`] and [`struct@Copy`] over one [`Transfer`](crate::transfer::Transfer), and
 //! [`Unpack`].
 //!
 //! Each takes images and targets as text, as references or as ends that are open, and is awaited. What registries need is

@@ -20,7 +20,7 @@ const SUBJECT_HEADER: &str = "oci-subject";
 /// does not. A failure of the list is only a warning.
 ///
 /// # Errors
-/// [`ErrorKind::MissingBlobs`] if the registry reports missing blobs; [`ErrorKind::Mismatch`] if it stored something
+/// [`ErrorKind::MissingBlobs`](crate::error::ErrorKind::MissingBlobs) if the registry reports missing blobs; [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if it stored something
 /// else.
 pub(super) async fn put(
     repository: &Repository,

@@ -36,7 +36,7 @@ impl Repository {
     /// The referrers of this digest and their referrers, each once; only those of `artifact_type`, if given.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] if they are too many or nested too deep.
+    /// [`ErrorKind::InvalidDocument`](crate::error::ErrorKind::InvalidDocument) if they are too many or nested too deep.
     pub async fn referrer_tree(
         &self,
         subject: &Digest,
