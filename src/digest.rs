@@ -51,7 +51,7 @@ impl Algorithm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DigestError {
-    /// The text is none.
+    /// The text is not a digest.
     Malformed {
         /// The text.
         text: String,

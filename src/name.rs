@@ -44,7 +44,7 @@ pub(crate) fn several_images(location: &str, choices: &[String]) -> Error {
         .with_hint(format!("select one by name, e.g. `{location}:NAME`"))
 }
 
-/// Returns how to name an image with these names: by its digest if there are none.
+/// Returns how to name an image with these names: by its digest if it has no name.
 pub(crate) fn choice(names: &[String], digest: &Digest) -> String {
     names.first().cloned().unwrap_or_else(|| format!("@{digest}"))
 }

@@ -154,7 +154,7 @@ where
     }
 }
 
-/// Timeouts of single steps. There is none for a whole blob.
+/// Timeouts of single steps. A whole blob has no timeout.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For a connection, including TLS.

@@ -250,7 +250,7 @@ pub(super) fn not_in_store(name: &str) -> Error {
         .with_detail(ErrorDetail::NotInStore)
 }
 
-/// Opens the layout at this path; `None` if there is none.
+/// Opens the layout at this path. `None` if it does not exist.
 pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     match Layout::open(path) {
         Ok(layout) => Ok(Some(Arc::new(layout))),

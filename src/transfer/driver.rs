@@ -139,7 +139,7 @@ impl Run {
         }
     }
 
-    /// A task ended without an answer: it was stopped because nobody needs it any more, or it panicked.
+    /// A task ended without an answer: it was stopped because no image needs it any more, or it panicked.
     fn task_failed(&mut self, work: Work, error: &JoinError) {
         let panic = || {
             Error::new(ErrorKind::Interrupted, "transfer")

@@ -56,12 +56,11 @@ use crate::content::Target;
 #[doc(no_inline)]
 pub use crate::progress::{Completion, Event, NoProgress, Progress};
 
-/// Moves these images to one target; gives one answer for each, in their order.
+/// Moves these images to one target. Returns their results, in their order.
 pub async fn transfer(
     requests: &[ImageRequest],
     target: &Arc<dyn Target>,
     options: TransferOptions,
 ) -> Vec<ImageResult> {
-    let add = |run: Transfer, image: &ImageRequest| run.image(image.clone(), target);
-    requests.iter().fold(Transfer::new(options), add).run().await.images
+    Transfer::new(options).images(requests, target).run().await.images
 }

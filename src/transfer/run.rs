@@ -51,6 +51,12 @@ impl Transfer {
         self
     }
 
+    /// Adds images for one target, in this order.
+    #[must_use]
+    pub fn images(self, images: &[ImageRequest], target: &Arc<dyn Target>) -> Self {
+        images.iter().fold(self, |run, image| run.image(image.clone(), target))
+    }
+
     /// What the run would do, in the order of the images; moves nothing.
     ///
     /// Costs the requests that resolve the images, and one for each blob that a target may or may not have.

@@ -1,4 +1,4 @@
-//! What a run knows: its images, targets and sources, the plan, and what became of each blob.
+//! What a run knows: its images and targets, the plan, and what became of each blob.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,13 +39,12 @@ pub(super) struct TargetRun {
     pub(super) is_finished: bool,
 }
 
-/// A run: its images, what it knows of its ends, and what is on its way.
+/// A run: its images, its targets, and what is on its way.
 pub(super) struct Run {
     pub(super) started: Instant,
     pub(super) context: Arc<TransferContext>,
     pub(super) images: Table<ImageId, ImageRun>,
     pub(super) targets: Table<TargetId, TargetRun>,
-    pub(super) sources: Table<SourceId, Arc<dyn Source>>,
     pub(super) plan: Plan,
     pub(super) counters: Table<BlobId, Arc<BlobCounters>>,
     pub(super) results: Table<BlobId, BlobResult>,
@@ -66,7 +65,6 @@ impl Run {
             context: Arc::new(context),
             images: Table::default(),
             targets: Table::default(),
-            sources: Table::default(),
             plan: Plan::default(),
             counters: Table::default(),
             results: Table::default(),
@@ -74,9 +72,10 @@ impl Run {
             schedule: Schedule::default(),
             tasks: Tasks::default(),
         };
+        let mut sources = Table::default();
         for (request, target) in images {
             let route = ImageRoute {
-                source: run.source_id(&request.source),
+                source: source_id(&mut sources, &request.source),
                 target: run.target_id(target),
             };
             run.images.push(ImageRun {
@@ -90,12 +89,6 @@ impl Run {
             });
         }
         run
-    }
-
-    fn source_id(&mut self, source: &Arc<dyn Source>) -> SourceId {
-        let known = self.sources.iter().find(|(_, known)| is_same(&***known, &**source));
-        let known = known.map(|(id, _)| id);
-        known.unwrap_or_else(|| self.sources.push(Arc::clone(source)))
     }
 
     fn target_id(&mut self, target: &Arc<dyn Target>) -> TargetId {
@@ -114,4 +107,14 @@ impl Run {
             image.error.get_or_insert_with(|| error.clone_for());
         }
     }
+}
+
+/// Returns the id of the source among these, to which it is added if it is new.
+fn source_id<'a>(
+    sources: &mut Table<SourceId, &'a Arc<dyn Source>>,
+    source: &'a Arc<dyn Source>,
+) -> SourceId {
+    let known = sources.iter().find(|(_, known)| is_same(&****known, &**source));
+    let known = known.map(|(id, _)| id);
+    known.unwrap_or_else(|| sources.push(source))
 }

@@ -12,7 +12,7 @@ use crate::reference::Reference;
 /// Finds the only image with this id, and the store that contains it. An image of the same name takes precedence.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if there is none: registries have no ids. [`ErrorKind::InvalidInput`] if there are several.
+/// [`ErrorKind::NotFound`] if no image has the id; registries have no ids. [`ErrorKind::InvalidInput`] if there are several.
 pub(in crate::cli) fn find(
     id: &ImageId,
     name: Option<&Reference>,

@@ -21,7 +21,7 @@ pub(in crate::cli) struct Inspected {
     pub(in crate::cli) root: Document,
     /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
     pub(in crate::cli) chosen: Document,
-    /// The config of an image, or the reason why there is none.
+    /// The config of an image, or why it cannot be read.
     pub(in crate::cli) config: Result<ImageConfig>,
 }
 

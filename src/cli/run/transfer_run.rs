@@ -61,10 +61,7 @@ impl TransferRun {
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
         let control = self.options.control.clone();
         let cancel = &control.cancel;
-        let to = |target: &Arc<dyn Target>| {
-            let run = Transfer::new(self.options);
-            wanted.iter().fold(run, |run, image| run.image(image.clone(), target))
-        };
+        let to = |target: &Arc<dyn Target>| Transfer::new(self.options).images(wanted, target);
         if self.only_plan {
             let target = destination.open_for_plan(settings, cancel).await?;
             let plans = or_cancelled(cancel, "plan", Box::pin(to(&target).plan())).await?;

@@ -169,7 +169,7 @@ mod tests {
         match credential {
             Some(Credential::Basic { user, .. }) => user,
             Some(_) => "token".to_owned(),
-            None => "nobody".to_owned(),
+            None => "anonymous".to_owned(),
         }
     }
 
@@ -212,7 +212,7 @@ mod tests {
 
         let empty = write("empty.json", "{}");
         let environment = Environment { registry_auth_file: Some(empty.clone()), ..environment };
-        assert_eq!(find(options(None, &environment)).await, "nobody", "exclusive");
+        assert_eq!(find(options(None, &environment)).await, "anonymous", "exclusive");
         let named = write("named.json", &entry("named"));
         assert_eq!(find(options(Some(&named), &environment)).await, "named");
         let explicit = CredentialOptions {
@@ -224,7 +224,7 @@ mod tests {
         let given = Credentials::new(options(Some(&named), &environment)).unwrap();
         let given = given.with("h.example", parse_creds("given:x").unwrap());
         assert_eq!(user_of(given.find("h.example", "a/b").await.unwrap()), "given");
-        assert_eq!(user_of(given.find("other.example", "a/b").await.unwrap()), "nobody");
+        assert_eq!(user_of(given.find("other.example", "a/b").await.unwrap()), "anonymous");
 
         let absent = home.path().join("absent");
         let error = Credentials::new(options(Some(&absent), &environment)).unwrap_err();

@@ -115,7 +115,7 @@ impl OverlayDirectory {
     }
 }
 
-/// Returns the layers by short name, relative to `base`, the top one first; `None` if there are none.
+/// Returns the layers by short name, relative to `base`, the top one first; `None` without layers.
 fn lower_dirs(chains: &[Digest], base: &str) -> Option<Vec<String>> {
     let mut layers: Vec<_> =
         chains.iter().rev().map(|chain| format!("{base}l/{}", short_name(chain))).collect();

@@ -54,7 +54,7 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
         assert_eq!(read(source, &blob.descriptor, from).await, expected, "from {from}");
     }
 
-    let missing_digest = Digest::sha256(b"nobody has this");
+    let missing_digest = Digest::sha256(b"missing content");
     let missing = Descriptor::new(MediaType::OCI_MANIFEST, missing_digest.clone(), 15);
     let kinds = [
         source.resolve(&ImageName::Tag("missing".into())).await.unwrap_err().kind(),

@@ -138,7 +138,7 @@ async fn backends() -> Vec<Backend> {
 }
 
 fn nobody_has() -> Descriptor {
-    Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"nobody has this")
+    Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"missing content")
 }
 
 fn other_size(descriptor: &Descriptor) -> Descriptor {

@@ -43,11 +43,6 @@ fn wanted(source: Arc<FaultySource>, tag: &str) -> ImageRequest {
     }
 }
 
-fn run_of(images: &[ImageRequest], target: &Arc<dyn Target>) -> Transfer {
-    let add = |run: Transfer, image: &ImageRequest| run.image(image.clone(), target);
-    images.iter().fold(Transfer::new(options()), add)
-}
-
 fn layers(count: u64) -> Vec<Layer> {
     let size = |seed| usize::try_from(seed * 900).unwrap();
     (1..=count).map(|seed| layer(&[("data", &random_blob(size(seed), seed))])).collect()
@@ -150,7 +145,7 @@ proptest! {
             let all = [wanted(Arc::clone(&source), "1"), wanted(Arc::clone(&source), "2")];
             let target: Arc<dyn Target> = Arc::new(memory.clone());
 
-            let planned = run_of(&all, &target).plan().await;
+            let planned = Transfer::new(options()).images(&all, &target).plan().await;
             let finished = transfer(&all, &target, options()).await;
             let (mut moved, mut resent) = (0, 0);
             for (finished, planned) in finished.iter().zip(planned) {

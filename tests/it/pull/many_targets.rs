@@ -1,5 +1,5 @@
 //! One run with several sources and targets in memory, where anything may fail: what arrived is right and adds up, what did
-//! not has an error, and nobody else's images suffer.
+//! not has an error, and images of other targets are not affected.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

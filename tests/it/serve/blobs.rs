@@ -35,7 +35,7 @@ async fn blob_get_and_head_return_content_and_headers() {
 #[tokio::test]
 async fn blob_missing_or_malformed_request_has_error_code() {
     let served = ServedStore::start().await;
-    let digest = Digest::sha256(b"nobody has this");
+    let digest = Digest::sha256(b"missing content");
     let target = format!("/v2/a/blobs/{digest}");
     served.get(&target).await.expect(404, "BLOB_UNKNOWN");
     assert_eq!(served.ask(&format!("HEAD {target}"), &[], b"").await.status, 404);

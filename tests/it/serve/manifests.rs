@@ -59,7 +59,7 @@ async fn manifest_missing_has_error_code() {
     served.get("/v2/a/manifests/1").await.expect(404, "NAME_UNKNOWN");
     served.push("a", Some("1"), &held).await;
     served.get("/v2/a/manifests/2").await.expect(404, "MANIFEST_UNKNOWN");
-    let digest = Digest::sha256(b"nobody has this");
+    let digest = Digest::sha256(b"missing content");
     let target = format!("/v2/a/manifests/{digest}");
     served.get(&target).await.expect(404, "MANIFEST_UNKNOWN");
     served.ask(&format!("DELETE {target}"), &[], b"").await.expect(404, "MANIFEST_UNKNOWN");
