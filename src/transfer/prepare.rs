@@ -12,19 +12,19 @@ use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
 use super::resolve::source_documents::SourceDocuments;
 use super::run_state::Run;
-use super::schedule::{Schedule, TargetRules};
+use super::schedule::{BlobOrder, ImageEntry, Schedule, TargetRules};
 use super::side::OnSide as _;
 use super::table::{ImageId, Table, TargetId};
 use super::target_state::TargetState;
 use crate::error::Side;
 use crate::progress::Event;
 
-/// How much a plan asks.
+/// How many requests a plan may cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PlanDetail {
-    /// What blobs are missing shows when they are offered.
+    /// None for blobs: opening them shows which ones are missing.
     ForRun,
-    /// Each blob that may be missing costs a request.
+    /// One for each blob that may be missing.
     ForShow,
 }
 
@@ -57,13 +57,13 @@ impl Run {
     }
 
     /// Makes the plan. Images that cannot be completed have their error afterwards.
-    pub(super) async fn make_plan(&mut self, detail: PlanDetail, foreign_layers: bool) {
+    pub(super) async fn make_plan(&mut self, detail: PlanDetail, options: &TransferOptions) {
         let states: Vec<Arc<TargetState>> =
             self.targets.rows().map(|target| Arc::clone(&target.state)).collect();
         let targets: Table<TargetId, &TargetState> = states.iter().map(|state| &**state).collect();
         let images: Vec<_> =
             self.images.rows().map(|image| (&image.route, image.graph.as_deref())).collect();
-        let (mut plan, mut failed) = Plan::new(&images, &targets, foreign_layers).await;
+        let (mut plan, mut failed) = Plan::new(&images, &targets, options).await;
         if detail == PlanDetail::ForShow {
             failed.extend(plan.probe_blobs(&targets).await);
         }
@@ -88,7 +88,7 @@ impl Run {
         }
     }
 
-    /// Begins to write to each target, which gets to know everything that is going to come before anything does.
+    /// Begins to write to each target, which is given the whole plan before anything is written.
     pub(super) async fn begin(&mut self, options: &TransferOptions) {
         self.counters = self.plan.blobs.ids().map(|_| Arc::default()).collect();
         let blobs = self.plan.blobs.rows();
@@ -110,10 +110,14 @@ impl Run {
                 mount_scope: target.state.mount_point().map(|(scope, _)| scope.to_owned()),
             }
         });
-        let images = self.images.rows().map(|image| (image.route.clone(), image.error.is_none()));
+        let images = self.images.rows().map(|image| ImageEntry {
+            route: image.route.clone(),
+            has_failed: image.error.is_some(),
+        });
         let (images, rules) = (images.collect(), rules.collect());
-        self.schedule =
-            Schedule::new(&self.plan, &images, &rules, options.jobs, options.listed_order);
+        let order =
+            if options.listed_order { BlobOrder::AsListed } else { BlobOrder::ImageByImage };
+        self.schedule = Schedule::new(&self.plan, &images, &rules, options.jobs, order);
     }
 
     async fn begin_target(&mut self, target: TargetId) -> crate::error::Result<()> {

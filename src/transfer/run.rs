@@ -64,7 +64,7 @@ impl Transfer {
         let context = TransferContext::new(&self.options).without_progress();
         let mut run = Run::new(&self.images, context, RunFeeds::default());
         run.resolve(self.options.artifacts).await;
-        run.make_plan(PlanDetail::ForShow, self.options.foreign_layers).await;
+        run.make_plan(PlanDetail::ForShow, &self.options).await;
         run.fill_in_platforms().await;
         let planned = run.images.ids().map(|id| {
             let blobs = run.plan.images[id].iter().map(|blob| {
@@ -91,12 +91,15 @@ impl Transfer {
         let feeds = RunFeeds::new(self.options.feeder.take());
         let mut run = Run::new(&self.images, TransferContext::new(&self.options), feeds);
         let cancel = self.options.control.cancel.clone();
-        let is_cancelled =
-            cancel.run_until_cancelled(Box::pin(run.execute(&self.options))).await.is_none();
+        let executed = cancel.run_until_cancelled(Box::pin(run.execute(&self.options))).await;
+        let unfinished = match executed {
+            Some(()) => "not finished",
+            None => "interrupted",
+        };
         run.tasks.stop().await;
         run.context.progress.on_event(&Event::RunFinished);
         let feeds = std::mem::take(&mut run.feeds);
-        let report = run.report(is_cancelled);
+        let report = run.report(unfinished);
         feeds.end(report.images.iter().find_map(|image| image.error.as_ref()));
         report
     }
@@ -105,7 +108,7 @@ impl Transfer {
 impl Run {
     async fn execute(&mut self, options: &TransferOptions) {
         self.resolve(options.artifacts).await;
-        self.make_plan(PlanDetail::ForRun, options.foreign_layers).await;
+        self.make_plan(PlanDetail::ForRun, options).await;
         self.begin(options).await;
         self.drive().await;
     }
@@ -125,7 +128,8 @@ impl Run {
         ImageSummary::new(&image.request, target, image.graph.as_deref())
     }
 
-    fn report(self, is_cancelled: bool) -> RunReport {
+    /// `unfinished` is the reason for images that are not committed and have no error of their own.
+    fn report(self, unfinished: &str) -> RunReport {
         let elapsed = self.started.elapsed();
         let reports = self.images.ids().map(|image| self.image_report(image, elapsed));
         let mut reports = reports.collect::<Vec<_>>().into_iter();
@@ -133,13 +137,12 @@ impl Run {
         let finish = |image: ImageRun| {
             let target = &self.targets[image.route.target];
             let report = reports.next().unwrap_or_default();
-            // Without a name nothing has arrived, whatever the reason.
+            // An image without a name has not arrived, whatever the reason.
             let is_named = image.committed.is_some()
                 && (target.is_finished || !target.state.inner.properties().atomic);
             let error = image.error.or_else(|| {
-                let reason = if is_cancelled { "interrupted" } else { "not finished" };
                 let error = Error::new(ErrorKind::Interrupted, &report.summary.reference);
-                (!is_named).then(|| error.with_side(Side::Local).with_reason(reason))
+                (!is_named).then(|| error.with_side(Side::Local).with_reason(unfinished))
             });
             let artifact_error = image
                 .graph

@@ -39,15 +39,15 @@ pub(in crate::transfer) struct SinkTarget {
 
 /// What became of the blob at one target.
 pub(in crate::transfer) enum SinkEnd {
-    /// It is there, or failed for a reason that another attempt would not mend.
+    /// The target has it, or it failed for a reason that another attempt would not change.
     Ended(Result<BlobResult>),
-    /// It is to be moved alone.
+    /// It must be moved alone.
     MoveAlone,
 }
 
 /// A target that takes the bytes.
 struct Sink {
-    /// Its place among the targets.
+    /// Its position among the targets.
     index: usize,
     writer: Box<dyn BlobWriter>,
     counters: Arc<BlobCounters>,
@@ -55,7 +55,7 @@ struct Sink {
 }
 
 impl FanOut {
-    /// The ends are in the order of the sinks.
+    /// Returns the ends in the order of the sinks.
     pub(in crate::transfer) async fn run(self) -> Vec<SinkEnd> {
         let mut ends: Vec<SinkEnd> = self.sinks.iter().map(|_| SinkEnd::MoveAlone).collect();
         if verified_inline_data(&self.descriptor).is_some() {
@@ -103,7 +103,7 @@ impl FanOut {
         match self.fill(&mut reader, &mut sinks, ends).await {
             Ok(proof) => commit(sinks, &proof, ends).await,
             Err(error) => {
-                // Bytes of several answers may not fit together: then one clean start decides, of each target alone.
+                // Bytes of several responses may not fit together: then one clean start decides, of each target alone.
                 let may_fit = error.kind() == ErrorKind::Mismatch && reader.was_resumed();
                 for sink in sinks {
                     sink.counters.reset();
@@ -129,7 +129,7 @@ impl FanOut {
         let mut verifier = Verifier::new(&self.descriptor)?;
         let at_source =
             |error: Error| error.at(&self.source.endpoint().location).with_side(Side::Source);
-        // Nothing needs to be read of an empty blob, and some registries cannot answer (image-spec#1025).
+        // Nothing needs to be read of an empty blob, and some registries cannot serve it (image-spec#1025).
         while self.descriptor.size > 0 && !sinks.is_empty() {
             let Some(chunk) = reader.next().await? else { break };
             verifier.check_length(chunk.len()).map_err(at_source)?;
@@ -141,28 +141,30 @@ impl FanOut {
 }
 
 impl Sink {
-    /// Gives how long it took.
-    async fn write(&mut self, chunk: Bytes, is_alone: bool) -> Result<Duration, SinkEnd> {
+    /// Returns how long it took.
+    async fn write(&mut self, chunk: Bytes) -> Result<Duration, SinkEnd> {
         let (started, length) = (Instant::now(), chunk.len() as u64);
-        let writing = self.writer.write(chunk);
-        let written =
-            if is_alone { Ok(writing.await) } else { timeout(self.lag_left, writing).await };
-        match written {
-            Ok(Ok(())) => {
+        match self.writer.write(chunk).await {
+            Ok(()) => {
                 self.counters.add_transferred(length);
                 Ok(started.elapsed())
             }
-            Ok(Err(error)) => Err(end_of(error.with_side(Side::Target))),
-            Err(_) => Err(SinkEnd::MoveAlone),
+            Err(error) => Err(end_of(error.with_side(Side::Target))),
         }
+    }
+
+    /// Writes while others wait, for as long as they may have to.
+    async fn write_in_time(&mut self, chunk: Bytes) -> Result<Duration, SinkEnd> {
+        timeout(self.lag_left, self.write(chunk)).await.unwrap_or(Err(SinkEnd::MoveAlone))
     }
 }
 
 /// Writes to all sinks; those that fail or are too slow leave.
 async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
-    let is_alone = sinks.len() == 1;
-    let writing = sinks.iter_mut().map(|sink| sink.write(chunk.clone(), is_alone));
-    let written = join_all(writing).await;
+    let written = match &mut **sinks {
+        [only] => vec![only.write(chunk.clone()).await],
+        several => join_all(several.iter_mut().map(|sink| sink.write_in_time(chunk.clone()))).await,
+    };
     let fastest = written.iter().filter_map(|took| took.as_ref().ok()).min().copied();
     let fastest = fastest.unwrap_or_default();
     let mut staying = Vec::with_capacity(sinks.len());
@@ -201,7 +203,7 @@ async fn commit(sinks: Vec<Sink>, proof: &Verified, ends: &mut [SinkEnd]) {
     }
 }
 
-/// What another attempt may mend is left to one that has the target to itself.
+/// An error that another attempt may not see leads to a read for this target alone.
 fn end_of(error: Error) -> SinkEnd {
     if error.is_transient() {
         tracing::info!("{}; moving the blob alone", error.chain());
@@ -210,7 +212,7 @@ fn end_of(error: Error) -> SinkEnd {
     SinkEnd::Ended(Err(error))
 }
 
-/// Gives the write up; wrong bytes are not worth keeping.
+/// Aborts the write; wrong bytes are not kept.
 async fn abort(mut writer: Box<dyn BlobWriter>, error: &Error) {
     if error.kind() == ErrorKind::Mismatch && writer.truncate().await.is_err() {
         return;

@@ -69,10 +69,10 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
         writer.commit(proof).await?;
         return Ok(BlobResult::Inline);
     }
-    let sent = match attempt(job, &mut *writer, false).await {
+    let sent = match attempt(job, &mut *writer, StartAt::Partial).await {
         Err(AttemptError { error, was_resumed: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; restarting once", error.chain());
-            attempt(job, &mut *writer, true).await
+            attempt(job, &mut *writer, StartAt::FirstByte).await
         }
         other => other,
     };
@@ -85,6 +85,23 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     }
 }
 
+/// Where an attempt starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StartAt {
+    /// After the bytes that the target has.
+    Partial,
+    FirstByte,
+}
+
+impl StartAt {
+    fn offset(self, writer: &dyn BlobWriter) -> u64 {
+        match self {
+            Self::Partial => writer.offset(),
+            Self::FirstByte => 0,
+        }
+    }
+}
+
 /// Why an attempt failed, and whether its bytes came from several responses or runs. A wrong digest may then come from joining
 /// them, and one clean start decides.
 struct AttemptError {
@@ -92,20 +109,19 @@ struct AttemptError {
     was_resumed: bool,
 }
 
-/// Continues a partial, or starts at the first byte with `anew`.
 async fn attempt(
     job: &BlobJob,
     writer: &mut dyn BlobWriter,
-    anew: bool,
+    start: StartAt,
 ) -> Result<Verified, AttemptError> {
-    let kept = if anew { 0 } else { writer.offset() };
+    let offset = start.offset(writer);
     let digest = &job.descriptor.digest;
-    job.counters.set_resumed(kept);
-    job.context.progress.on_event(&Event::BlobStarted { digest, position: kept });
+    job.counters.set_resumed(offset);
+    job.context.progress.on_event(&Event::BlobStarted { digest, position: offset });
     let mut reader =
-        ResumingReader::new(&*job.source, &job.descriptor, kept, &job.context, &job.counters);
-    let sent = fill(job, writer, anew, &mut reader).await;
-    let was_resumed = kept > 0 || reader.was_resumed();
+        ResumingReader::new(&*job.source, &job.descriptor, offset, &job.context, &job.counters);
+    let sent = fill(job, writer, start, &mut reader).await;
+    let was_resumed = offset > 0 || reader.was_resumed();
     let error = match sent {
         Ok(proof) => return Ok(proof),
         Err(error) => error,
@@ -129,53 +145,53 @@ async fn attempt(
 async fn fill(
     job: &BlobJob,
     writer: &mut dyn BlobWriter,
-    from_start: bool,
+    start: StartAt,
     reader: &mut ResumingReader<'_>,
 ) -> Result<Verified> {
-    let mut checked = Verifier::new(&job.descriptor)?;
-    let kept = if from_start { 0 } else { writer.offset() };
+    let mut verifier = Verifier::new(&job.descriptor)?;
+    let offset = start.offset(writer);
     if job.feed.is_used() {
         job.feed.restart(writer.file()?);
     }
-    if kept > 0 {
+    if offset > 0 {
         match writer.read_back()? {
             Presence::Present(mut prefix) => {
                 while let Some(chunk) = prefix.try_next().await? {
-                    checked.update(&chunk)?;
+                    verifier.update(&chunk)?;
                     job.feed.advance(&chunk);
                 }
             }
-            Presence::Absent | Presence::Unknown => hash_prefix(job, kept, &mut checked).await?,
+            Presence::Absent | Presence::Unknown => hash_prefix(job, offset, &mut verifier).await?,
         }
     }
     // An empty blob is not requested: some registries cannot serve it (image-spec#1025).
-    if kept < job.descriptor.size {
+    if offset < job.descriptor.size {
         while let Some(chunk) = reader.next().await? {
-            if from_start && checked.position() == 0 {
+            if start == StartAt::FirstByte && verifier.position() == 0 {
                 // Not before new bytes have arrived.
                 writer.truncate().await?;
             }
-            checked.check_length(chunk.len())?;
+            verifier.check_length(chunk.len())?;
             // Written before it is hashed: a killed process keeps everything that it had received.
             writer.write(chunk.clone()).await?;
-            checked.hash(&chunk);
+            verifier.hash(&chunk);
             job.feed.advance(&chunk);
         }
     }
-    checked.finish().map_err(|error| error.at(&job.source.endpoint().location))
+    verifier.finish().map_err(|error| error.at(&job.source.endpoint().location))
 }
 
 /// Hashes the prefix of a partial that the target cannot read back, by reading it from the source again.
-async fn hash_prefix(job: &BlobJob, kept: u64, checked: &mut Verifier) -> Result<()> {
+async fn hash_prefix(job: &BlobJob, length: u64, verifier: &mut Verifier) -> Result<()> {
     let counters = BlobCounters::default();
     let context = job.context.without_progress();
     let mut reader = ResumingReader::new(&*job.source, &job.descriptor, 0, &context, &counters);
-    let mut left = kept;
+    let mut left = length;
     while left > 0 {
         let Some(mut chunk) = reader.next().await? else { break };
         chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left -= chunk.len() as u64;
-        checked.update(&chunk)?;
+        verifier.update(&chunk)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::content::{BlobPresence, Effort, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result, Side};
+use crate::transfer::options::TransferOptions;
 use crate::transfer::plan::show::BlobState;
 use crate::transfer::report::BlobResult;
 use crate::transfer::resolve::finder::CONCURRENCY;
@@ -53,12 +54,12 @@ impl Plan {
     pub(in crate::transfer) async fn new(
         images: &[(&ImageRoute, Option<&ImageGraph>)],
         targets: &Table<TargetId, &TargetState>,
-        foreign_layers: bool,
+        options: &TransferOptions,
     ) -> (Self, HashMap<TargetId, Error>) {
         let mut plan = Self::list_blobs(images);
         let mut failed = HashMap::new();
         for blob in plan.blobs.iter_mut().map(|(_, blob)| blob) {
-            match state(blob, targets[blob.target], foreign_layers).await {
+            match state(blob, targets[blob.target], options).await {
                 Ok(state) => blob.state = state,
                 Err(error) => _ = failed.entry(blob.target).or_insert(error),
             }
@@ -181,12 +182,12 @@ impl Plan {
 async fn state(
     blob: &PlannedBlob,
     target: &TargetState,
-    foreign_layers: bool,
+    options: &TransferOptions,
 ) -> Result<BlobState> {
     let descriptor = &blob.descriptor;
     Ok(match target.blob(descriptor).await.on(Side::Target)? {
         BlobPresence::Complete => BlobState::Shared,
-        _ if descriptor.is_foreign() && !foreign_layers => BlobState::Skipped,
+        _ if descriptor.is_foreign() && !options.foreign_layers => BlobState::Skipped,
         BlobPresence::Partial(bytes) if bytes <= descriptor.size => BlobState::Partial(bytes),
         _ if target.known().is_mountable(&descriptor.digest) => BlobState::Mountable,
         _ => BlobState::Missing,

@@ -89,6 +89,13 @@ struct FoundArtifact {
     is_referrer: bool,
 }
 
+/// The limit that ends a search.
+#[derive(Clone, Copy)]
+enum SearchLimit {
+    Documents,
+    Depth,
+}
+
 impl ArtifactSearch<'_> {
     /// What belongs to the image, to that, and so on.
     async fn all(&self, graph: &ImageGraph) -> Result<Vec<AttachedArtifact>> {
@@ -129,9 +136,15 @@ impl ArtifactSearch<'_> {
                         complete: false,
                     });
                 }
-                let too_many = attached.len() > MAX_REFERRERS || bytes > MAX_DOCUMENT_BYTES;
-                if too_many || (depth == MAX_REFERRER_DEPTH && !level.is_empty()) {
-                    self.skip(self.limit_error(too_many))?;
+                let exceeded = if attached.len() > MAX_REFERRERS || bytes > MAX_DOCUMENT_BYTES {
+                    Some(SearchLimit::Documents)
+                } else if depth == MAX_REFERRER_DEPTH && !level.is_empty() {
+                    Some(SearchLimit::Depth)
+                } else {
+                    None
+                };
+                if let Some(limit) = exceeded {
+                    self.skip(self.limit_error(limit))?;
                     return Ok(attached);
                 }
             }
@@ -146,14 +159,13 @@ impl ArtifactSearch<'_> {
         format!("referrers and digest tags of {}", self.request.reference)
     }
 
-    fn limit_error(&self, too_many: bool) -> Error {
-        let reason = if too_many {
-            format!(
+    fn limit_error(&self, limit: SearchLimit) -> Error {
+        let reason = match limit {
+            SearchLimit::Documents => format!(
                 "more than {MAX_REFERRERS} documents, or {} MiB of them",
                 MAX_DOCUMENT_BYTES >> 20
-            )
-        } else {
-            format!("more than {MAX_REFERRER_DEPTH} levels of referrers")
+            ),
+            SearchLimit::Depth => format!("more than {MAX_REFERRER_DEPTH} levels of referrers"),
         };
         Error::new(ErrorKind::InvalidDocument, self.description()).with_reason(reason)
     }

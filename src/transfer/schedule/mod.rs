@@ -1,7 +1,7 @@
-//! Decides what a run does next, and does nothing itself: it is told what ended, and answers what can start.
+//! Decides what a run does next, and does nothing itself: callers report what ended, and ask what can start.
 //!
 //! ```text
-//! blob     Queued -> Running -> There                      a slot of `jobs`; alone at a sequential target
+//! blob     Queued -> Running -> Present                    a slot of `jobs`; alone at a sequential target
 //!          Following -> Queued                             after another repository of its registry has the blob: a mount
 //!          -> Dropped                                      no image needs it any more
 //! image    Waiting for its blobs -> Ready -> Committing -> Committed
@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::{HashSet, VecDeque};
 
+pub(super) use self::queue::BlobOrder;
 use self::queue::{Queue, Rank};
 use crate::transfer::plan::build::ImageRoute;
 use crate::transfer::table::{BlobId, ImageId, SourceId, Table, TargetId};
@@ -37,6 +38,14 @@ pub(super) struct TargetRules {
     pub(super) max_commits: usize,
     /// The registry that blobs can be mounted within.
     pub(super) mount_scope: Option<String>,
+}
+
+/// One image of the run.
+#[derive(Clone, Debug)]
+pub(super) struct ImageEntry {
+    pub(super) route: ImageRoute,
+    /// It has failed before the run moves anything.
+    pub(super) has_failed: bool,
 }
 
 /// What can start.

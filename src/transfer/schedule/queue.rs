@@ -10,18 +10,35 @@ use std::collections::BTreeSet;
 
 use crate::transfer::table::{BlobId, ImageId};
 
-/// Place of a blob in the order of work.
+/// The order in which blobs are moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::transfer) enum BlobOrder {
+    /// As at the top of this file.
+    #[default]
+    ImageByImage,
+    /// As the images list them.
+    AsListed,
+}
+
+/// What a blob is in its image; the config comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum BlobRole {
+    Config,
+    Other,
+}
+
+/// Position of a blob in the order of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     image: ImageId,
-    is_not_config: bool,
+    role: BlobRole,
     size: Reverse<u64>,
     blob: BlobId,
 }
 
 impl Rank {
-    pub(super) fn new(image: ImageId, is_config: bool, size: u64, blob: BlobId) -> Self {
-        Self { image, is_not_config: !is_config, size: Reverse(size), blob }
+    pub(super) fn new(image: ImageId, role: BlobRole, size: u64, blob: BlobId) -> Self {
+        Self { image, role, size: Reverse(size), blob }
     }
 
     fn size(&self) -> u64 {
@@ -32,8 +49,7 @@ impl Rank {
 /// Blobs whose turn has not come.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Blobs go in the order in which the images list them.
-    listed_order: bool,
+    order: BlobOrder,
     by_rank: BTreeSet<Rank>,
     by_size: BTreeSet<(u64, Reverse<Rank>)>,
     by_id: BTreeSet<(BlobId, Rank)>,
@@ -41,8 +57,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(listed_order: bool) -> Self {
-        Self { listed_order, ..Self::default() }
+    pub(super) fn new(order: BlobOrder) -> Self {
+        Self { order, ..Self::default() }
     }
 
     pub(super) fn insert(&mut self, rank: Rank) {
@@ -63,14 +79,15 @@ impl Queue {
 
     /// Takes the blob that goes next, if this many can move at the same time.
     pub(super) fn pop(&mut self, slots: usize) -> Option<BlobId> {
-        let next = if self.listed_order {
-            self.by_id.first()?.1
-        } else {
-            let &(largest, Reverse(rank)) = self.by_size.last()?;
-            if largest.saturating_mul(slots as u64) >= self.bytes {
-                rank
-            } else {
-                *self.by_rank.first()?
+        let next = match self.order {
+            BlobOrder::AsListed => self.by_id.first()?.1,
+            BlobOrder::ImageByImage => {
+                let &(largest, Reverse(rank)) = self.by_size.last()?;
+                if largest.saturating_mul(slots as u64) >= self.bytes {
+                    rank
+                } else {
+                    *self.by_rank.first()?
+                }
             }
         };
         self.remove(next);
@@ -80,28 +97,35 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::BlobOrder::{AsListed, ImageByImage};
+    use super::BlobRole::{Config, Other};
     use super::*;
     use crate::transfer::table::Id;
 
-    fn order(listed_order: bool, slots: usize, blobs: &[(usize, bool, u64)]) -> Vec<usize> {
-        let mut queue = Queue::new(listed_order);
-        for (id, &(image, is_config, size)) in blobs.iter().enumerate() {
-            queue.insert(Rank::new(ImageId::new(image), is_config, size, BlobId::new(id)));
+    fn sorted(order: BlobOrder, slots: usize, blobs: &[(usize, BlobRole, u64)]) -> Vec<usize> {
+        let mut queue = Queue::new(order);
+        for (id, &(image, role, size)) in blobs.iter().enumerate() {
+            queue.insert(Rank::new(ImageId::new(image), role, size, BlobId::new(id)));
         }
         std::iter::from_fn(|| queue.pop(slots)).map(Id::index).collect()
     }
 
     #[test]
     fn queue_order_is_image_then_config_then_size() {
-        let blobs = [(0, true, 1), (0, false, 50), (0, false, 60), (1, true, 1), (1, false, 70)];
-        assert_eq!(order(false, 2, &blobs), [0, 2, 4, 1, 3]);
-        assert_eq!(order(true, 2, &blobs), [0, 1, 2, 3, 4]);
+        let blobs =
+            [(0, Config, 1), (0, Other, 50), (0, Other, 60), (1, Config, 1), (1, Other, 70)];
+        assert_eq!(sorted(ImageByImage, 2, &blobs), [0, 2, 4, 1, 3]);
+        assert_eq!(sorted(AsListed, 2, &blobs), [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn queue_largest_blob_of_short_run_goes_first() {
-        let blobs = [(0, false, 10), (0, false, 10), (1, false, 10), (2, false, 90)];
-        assert_eq!(order(false, 2, &blobs)[0], 3);
-        assert_eq!(order(false, 1, &blobs)[0], 0, "one slot takes all after each other anyway");
+        let blobs = [(0, Other, 10), (0, Other, 10), (1, Other, 10), (2, Other, 90)];
+        assert_eq!(sorted(ImageByImage, 2, &blobs)[0], 3);
+        assert_eq!(
+            sorted(ImageByImage, 1, &blobs)[0],
+            0,
+            "one slot takes all after each other anyway"
+        );
     }
 }

@@ -4,24 +4,23 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::queue::{Queue, Rank};
+use super::queue::{BlobOrder, BlobRole, Queue, Rank};
 use super::{
-    BlobPhase, ImagePhase, MountGroup, Schedule, ScheduledBlob, ScheduledImage, ScheduledTarget,
-    TargetRules,
+    BlobPhase, ImageEntry, ImagePhase, MountGroup, Schedule, ScheduledBlob, ScheduledImage,
+    ScheduledTarget, TargetRules,
 };
 use crate::digest::Digest;
-use crate::transfer::plan::build::{ImageRoute, Plan, PlannedBlob};
+use crate::transfer::plan::build::{Plan, PlannedBlob};
 use crate::transfer::plan::show::BlobState as Planned;
 use crate::transfer::table::{BlobId, Id as _, ImageId, Table, TargetId};
 
 impl Schedule {
-    /// Images that are not `open` have failed already.
     pub(in crate::transfer) fn new(
         plan: &Plan,
-        images: &Table<ImageId, (ImageRoute, bool)>,
+        images: &Table<ImageId, ImageEntry>,
         rules: &Table<TargetId, TargetRules>,
         jobs: usize,
-        listed_order: bool,
+        order: BlobOrder,
     ) -> Self {
         let targets = rules
             .rows()
@@ -41,7 +40,7 @@ impl Schedule {
             targets,
             contents: Vec::new(),
             groups: Vec::new(),
-            queue: Queue::new(listed_order),
+            queue: Queue::new(order),
         };
         schedule.add_blobs(plan);
         schedule.add_images(plan, images);
@@ -82,22 +81,22 @@ impl Schedule {
         }
     }
 
-    fn add_images(&mut self, plan: &Plan, images: &Table<ImageId, (ImageRoute, bool)>) {
-        for (id, (route, is_open)) in images.iter() {
+    fn add_images(&mut self, plan: &Plan, images: &Table<ImageId, ImageEntry>) {
+        for (id, ImageEntry { route, has_failed }) in images.iter() {
             let pending = plan.images[id]
                 .iter()
                 .filter(|blob| self.blobs[**blob].phase != BlobPhase::Present);
             let pending: HashSet<BlobId> = pending.copied().collect();
             let target = &mut self.targets[route.target];
-            let phase = match is_open {
-                false => ImagePhase::Failed,
-                true if pending.is_empty() => {
-                    target.ready.push_back(id);
-                    ImagePhase::Ready
-                }
-                true => ImagePhase::Waiting(pending),
+            let phase = if *has_failed {
+                ImagePhase::Failed
+            } else if pending.is_empty() {
+                target.ready.push_back(id);
+                ImagePhase::Ready
+            } else {
+                ImagePhase::Waiting(pending)
             };
-            target.open_images += usize::from(*is_open);
+            target.open_images += usize::from(!has_failed);
             self.images.push(ScheduledImage { route: route.clone(), phase });
         }
     }
@@ -135,5 +134,7 @@ fn rank(id: BlobId, planned: &PlannedBlob) -> Rank {
     let size = planned.remaining().unwrap_or_default();
     let first = planned.images.first().copied();
     let first = first.unwrap_or_else(|| ImageId::new(0));
-    Rank::new(first, planned.descriptor.media_type.is_image_config(), size, id)
+    let is_config = planned.descriptor.media_type.is_image_config();
+    let role = if is_config { BlobRole::Config } else { BlobRole::Other };
+    Rank::new(first, role, size, id)
 }

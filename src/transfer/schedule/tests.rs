@@ -1,4 +1,4 @@
-//! Random runs of the schedule: every action is answered by chance, in any order.
+//! Random runs of the schedule: actions end in any order and with any result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +18,11 @@ struct Model {
     routes: Vec<ImageRoute>,
     rules: Vec<TargetRules>,
     schedule: Schedule,
-    /// Whether anything goes wrong.
-    is_smooth: bool,
+    failures: Failures,
     running: Vec<Action>,
-    there: BTreeSet<BlobId>,
+    present: BTreeSet<BlobId>,
     /// Blobs that a target claims to have and lacks.
-    lies: BTreeSet<BlobId>,
+    falsely_present: BTreeSet<BlobId>,
     outcomes: BTreeMap<ImageId, bool>,
     finished: BTreeSet<TargetId>,
     has_recommitted: BTreeSet<ImageId>,
@@ -31,34 +30,47 @@ struct Model {
     reads: BTreeMap<(String, usize), usize>,
 }
 
+/// Whether anything fails in a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failures {
+    None,
+    Random,
+}
+
 const JOBS: usize = 3;
 
 impl Model {
-    fn new(seed: u64, is_smooth: bool) -> Self {
+    fn new(seed: u64, failures: Failures) -> Self {
         let mut rng = Rng::with_seed(seed);
         let rules: Vec<TargetRules> =
             (0..rng.usize(1..5)).map(|_| random_rules(&mut rng)).collect();
         let (plan, routes) = random_plan(&mut rng, rules.len());
-        let is_open = |rng: &mut Rng| is_smooth || rng.u8(0..9) > 0;
-        let images: Table<_, _> =
-            routes.iter().map(|route| (route.clone(), is_open(&mut rng))).collect();
-        let failed = images.iter().filter(|(_, (_, open))| !open).map(|(id, _)| (id, false));
-        let outcomes = failed.collect();
+        let mut entry = |route: &ImageRoute| ImageEntry {
+            route: route.clone(),
+            has_failed: failures == Failures::Random && rng.u8(0..9) == 0,
+        };
+        let images: Table<_, _> = routes.iter().map(&mut entry).collect();
+        let failed = images.iter().filter(|(_, image)| image.has_failed);
+        let outcomes = failed.map(|(id, _)| (id, false)).collect();
+        let order = rng.choice([BlobOrder::ImageByImage, BlobOrder::AsListed]).unwrap();
         let rules_table = rules.iter().cloned().collect();
-        let schedule = Schedule::new(&plan, &images, &rules_table, JOBS, rng.bool());
+        let schedule = Schedule::new(&plan, &images, &rules_table, JOBS, order);
         let shared = plan.blobs.iter().filter(|(_, blob)| blob.state == Planned::Shared);
-        let there: BTreeSet<BlobId> = shared.map(|(id, _)| id).collect();
-        let lies = there.iter().filter(|_| !is_smooth && rng.u8(0..5) == 0).copied().collect();
+        let present: BTreeSet<BlobId> = shared.map(|(id, _)| id).collect();
+        let falsely_present = match failures {
+            Failures::None => BTreeSet::new(),
+            Failures::Random => present.iter().filter(|_| rng.u8(0..5) == 0).copied().collect(),
+        };
         Self {
             rng,
             plan,
             routes,
             rules,
             schedule,
-            is_smooth,
+            failures,
             running: Vec::new(),
-            there,
-            lies,
+            present,
+            falsely_present,
             outcomes,
             finished: BTreeSet::new(),
             has_recommitted: BTreeSet::new(),
@@ -87,7 +99,7 @@ impl Model {
             assert!(self.outcomes.contains_key(&ImageId::new(image)), "image {image} has no end");
         }
         assert_eq!(self.finished.len(), self.rules.len(), "every target is finished");
-        if self.is_smooth {
+        if self.failures == Failures::None {
             assert!(self.outcomes.values().all(|committed| *committed));
             for ((registry, content), reads) in &self.reads {
                 assert_eq!(*reads, 1, "{registry} gets {content} once");
@@ -125,7 +137,7 @@ impl Model {
             Action::Commit(image) => {
                 let missing: Vec<_> = self.plan.images[*image]
                     .iter()
-                    .filter(|blob| !self.there.contains(blob))
+                    .filter(|blob| !self.present.contains(blob))
                     .collect();
                 assert!(missing.is_empty(), "{image:?} is committed without {missing:?}");
                 assert!(!self.outcomes.contains_key(image), "no commit of a failed image");
@@ -152,7 +164,7 @@ impl Model {
             let scope = self.rules[planned.target.index()].mount_scope.clone();
             let Some(scope) = scope else { continue };
             let content = self.schedule.blobs[*blob].content;
-            let is_mount = self.there.iter().any(|other| {
+            let is_mount = self.present.iter().any(|other| {
                 self.schedule.blobs[*other].content == content
                     && self.rules[self.plan.blobs[*other].target.index()].mount_scope.as_ref()
                         == Some(&scope)
@@ -170,13 +182,13 @@ impl Model {
         let source = self.schedule.source(blobs[0]);
         self.schedule.job_ended(blobs);
         for &blob in blobs {
-            match if self.is_smooth { 9 } else { self.rng.u8(0..10) } {
+            match if self.failures == Failures::None { 9 } else { self.rng.u8(0..10) } {
                 0 => self.fail_blob(blob, source),
                 1 => self.fail_blob(blob, None),
                 2 if blobs.len() > 1 => self.schedule.move_alone(blob),
                 _ => {
-                    self.there.insert(blob);
-                    self.lies.remove(&blob);
+                    self.present.insert(blob);
+                    self.falsely_present.remove(&blob);
                     self.schedule.moved(blob);
                 }
             }
@@ -222,15 +234,15 @@ impl Model {
     fn end_commit(&mut self, image: ImageId) {
         self.schedule.commit_ended(image);
         let own = self.plan.images[image].clone();
-        let lacks = own.iter().any(|blob| self.lies.contains(blob));
+        let lacks = own.iter().any(|blob| self.falsely_present.contains(blob));
         if lacks && self.has_recommitted.insert(image) {
-            let believed: Vec<BlobId> =
-                own.iter().filter(|blob| self.lies.contains(blob)).copied().collect();
-            for blob in &believed {
-                self.there.remove(blob);
+            let missing: Vec<BlobId> =
+                own.iter().filter(|blob| self.falsely_present.contains(blob)).copied().collect();
+            for blob in &missing {
+                self.present.remove(blob);
             }
-            self.schedule.recommit(image, &own, &believed);
-        } else if lacks || (!self.is_smooth && self.rng.u8(0..9) == 0) {
+            self.schedule.recommit(image, &own, &missing);
+        } else if lacks || (self.failures == Failures::Random && self.rng.u8(0..9) == 0) {
             self.outcomes.insert(image, false);
             self.schedule.fail(image);
         } else {
@@ -301,14 +313,14 @@ fn seeds() -> u64 {
 #[test]
 fn schedule_with_random_failures_ends_every_image_once() {
     for seed in 0..seeds() {
-        Model::new(seed, false).run();
+        Model::new(seed, Failures::Random).run();
     }
 }
 
 #[test]
 fn schedule_without_failures_commits_all_and_reads_each_blob_once_per_registry() {
     for seed in 0..seeds() {
-        Model::new(seed, true).run();
+        Model::new(seed, Failures::None).run();
     }
 }
 
@@ -325,10 +337,10 @@ fn same_blob(targets: &[&TargetRules]) -> Schedule {
         });
         plan.images.push(vec![blob]);
         let route = ImageRoute { source: SourceId::new(0), target: TargetId::new(number) };
-        images.push((route, true));
+        images.push(ImageEntry { route, has_failed: false });
     }
     let rules = targets.iter().map(|rules| (*rules).clone()).collect();
-    Schedule::new(&plan, &images, &rules, JOBS, false)
+    Schedule::new(&plan, &images, &rules, JOBS, BlobOrder::ImageByImage)
 }
 
 fn registry(name: &str) -> TargetRules {
@@ -384,10 +396,11 @@ fn schedule_slow_commit_delays_no_blob() {
             images: vec![ImageId::new(plan.images.len())],
         });
         plan.images.push(vec![blob]);
-        images.push((ImageRoute { source: SourceId::new(0), target: TargetId::new(0) }, true));
+        let route = ImageRoute { source: SourceId::new(0), target: TargetId::new(0) };
+        images.push(ImageEntry { route, has_failed: false });
     }
     let rules = std::iter::once(TargetRules { max_commits: 2, ..TargetRules::default() }).collect();
-    let mut schedule = Schedule::new(&plan, &images, &rules, 1, true);
+    let mut schedule = Schedule::new(&plan, &images, &rules, 1, BlobOrder::AsListed);
     assert_eq!(schedule.next(), Some(Action::Move(vec![blob(0)])));
     schedule.job_ended(&[blob(0)]);
     schedule.moved(blob(0));
