@@ -172,6 +172,7 @@
 mod annotation;
 pub mod archive;
 pub mod artifact;
+mod atomic_file;
 mod blocking;
 mod boot;
 pub mod builders;

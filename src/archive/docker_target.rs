@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::atomic_file::{AtomicFile, io_error};
+use super::archive_file::{ArchiveFile, io_error};
 use super::blob_area::BlobArea;
 use super::docker;
 use super::docker_manifest::{DockerManifest, config_name, layer_name};
@@ -110,7 +110,7 @@ impl DockerTargetInner {
     fn begin(&self, plan: &TargetPlan<'_>) -> Result<()> {
         self.run.begin(self.location())?;
         plan.named_documents().into_iter().try_for_each(|document| self.check(document))?;
-        AtomicFile::create(&self.path).map(drop)
+        ArchiveFile::create(&self.path).map(drop)
     }
 
     fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
@@ -136,9 +136,9 @@ impl DockerTargetInner {
     fn write_archive(&self) -> Result<()> {
         let named = self.named();
         named.check(self.options.expected_images, self.location())?;
-        let atomic_file = AtomicFile::create(&self.path)?;
+        let archive_file = ArchiveFile::create(&self.path)?;
         let mut tar =
-            TarWriter { file: atomic_file.file(), at: 0, names: HashSet::new(), of: self };
+            TarWriter { file: archive_file.file(), at: 0, names: HashSet::new(), of: self };
         let mut items = DockerManifest::default();
         for (name, document) in named.iter() {
             let manifest = document.manifest()?;
@@ -151,7 +151,7 @@ impl DockerTargetInner {
         }
         tar.entry(docker::MANIFEST, &items.json())?;
         tar.write(&END)?;
-        atomic_file.publish(self.options.sync)
+        archive_file.publish(self.options.sync)
     }
 
     fn config(&self, manifest: &ImageManifest) -> Result<Bytes> {

@@ -61,12 +61,11 @@ mod tests {
     proptest! {
         #[test]
         fn header_equals_header_of_tar_crate(
-            name in "[a-z0-9/]{0,5}[a-z]{1,160}",
+            name in "([a-z0-9]{1,3}/){0,2}[a-z]{1,160}",
             size in any::<u64>(),
             modified in any::<u64>(),
             shift in 0_u32..64,
         ) {
-            let name = name.trim_start_matches('/').replace("//", "/");
             let (size, modified) = (size >> shift, modified >> shift);
             let mut expected = Vec::new();
             if name.len() > NAME_BYTES {

@@ -9,13 +9,13 @@
 //!           image        an image of either form, and its names
 //!           reader       an archive that is open, with its images
 //! writing   blob_area    blobs being written, each in a slot of its own in one file
-//!           atomic_file  an unnamed file, which gets its name when everything in it is verified
+//!           archive_file an unnamed file, which gets its name when everything in it is verified
 //!           oci_target, docker_target
 //! ```
 //!
 //! An archive is read in place, never extracted. One that is written appears under its name whole, or not at all.
 
-mod atomic_file;
+mod archive_file;
 mod blob_area;
 mod blob_span;
 mod docker;
@@ -44,7 +44,7 @@ mod tarball;
 mod writer;
 
 #[cfg(feature = "cli")]
-pub(crate) use self::atomic_file::{AtomicFile, io_error};
+pub(crate) use self::archive_file::{ArchiveFile, io_error};
 pub use self::format::ArchiveFormat;
 pub use self::oci::entries_of_index;
 pub use self::options::{ArchiveOutput, WriteOptions};

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::atomic_file::{AtomicFile, io_error};
+use super::archive_file::{ArchiveFile, io_error};
 use super::blob_area::BlobArea;
 use super::docker_manifest::DockerManifest;
 use super::header::{END, header};
@@ -53,7 +53,7 @@ struct OciArchive {
 /// The output, once it is open.
 struct OpenArchive {
     area: BlobArea,
-    atomic_file: Mutex<Option<AtomicFile>>,
+    archive_file: Mutex<Option<ArchiveFile>>,
 }
 
 #[derive(Default)]
@@ -98,22 +98,22 @@ impl OciArchive {
         if let Some(open) = self.open.get() {
             return Ok(open);
         }
-        let (sink, atomic_file) = match &self.output {
+        let (sink, archive_file) = match &self.output {
             ArchiveOutput::Stdout => {
                 (ArchiveSink::pipe(Box::new(std::io::stdout()), "stdout"), None)
             }
             ArchiveOutput::File(path) => {
-                let atomic_file = AtomicFile::create(path)?;
-                let file = atomic_file
+                let archive_file = ArchiveFile::create(path)?;
+                let file = archive_file
                     .file()
                     .try_clone()
                     .map_err(|error| io_error("open", path, error))?;
-                (ArchiveSink::file(file, path.clone()), Some(atomic_file))
+                (ArchiveSink::file(file, path.clone()), Some(archive_file))
             }
         };
         Ok(self.open.get_or_init(|| OpenArchive {
             area: BlobArea::new(sink),
-            atomic_file: Mutex::new(atomic_file),
+            archive_file: Mutex::new(archive_file),
         }))
     }
 
@@ -204,10 +204,10 @@ impl OciArchive {
         }
         open.area.sink.write(Bytes::from_static(&END), at).await?;
         open.area.sink.finish(at + END.len() as u64)?;
-        let atomic_file = open.atomic_file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(atomic_file) = atomic_file else { return Ok(()) };
+        let archive_file = open.archive_file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(archive_file) = archive_file else { return Ok(()) };
         let sync = self.options.sync;
-        run_blocking("write the archive", move || atomic_file.publish(sync)).await
+        run_blocking("write the archive", move || archive_file.publish(sync)).await
     }
 
     /// The files that name the images, in order.

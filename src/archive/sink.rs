@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::atomic_file::io_error;
+use super::archive_file::io_error;
 use super::tarball::BLOCK;
 use crate::blocking::run_blocking;
 use crate::error::Result;

@@ -1,10 +1,11 @@
 //! Directories and small files of a layout, and the error of a failed file operation.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::CWD;
+
+use crate::atomic_file::{self, Fsync};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 /// The error of a failed file operation of the layout.
@@ -21,26 +22,11 @@ pub(super) fn sync_dir(path: &Path) -> Result<()> {
         .map_err(|error| io_error("sync", path, error))
 }
 
-/// Writes `NAME.new`, syncs and renames it: after a power failure the old or the new file exists.
+/// Replaces a file: after a power failure the old or the new one exists.
 pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let (path, new) = (root.join(name), root.join(format!("{name}.new")));
-    let write = || {
-        // A leftover of a killed process, or a planted file.
-        if let Err(error) = std::fs::remove_file(&new)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)
-    };
-    write().map_err(|error| {
-        // Even a few bytes count on a full disk.
-        drop(std::fs::remove_file(&new));
-        io_error("write", &path, error)
-    })
+    let path = root.join(name);
+    atomic_file::replace(CWD, &path, bytes, Fsync::File)
+        .map_err(|error| io_error("write", &path, error))
 }
 
 /// The regular files of a directory, with their sizes.

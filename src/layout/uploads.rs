@@ -3,13 +3,16 @@
 //! The URL of an upload session permits writing, so only the owner can read the files. Registries keep sessions for
 //! hours; after a day the URL is not tried any more.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::CWD;
+
 use super::{Layout, blobs};
+use crate::atomic_file::{AtomicFile, Fsync};
 use crate::content::UploadStore;
 use crate::digest::Digest;
 use crate::secret::Secret;
@@ -65,10 +68,9 @@ impl UploadStore for Layout {
 fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
     // One temporary file per process: two may push the same blob.
     let new = path.with_extension(format!("{}.new", std::process::id()));
-    drop(std::fs::remove_file(&new));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(url.expose().as_bytes())?;
-    std::fs::rename(&new, path)
+    let file = AtomicFile::create_as(CWD, path, new, 0o600)?;
+    file.file().write_all(url.expose().as_bytes())?;
+    file.publish(Fsync::None)
 }
 
 fn is_old(file: &File) -> bool {
@@ -86,6 +88,7 @@ fn remove_old(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

@@ -17,7 +17,7 @@ fn piped() -> OciTarget {
     };
     let target = OciTarget::new(ArchiveOutput::Stdout, options);
     let sink = ArchiveSink::pipe(Box::new(std::io::sink()), "stdout");
-    let open = OpenArchive { area: BlobArea::new(sink), atomic_file: Mutex::new(None) };
+    let open = OpenArchive { area: BlobArea::new(sink), archive_file: Mutex::new(None) };
     assert!(target.0.open.set(open).is_ok());
     target
 }

@@ -1,12 +1,12 @@
 //! `blob`: one blob to stdout or a file, verified.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::atomic_file::{AtomicFile, Fsync};
 use crate::cli::args::Blob;
 use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
 use crate::cli::settings::{ForeignLayers, Settings};
@@ -48,15 +48,11 @@ async fn to_file(
     options: TransferOptions,
     path: &Path,
 ) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let fail = write_failed(path);
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(parent.unwrap_or(Path::new(".")))
-        .map_err(&fail)?;
-    read_blob(source, blob, options, &mut |chunk| file.write_all(chunk).map_err(&fail)).await?;
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
+    let file = AtomicFile::create(path, 0o666).map_err(&fail)?;
+    let mut out = file.file();
+    read_blob(source, blob, options, &mut |chunk| out.write_all(chunk).map_err(&fail)).await?;
+    file.publish(Fsync::None).map_err(&fail)
 }
 
 /// Opens devices and pipes, which are written to and never replaced. Opening a pipe waits for its reader.

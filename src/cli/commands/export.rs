@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
 
-use crate::archive::{ArchiveOutput, AtomicFile, io_error};
+use crate::archive::{ArchiveFile, ArchiveOutput, io_error};
 use crate::cli::args::Export;
 use crate::cli::image::ensure_local::{EnsureLocal, StorePolicy};
 use crate::cli::image::layer_blobs::layer_blobs;
@@ -41,7 +41,7 @@ enum Sink {
     /// A device or a named pipe. It is opened for the first write: a pipe may have no reader yet.
     Special,
     /// A file that is renamed into place when it is complete.
-    Atomic(AtomicFile),
+    Atomic(ArchiveFile),
 }
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
@@ -117,7 +117,7 @@ impl ExportFile {
             }
             ArchiveOutput::File(path) if is_special(&path) => Self { path, to: Sink::Special },
             ArchiveOutput::File(path) => {
-                Self { to: Sink::Atomic(AtomicFile::create(&path)?), path }
+                Self { to: Sink::Atomic(ArchiveFile::create(&path)?), path }
             }
         })
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::file::{SecretText, read_all};
-use crate::symlinks::resolve_symlinks;
+use crate::atomic_file::{AtomicFile, Fsync};
+use crate::symlinks::{parent_dir, resolve_symlinks};
 
 /// Owner only.
 const PRIVATE: u32 = 0o600;
@@ -21,11 +22,7 @@ pub(super) fn edit_file(
     change: impl FnOnce(&[u8]) -> io::Result<Option<Zeroizing<String>>>,
 ) -> io::Result<()> {
     let target = resolve_symlinks(path)?;
-    let dir = match target.parent() {
-        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
-        Some(dir) => dir,
-        None => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
-    };
+    let dir = parent_dir(&target);
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     // Lock the directory, because the file itself is replaced: a process that waits for the old file would lock
     // nothing.
@@ -38,20 +35,16 @@ pub(super) fn edit_file(
         Err(error) => return Err(error),
     };
     let Some(new) = change(&old)? else { return Ok(()) };
-    let private = Permissions::from_mode(PRIVATE);
-    let mut file =
-        tempfile::Builder::new().prefix(".login-").permissions(private).tempfile_in(dir)?;
-    file.write_all(new.as_bytes())?;
+    let file = AtomicFile::create(&target, PRIVATE)?;
+    file.file().write_all(new.as_bytes())?;
     if let Some(former) = former {
         if target != path {
-            file.as_file().set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
+            file.file().set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
         }
         // A process that became root must not take the file from its owner. Only root may change owners.
-        drop(fchown(file.as_file(), Some(former.uid()), Some(former.gid())));
+        drop(fchown(file.file(), Some(former.uid()), Some(former.gid())));
     }
-    file.as_file().sync_all()?;
-    file.persist(&target).map_err(|error| error.error)?;
-    lock.sync_all()
+    file.publish(Fsync::FileAndDir)
 }
 
 #[cfg(test)]

@@ -2,22 +2,21 @@
 //! `committed` has the boot id of their creation, or states that they are synced.
 
 use std::io;
+use std::path::Path;
 
 use rustix::fd::AsFd as _;
-use rustix::fs::{AtFlags, renameat, syncfs, unlinkat};
-use rustix::io::Errno;
+use rustix::fs::syncfs;
 
 use super::directory::OverlayDirectory;
 use super::files;
 use super::layer_dir::{COMMITTED, layer_path};
+use crate::atomic_file::{self, Fsync};
 use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 
 /// Content of `committed` for a synced layer.
 const SYNCED: &str = "on disk";
-
-const NEW_FILE_NAME: &str = "committed.new";
 
 /// Whether a complete layer can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +69,9 @@ impl OverlayDirectory {
                 continue;
             }
             let layer = self.root().readable(layer_path(chain).as_bytes())?;
-            match unlinkat(&layer, NEW_FILE_NAME, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-            files::write(layer.as_fd(), NEW_FILE_NAME.as_bytes(), SYNCED.as_bytes())?;
-            renameat(&layer, NEW_FILE_NAME, &layer, COMMITTED)?;
+            let committed = Path::new(COMMITTED);
+            // The second sync is for all of them.
+            atomic_file::replace(layer.as_fd(), committed, SYNCED.as_bytes(), Fsync::None)?;
         }
         Ok(syncfs(root)?)
     }

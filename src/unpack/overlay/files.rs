@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
 use rustix::fd::{AsFd as _, BorrowedFd};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, mkdirat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, unlinkat};
 use rustix::io::Errno;
 
 use crate::layer::split;
@@ -27,20 +27,6 @@ pub(super) fn create_dir(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> i
 /// Creates a file, which must not exist.
 pub(super) fn write(directory: BorrowedFd<'_>, name: &[u8], bytes: &[u8]) -> io::Result<()> {
     File::from(create(directory, name, 0o644)?).write_all(bytes)
-}
-
-/// Writes a file and renames it over an existing one, durably.
-pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let new = format!("{name}.new");
-    match unlinkat(directory, &new, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut file = File::from(create(directory, new.as_bytes(), 0o644)?);
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    renameat(directory, &new, directory, name)?;
-    Ok(fsync(directory)?)
 }
 
 /// Returns the content of a regular file; `None` if there is no such file.

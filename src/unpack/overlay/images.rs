@@ -1,11 +1,13 @@
 //! `images.json`: the images that an overlay directory is used for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::directory::{OverlayDirectory, OverlayLock};
 use super::files;
+use crate::atomic_file::{self, Fsync};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -56,9 +58,11 @@ impl OverlayDirectory {
     }
 
     fn write_images(&self, images: &BTreeMap<String, OverlayImage>) -> Result<()> {
-        let written = serde_json::to_vec_pretty(images)
-            .map_err(std::io::Error::from)
-            .and_then(|bytes| files::replace(self.handle(), IMAGES_FILE_NAME, &bytes));
+        let written =
+            serde_json::to_vec_pretty(images).map_err(std::io::Error::from).and_then(|bytes| {
+                let name = Path::new(IMAGES_FILE_NAME);
+                atomic_file::replace(self.handle(), name, &bytes, Fsync::FileAndDir)
+            });
         written.map_err(|error| self.failed(error))
     }
 }

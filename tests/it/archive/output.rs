@@ -92,10 +92,12 @@ async fn archive_output_without_tmpfile_support_is_written() {
     for form in ["oci-archive", "docker-archive"] {
         let place = format!("{form}:{}", path.display());
         let copy = ["copy", &format!("store:{name}"), &place];
+        std::fs::write(&path, "old").unwrap();
         let failed =
             inject(&cli, "?rename,?renameat,renameat2", "-out/a.tar", "error=EIO", &copy).await;
         failed.expect(7, "Input/output error");
-        assert_eq!(files().count(), 0, "{form}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old", "{form}");
+        assert_eq!(files().count(), 1, "{form}");
         inject(&cli, "openat", "-out", "error=EOPNOTSUPP", &copy).await.expect(0, "");
         assert_eq!(files().collect::<Vec<_>>(), ["a.tar"], "{form}");
         std::fs::remove_file(&path).unwrap();

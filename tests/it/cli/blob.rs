@@ -56,7 +56,7 @@ async fn blob_interrupted_leaves_no_file() {
     std::fs::create_dir(cli.dir().join("out")).unwrap();
     let files = || std::fs::read_dir(cli.dir().join("out")).unwrap().count();
     let running = cli.spawn(&["blob", "-o", "out/file", &pinned]);
-    wait_until("nothing is written", async || files() > 0).await;
+    wait_until("nothing is read", async || registry.server.count("GET /v2/a/blobs/") > 0).await;
     running.signal(Signal::INT);
     running.wait().await.expect(130, "interrupted");
     assert_eq!(files(), 0);
