@@ -15,14 +15,21 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::{self, Platform};
 
-/// Returns the entries that a name refers to, in their order, with their platform if it is known; and whether an entry
-/// was replaced by a later one for the same platform.
+/// The entries that a name refers to.
+pub(crate) struct EffectiveEntries {
+    /// In their order, with their platform if it is known.
+    pub(crate) entries: Vec<Descriptor>,
+    /// Whether an entry was replaced by a later one for the same platform.
+    pub(crate) has_replaced: bool,
+}
+
+/// Returns the entries that a name refers to.
 ///
 /// `platform_of` is called for entries without a platform, if there are several.
 pub(crate) fn effective_entries(
     mut entries: Vec<Descriptor>,
     platform_of: impl Fn(&Descriptor) -> Option<Platform>,
-) -> (Vec<Descriptor>, bool) {
+) -> EffectiveEntries {
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
@@ -40,8 +47,7 @@ pub(crate) fn effective_entries(
     let later = each.into_iter().rev();
     let mut kept: Vec<_> = later.filter(|one| platforms.insert(one.platform.clone())).collect();
     kept.reverse();
-    let lost = kept.len() < all;
-    (kept, lost)
+    EffectiveEntries { has_replaced: kept.len() < all, entries: kept }
 }
 
 /// Returns the entry that fits the platform best.
@@ -106,8 +112,8 @@ mod tests {
         let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
         let unsaid = entry("d", None);
         let all = vec![arm.clone(), amd.clone(), unsaid.clone(), newer.clone(), amd.clone()];
-        let (kept, lost) = effective_entries(all, config_says);
-        assert!(lost);
+        let EffectiveEntries { entries: kept, has_replaced } = effective_entries(all, config_says);
+        assert!(has_replaced);
         let expected = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
         assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), expected);
         for (platform, expected) in
@@ -119,12 +125,11 @@ mod tests {
         let refusal = select(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::NotFound);
         assert!(refusal.to_string().contains("linux/amd64, linux/s390x, linux/arm64"), "{refusal}");
-        let (one, lost) =
-            effective_entries(vec![arm.clone(), arm], |_| panic!("there is no choice"));
-        assert!(one.len() == 1 && !lost);
+        let one = effective_entries(vec![arm.clone(), arm], |_| panic!("there is no choice"));
+        assert!(one.entries.len() == 1 && !one.has_replaced);
         let mut xml = amd.clone();
         (xml.media_type, xml.digest) = ("application/xml".into(), Digest::sha256(b"x"));
-        assert_eq!(effective_entries(vec![xml, amd.clone()], config_says).0, [amd]);
+        assert_eq!(effective_entries(vec![xml, amd.clone()], config_says).entries, [amd]);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl ArchiveInner {
     /// The descriptors of images with one name, each with its platform.
     pub(super) fn alike(&self, images: &[&ArchiveImage]) -> Vec<Descriptor> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
-        same_name::effective_entries(descriptors, |entry| self.platform_of(entry)).0
+        same_name::effective_entries(descriptors, |entry| self.platform_of(entry)).entries
     }
 
     pub(super) fn not_found(&self, name: &str) -> Error {

@@ -114,13 +114,21 @@ impl<'a> TargetOpener<'a> {
             }
             Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
                 let name = ImageName::Layout(reference.store_name());
-                (self.layout(&store_path()?, true).await?, name, reference.to_string())
+                (
+                    self.layout(
+                        &store_path()?,
+                        LayoutOptions { private: true, ..LayoutOptions::default() },
+                    )
+                    .await?,
+                    name,
+                    reference.to_string(),
+                )
             }
             // Refused above: an id cannot name a new image.
             Location::Id { id, name: None } => return Err(unnamed(&id.to_string())),
             Location::Layout { path, name } => {
                 let name = name_or_own(name, image)?;
-                (self.layout(path, false).await?, name, image.reference.clone())
+                (self.layout(path, LayoutOptions::default()).await?, name, image.reference.clone())
             }
             Location::Archive { format, path, name } => {
                 let name = name_or_own(name, image)?;
@@ -145,13 +153,12 @@ impl<'a> TargetOpener<'a> {
         Ok(target)
     }
 
-    async fn layout(&mut self, path: &Path, private: bool) -> Result<Arc<dyn Target>> {
+    async fn layout(&mut self, path: &Path, options: LayoutOptions) -> Result<Arc<dyn Target>> {
         if let Some(target) = self.paths.get(path) {
             return Ok(Arc::clone(target));
         }
         let (root, purpose) = (path.to_owned(), self.purpose);
         let open = move || -> Result<Arc<dyn Target>> {
-            let options = LayoutOptions { private, ..LayoutOptions::default() };
             match purpose {
                 OpenFor::Write => Ok(Arc::new(Layout::create(&root, options)?)),
                 OpenFor::Plan => match Layout::open(&root) {

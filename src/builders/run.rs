@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::image_source::ImageSource;
 use super::image_target::ImageTarget;
 use super::open_source::SourceOpener;
-use super::open_target::{OpenFor, TargetOpener};
+use super::open_target::{OpenFor, OpenedTarget, TargetOpener};
 use super::opened::OpenedLocation;
 use super::settings::RunSettings;
 use crate::content::{EndpointKind, Target};
@@ -157,18 +157,18 @@ impl Run {
     ) -> Result<Opened> {
         let opening = targets.open(target, source).await;
         let open = opening.map_err(|error| error.with_side(Side::Target))?;
-        let from = source.source.endpoint().kind;
+        let platforms = self.platforms(source.source.endpoint().kind, &open);
         let request = ImageRequest {
             source: Arc::clone(&source.source),
             name: source.name.clone(),
             reference: open.reference,
             target_name: open.name,
-            platforms: self.platforms(from, open.is_single_platform),
+            platforms,
         };
         Ok((request, open.target))
     }
 
-    fn platforms(&self, from: EndpointKind, to_single_platform: bool) -> PlatformSelection {
+    fn platforms(&self, from: EndpointKind, to: &OpenedTarget) -> PlatformSelection {
         let of_host = || PlatformSelection::Single(PlatformRequest::implicit(Platform::host()));
         let (named, usual) = match (self.verb, from) {
             (Verb::Pull, _) => (self.settings.platforms_to_keep(), of_host()),
@@ -178,6 +178,6 @@ impl Run {
             }
             _ => (self.settings.platforms_to_pass_on(), PlatformSelection::All),
         };
-        named.unwrap_or_else(|| if to_single_platform { of_host() } else { usual })
+        named.unwrap_or_else(|| if to.is_single_platform { of_host() } else { usual })
     }
 }

@@ -48,20 +48,23 @@ pub(super) struct Settings {
     pub(super) json: bool,
     /// Print results only.
     pub(super) quiet: bool,
-    pub(super) show: ProgressMode,
+    pub(super) progress: ProgressMode,
     pub(super) retry: RetryPolicy,
     registry: crate::cli::args::RegistryArgs,
 }
 
 impl Settings {
     pub(super) fn new(common: CommonArgs) -> Self {
-        let screen = output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM"));
+        let display = Display {
+            quiet: common.quiet,
+            has_cursor: output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM")),
+        };
         Self {
             store: common.store,
             offline: common.offline,
             json: common.json,
             quiet: common.quiet,
-            show: show(common.progress, common.quiet, screen),
+            progress: progress_mode(common.progress, display),
             retry: RetryPolicy {
                 attempts: common.registry.retries.map(|retries| retries.saturating_add(1)),
                 retry_for: Duration::from_secs(common.registry.retry_for.into()),
@@ -278,12 +281,19 @@ pub(super) fn stored(typed: Option<PathBuf>, image: &Reference) -> bool {
     entry.flatten().is_some()
 }
 
-/// Chooses the progress display; bars need a terminal with cursor control (`screen`).
-fn show(kind: ProgressKind, quiet: bool, screen: bool) -> ProgressMode {
+/// What stderr is, and may be used for.
+#[derive(Clone, Copy)]
+struct Display {
+    quiet: bool,
+    /// It is a terminal with cursor control, which bars need.
+    has_cursor: bool,
+}
+
+fn progress_mode(kind: ProgressKind, display: Display) -> ProgressMode {
     match kind {
-        _ if quiet => ProgressMode::Nothing,
+        _ if display.quiet => ProgressMode::Nothing,
         ProgressKind::None => ProgressMode::Nothing,
-        ProgressKind::Tty | ProgressKind::Auto if screen => ProgressMode::Bars,
+        ProgressKind::Tty | ProgressKind::Auto if display.has_cursor => ProgressMode::Bars,
         ProgressKind::Tty | ProgressKind::Auto | ProgressKind::Plain => ProgressMode::Lines,
     }
 }
@@ -299,13 +309,16 @@ mod tests {
 
     #[test]
     fn progress_without_cursor_prints_plain_lines() {
+        let screen = Display { quiet: false, has_cursor: true };
         for kind in [ProgressKind::Auto, ProgressKind::Tty] {
-            assert_eq!(show(kind, false, true), ProgressMode::Bars);
-            assert_eq!(show(kind, false, false), ProgressMode::Lines);
-            assert_eq!(show(kind, true, true), ProgressMode::Nothing);
+            assert_eq!(progress_mode(kind, screen), ProgressMode::Bars);
+            let file = Display { has_cursor: false, ..screen };
+            assert_eq!(progress_mode(kind, file), ProgressMode::Lines);
+            let quiet = Display { quiet: true, ..screen };
+            assert_eq!(progress_mode(kind, quiet), ProgressMode::Nothing);
         }
-        assert_eq!(show(ProgressKind::Plain, false, true), ProgressMode::Lines);
-        assert_eq!(show(ProgressKind::None, false, true), ProgressMode::Nothing);
+        assert_eq!(progress_mode(ProgressKind::Plain, screen), ProgressMode::Lines);
+        assert_eq!(progress_mode(ProgressKind::None, screen), ProgressMode::Nothing);
         assert!(has_cursor(Some("xterm".into())));
         assert!(![None, Some("".into()), Some("dumb".into())].into_iter().any(has_cursor));
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use super::entry::{EntryKind, LayerEntry};
 use super::extensions::{Extensions, MAX_EXTENSION_BYTES, check_global};
-use super::header::{Header, HeaderBlock, more_extents};
+use super::header::{ExtentBlock, Header, HeaderBlock};
 use super::input::{BLOCK, BlockReader, MAX_EXACT, Pass};
 use super::invalid::invalid;
 use super::pax_sparse::SparseMapParser;
@@ -210,10 +210,10 @@ impl<R: BufRead> Entries<R> {
             match raw.follows {
                 SparseMapLocation::Nothing => break,
                 SparseMapLocation::Blocks => {
-                    let next = more_extents(self.input.read_exact(BLOCK)?);
-                    let (extents, again) = next.ok_or_else(invalid_map)?;
-                    map.extend(extents)?;
-                    if !again {
+                    let block = ExtentBlock::parse(self.input.read_exact(BLOCK)?);
+                    let block = block.ok_or_else(invalid_map)?;
+                    map.extend(block.extents)?;
+                    if !block.has_next {
                         break;
                     }
                 }

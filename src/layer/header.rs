@@ -92,18 +92,27 @@ impl<'a> Header<'a> {
         Some((number(self.field(329..337))?, number(self.field(337..345))?))
     }
 
-    /// The first extents of an old GNU sparse file, whether more blocks of them follow, and its size including holes.
-    pub(super) fn sparse(&self) -> Option<(Vec<Extent>, bool, u64)> {
+    /// The first extents of an old GNU sparse file, and its size including holes.
+    pub(super) fn sparse(&self) -> Option<(ExtentBlock, u64)> {
         let extents = extents(self.field(386..482))?;
         let size = number(self.field(483..495)).and_then(|size| u64::try_from(size).ok())?;
-        Some((extents, self.field(482..483) != [0], size))
+        Some((ExtentBlock { extents, has_next: self.field(482..483) != [0] }, size))
     }
 }
 
-/// The extents in a block that follows the header of a sparse file, and whether one more follows.
-pub(super) fn more_extents(block: &[u8]) -> Option<(Vec<Extent>, bool)> {
-    debug_assert_eq!(block.len(), BLOCK);
-    Some((extents(block.get(..504)?)?, block.get(504) != Some(&0)))
+/// The extents in one block of an old GNU sparse file.
+pub(super) struct ExtentBlock {
+    pub(super) extents: Vec<Extent>,
+    /// Whether a block with more of them follows.
+    pub(super) has_next: bool,
+}
+
+impl ExtentBlock {
+    /// Parses a block that follows the header.
+    pub(super) fn parse(block: &[u8]) -> Option<Self> {
+        debug_assert_eq!(block.len(), BLOCK);
+        Some(Self { extents: extents(block.get(..504)?)?, has_next: block.get(504) != Some(&0) })
+    }
 }
 
 fn extents(table: &[u8]) -> Option<Vec<Extent>> {

@@ -94,12 +94,10 @@ fn sparse_map(
     let invalid_map = || invalid("has a sparse file with an invalid map");
     let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
         (b'S', None) => {
-            let (extents, more, size) = header.sparse().ok_or_else(invalid_map)?;
-            (
-                size,
-                extents,
-                if more { SparseMapLocation::Blocks } else { SparseMapLocation::Nothing },
-            )
+            let (block, size) = header.sparse().ok_or_else(invalid_map)?;
+            let follows =
+                if block.has_next { SparseMapLocation::Blocks } else { SparseMapLocation::Nothing };
+            (size, block.extents, follows)
         }
         (0 | b'0' | b'7', Some(PaxSparse { size, extents: Some(extents), .. })) => {
             (size, extents, SparseMapLocation::Nothing)
@@ -146,7 +144,8 @@ pub(super) fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
         return Err(invalid("has a name that is too long"));
     }
     entry.path = clean(&entry.path);
-    entry.kind = kind_of(kind, slash && entry.size == 0)?;
+    let is_old_directory = slash && entry.size == 0;
+    entry.kind = kind_of(kind, is_old_directory)?;
     match marker(split(&entry.path).1) {
         MarkerName::None | MarkerName::AufsMetadata => {}
         MarkerName::Invalid => return Err(invalid("has a whiteout without a name")),

@@ -71,7 +71,9 @@ impl Layout {
         for blob in blobs {
             report.blobs += 1;
             report.bytes += blob.size;
-            remove(&blob.path, options.plan)?;
+            if !options.plan {
+                remove(&blob.path)?;
+            }
         }
         // Only now: on a full disk there was no space for another index.json before.
         if !options.plan && !left.is_empty() {
@@ -85,7 +87,9 @@ impl Layout {
                 if is_old(&path) || (options.partials && is_unlocked(&path)) {
                     report.partials += 1;
                     report.partial_bytes += size;
-                    remove(&path, options.plan)?;
+                    if !options.plan {
+                        remove(&path)?;
+                    }
                 }
             }
         }
@@ -175,10 +179,6 @@ fn is_unlocked(path: &Path) -> bool {
         .is_ok_and(|file| lock::try_lock(&file, LockMode::Exclusive, path).unwrap_or(false))
 }
 
-fn remove(path: &Path, plan: bool) -> Result<()> {
-    if plan {
-        Ok(())
-    } else {
-        std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
-    }
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
 }

@@ -116,12 +116,12 @@ impl Layout {
             ImageName::Digest(_) => return Ok(Vec::new()),
         };
         let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
-        let (alike, lost) = same_name::effective_entries(entries, |entry| self.platform_of(entry));
-        if lost {
+        let found = same_name::effective_entries(entries, |entry| self.platform_of(entry));
+        if found.has_replaced {
             let place = self.0.place();
             tracing::warn!("{place}: several images are named {name}; using the last one");
         }
-        Ok(alike)
+        Ok(found.entries)
     }
 
     /// The platform in the config of a manifest, if the config can be read.

@@ -34,14 +34,14 @@ pub(super) fn os() -> &'static str {
 /// Returns the variant of an ARM host; "" if it is unknown, which means the usual one.
 fn variant(architecture: &str) -> &'static str {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    of_cpuinfo(&read("/proc/cpuinfo"), architecture == "arm")
+    of_cpuinfo(&read("/proc/cpuinfo"), architecture)
         // The same as `uname -m`.
         .or_else(|| of_machine(&read("/proc/sys/kernel/arch")))
         .unwrap_or_default()
 }
 
-/// Parses the variant from Linux's `/proc/cpuinfo`. `narrow` is true in a 32-bit program.
-fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
+/// Parses the variant from Linux's `/proc/cpuinfo`, for a program of this architecture.
+fn of_cpuinfo(text: &str, architecture: &str) -> Option<&'static str> {
     let field = |name: &str| {
         text.lines()
             .filter_map(|line| line.split_once(':'))
@@ -51,7 +51,7 @@ fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
     match field("CPU architecture")?.as_str() {
         "8" | "aarch64" => Some("v8"),
         // The first Raspberry Pis are ARMv6 but report 7.
-        "7" if narrow
+        "7" if architecture == "arm"
             && field("model name").is_some_and(|name| name.starts_with("armv6-compatible")) =>
         {
             Some("v6")
@@ -87,17 +87,17 @@ mod tests {
         let pi1 = "processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
         let pi3 =
             "processor\t: 0\nmodel name\t: ARMv7 Processor rev 4 (v7l)\nCPU architecture: 7\n";
-        assert_eq!(of_cpuinfo(pi1, true), Some("v6"));
-        assert_eq!(of_cpuinfo(pi1, false), Some("v7"));
-        assert_eq!(of_cpuinfo(pi3, true), Some("v7"));
+        assert_eq!(of_cpuinfo(pi1, "arm"), Some("v6"));
+        assert_eq!(of_cpuinfo(pi1, "aarch64"), Some("v7"));
+        assert_eq!(of_cpuinfo(pi3, "arm"), Some("v7"));
         for (value, expected) in
             [("8", Some("v8")), ("AArch64", Some("v8")), ("5TEJ", Some("v5")), ("6TEJ", Some("v6"))]
         {
-            assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), true), expected);
+            assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), "arm"), expected);
         }
         // The first core counts; x86 reports no architecture number.
-        assert_eq!(of_cpuinfo("CPU architecture: 8\nCPU architecture: 7\n", true), Some("v8"));
-        assert_eq!(of_cpuinfo("vendor_id : GenuineIntel\n", false), None);
+        assert_eq!(of_cpuinfo("CPU architecture: 8\nCPU architecture: 7\n", "arm"), Some("v8"));
+        assert_eq!(of_cpuinfo("vendor_id : GenuineIntel\n", "aarch64"), None);
     }
 
     #[test]

@@ -54,11 +54,19 @@ pub fn available_platforms(entries: &[Descriptor]) -> Vec<String> {
         .collect()
 }
 
+/// How well the CPU runs an entry; less is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum CpuFit {
+    /// Position in the list of what the CPU runs, best first.
+    Variant(usize),
+    /// The entry has no platform.
+    Unknown,
+}
+
 /// How well an entry fits; less is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// Position in the list of what the CPU runs, best first.
-    generation: usize,
+    cpu: CpuFit,
     /// An image with more features is more specific to this host.
     features: Reverse<usize>,
     /// The newest Windows version that runs is best.
@@ -66,11 +74,8 @@ struct Rank {
 }
 
 impl Rank {
-    const LAST: Self = Self {
-        generation: usize::MAX,
-        features: Reverse(0),
-        version: Reverse(WindowsVersion::NONE),
-    };
+    const LAST: Self =
+        Self { cpu: CpuFit::Unknown, features: Reverse(0), version: Reverse(WindowsVersion::NONE) };
 
     /// Returns the rank of an image for `own` on the normalized platform `requested`; `None` if it does not run.
     fn new(requested: &Platform, own: &Platform) -> Option<Self> {
@@ -97,7 +102,7 @@ impl Rank {
             }
         }
         Some(Self {
-            generation,
+            cpu: CpuFit::Variant(generation),
             features: Reverse(own.os_features.len()),
             version: Reverse(version),
         })

@@ -4,7 +4,8 @@
 //! Retries are up to the callers: documents use the crate's `retry`, bodies the transfer's reader.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -24,8 +25,8 @@ pub(super) struct Transport {
     pub(super) http: Connection,
     pub(super) auth: Auth,
     pub(super) ranges_refused: AtomicBool,
-    /// Bytes of a chunk for uploads; 0 for no chunks.
-    chunk_size: AtomicU64,
+    /// Bytes of a chunk for uploads; unset for uploads in one request.
+    chunk_size: OnceLock<u64>,
     /// Whether the registry does not support the referrers API.
     pub(super) no_referrers_api: AtomicBool,
     /// Whether the registry does not support several tags in one request.
@@ -36,9 +37,10 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(http: Connection) -> Self {
+        let chunk_size = http.options.chunk_size.filter(|&bytes| bytes > 0);
         Self {
             auth: Auth::new(http.name.clone()),
-            chunk_size: AtomicU64::new(http.options.chunk_size.unwrap_or(0)),
+            chunk_size: chunk_size.map_or_else(OnceLock::new, OnceLock::from),
             http,
             ranges_refused: AtomicBool::new(false),
             no_referrers_api: AtomicBool::new(false),
@@ -64,7 +66,12 @@ impl Transport {
                 let is_first = chain.challenges == 0 && status == StatusCode::UNAUTHORIZED;
                 chain.challenges += 1;
                 let refused = authorization.as_ref();
-                if !self.authenticate(request, &response, refused, is_first).await? {
+                let is_answered = if is_first {
+                    self.authenticate(request, &response, refused).await?
+                } else {
+                    self.extend_scope(request, &response, refused).await?
+                };
+                if !is_answered {
                     return Ok(response);
                 }
             } else if is_registry && self.http.requires_tls(&chain.url, &response) {
@@ -142,33 +149,23 @@ impl Transport {
         }
         if is_registry
             && response.status() == StatusCode::UNAUTHORIZED
-            && self.authenticate(request, &response, authorization.as_ref(), true).await?
+            && self.authenticate(request, &response, authorization.as_ref()).await?
         {
             return Err(self.http.failure(request, response).await.transient(None));
         }
         Err(self.http.failure(request, response).await)
     }
 
-    /// Answers the challenge, so that the next [`Auth::authorization_for`] has a new credential. Returns whether there
-    /// is one.
+    /// Answers the first challenge, so that the next [`Auth::authorization_for`] has a new credential. Returns whether
+    /// there is one.
     async fn authenticate(
         &self,
         request: &Request<'_>,
         response: &Response,
         refused: Option<&HeaderValue>,
-        is_first: bool,
     ) -> Result<bool> {
         let mut challenges = challenges_of(response);
         let mut base = response.url().clone();
-        if !is_first {
-            return Box::pin(self.auth.handle_insufficient_scope(
-                &self.http,
-                request,
-                &challenges,
-                refused,
-            ))
-            .await;
-        }
         if challenges.is_empty() {
             // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
             let ping = Request {
@@ -187,6 +184,18 @@ impl Transport {
         Box::pin(self.auth.handle_challenge(&self.http, request, &challenges, &base, refused)).await
     }
 
+    /// Answers a later challenge, which may require a token with more scopes. Returns whether there is a new credential.
+    async fn extend_scope(
+        &self,
+        request: &Request<'_>,
+        response: &Response,
+        refused: Option<&HeaderValue>,
+    ) -> Result<bool> {
+        let challenges = challenges_of(response);
+        Box::pin(self.auth.handle_insufficient_scope(&self.http, request, &challenges, refused))
+            .await
+    }
+
     /// Whether the registry was found not to support Range.
     pub(super) fn are_ranges_disabled(&self) -> bool {
         self.ranges_refused.load(Ordering::Relaxed)
@@ -194,12 +203,12 @@ impl Transport {
 
     /// Bytes of a chunk for uploads; `None` for uploads in one request.
     pub(super) fn chunk_size(&self) -> Option<u64> {
-        Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+        self.chunk_size.get().copied()
     }
 
     /// Uploads in chunks of `bytes` from now on, unless another chunk size is set.
     pub(super) fn enable_chunks(&self, bytes: u64) {
-        _ = self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
+        _ = self.chunk_size.set(bytes);
     }
 }
 

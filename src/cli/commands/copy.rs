@@ -26,7 +26,9 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     }
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
-    destination.check_name(args.all_tags)?;
+    if args.all_tags {
+        destination.check_name_for_several()?;
+    }
     let artifacts = ArtifactOptions { referrers: args.referrers, digest_tags: args.digest_tags };
     destination.check_artifacts(artifacts)?;
     let named = platforms_to_pass_on(&args.moving)?;

@@ -27,14 +27,14 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn cells(row: &HistoryRow, whole: bool) -> [String; 5] {
+fn cells(row: &HistoryRow, no_trunc: bool) -> [String; 5] {
     let image = row
         .image
         .as_ref()
-        .map_or("<missing>", |digest| if whole { digest.as_str() } else { digest.short() });
+        .map_or("<missing>", |digest| if no_trunc { digest.as_str() } else { digest.short() });
     let command = row.created_by.replace('\t', " ");
-    let command = if whole { command } else { truncate(&command, COMMAND_WIDTH) };
+    let command = if no_trunc { command } else { truncate(&command, COMMAND_WIDTH) };
     let created =
-        row.created.as_deref().map(|text| if whole { text.to_owned() } else { age(text) });
+        row.created.as_deref().map(|text| if no_trunc { text.to_owned() } else { age(text) });
     [image.to_owned(), created.unwrap_or_default(), command, size(row.size), row.comment.clone()]
 }

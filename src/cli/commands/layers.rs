@@ -38,14 +38,14 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn cells(row: &LayerRow, whole: bool) -> [String; 7] {
+fn cells(row: &LayerRow, no_trunc: bool) -> [String; 7] {
     let shown = |digest: Option<&Digest>| match digest {
         None => "-".to_owned(),
-        Some(digest) if whole => digest.to_string(),
+        Some(digest) if no_trunc => digest.to_string(),
         Some(digest) => digest.short().to_owned(),
     };
     let command = display_command(&row.created_by);
-    let command = if whole { command } else { truncate(&command, COMMAND_WIDTH) };
+    let command = if no_trunc { command } else { truncate(&command, COMMAND_WIDTH) };
     [
         row.index.to_string(),
         row.kind.to_string(),

@@ -53,7 +53,7 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         register_in_store(directory.path(), settings);
     }
     warn_of_left_out(&done.unpacked);
-    if settings.show != ProgressMode::Nothing {
+    if settings.progress != ProgressMode::Nothing {
         note(&receipt(&done, took));
     }
     let line = directory.mount_line(&chains);

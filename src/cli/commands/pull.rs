@@ -33,7 +33,9 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let run = TransferRun::parse(&args.moving, &labels::PULL, settings, &cancel)?;
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::for_pull(args.output.as_deref())?;
-    destination.check_name(several)?;
+    if several {
+        destination.check_name_for_several()?;
+    }
     let named = platforms_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
     let platforms = destination.platforms(named, PlatformSelection::Single(platform(None)?))?;
     let requests = if settings.offline && !args.all_tags {

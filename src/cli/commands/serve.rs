@@ -34,7 +34,12 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
     };
     allow_more_files();
     let control = control(&cancel, &labels::PULL, settings);
-    let layout = open(args.read_only, settings, &control).await?;
+    let layout = if args.read_only {
+        open_existing(settings, &control).await?
+    } else {
+        let private = LayoutOptions { private: true, ..LayoutOptions::default() };
+        open_to_write(settings.store()?, private, &control).await?
+    };
     let server = Server::new(layout, &options)?;
     let (listener, address) = listen(&args.addr).await?;
     print_result(&server, address, &options, settings)?;
@@ -53,12 +58,9 @@ fn allow_more_files() {
     }
 }
 
-async fn open(read_only: bool, settings: &Settings, control: &Control) -> Result<Layout> {
+/// Opens the store to read from it.
+async fn open_existing(settings: &Settings, control: &Control) -> Result<Layout> {
     let path = settings.store()?;
-    if !read_only {
-        let options = LayoutOptions { private: true, ..LayoutOptions::default() };
-        return open_to_write(path, options, control).await;
-    }
     let location = path.display().to_string();
     let found =
         opened_unless_cancelled(&control.cancel, "open", move || existing_layout(&path)).await?;

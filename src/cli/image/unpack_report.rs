@@ -34,7 +34,7 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     };
     if let Some(arriving) = image.arriving.take() {
         let pulled = |pulled: &ImageResult| {
-            if settings.show != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
+            if settings.progress != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
                 note(&receipt(&pulled.report));
             }
         };
@@ -73,7 +73,7 @@ pub(in crate::cli) fn print_summary(
     settings: &Settings,
 ) {
     warn_of_left_out(receipt);
-    if settings.show != ProgressMode::Nothing {
+    if settings.progress != ProgressMode::Nothing {
         note(&format!(
             "{done} {}, {}, {}, {:.1} s",
             plural(layers as u64, "layer"),

@@ -81,13 +81,11 @@ impl Destination {
     }
 
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if several images would get the same name.
-    pub(in crate::cli) fn check_name(&self, several: bool) -> Result<()> {
+    /// [`ErrorKind::InvalidInput`] if all images would get the same name.
+    pub(in crate::cli) fn check_name_for_several(&self) -> Result<()> {
         match self {
             Self::Layout { name: ImageName::Layout(name), .. }
-            | Self::Archive(_, ImageName::Layout(name))
-                if several =>
-            {
+            | Self::Archive(_, ImageName::Layout(name)) => {
                 Err(Error::new(ErrorKind::InvalidInput, format!("output name `{name}`"))
                     .with_reason("cannot give several images the same name")
                     .with_hint("omit the name to keep each image's own"))
@@ -144,14 +142,15 @@ impl Destination {
         sync: bool,
         control: &Control,
     ) -> Result<Arc<dyn Target>> {
-        let (path, private) = match self {
+        let path = match self {
             Self::Registry { reference, chunk_size, sessions } => {
                 return Self::registry(reference, *chunk_size, *sessions, settings);
             }
-            Self::Store(_) => (settings.store()?, true),
-            Self::Layout { path, .. } => (path.clone(), false),
+            Self::Store(_) => settings.store()?,
+            Self::Layout { path, .. } => path.clone(),
             Self::Archive(archive, _) => return archive.open(images, sync),
         };
+        let private = matches!(self, Self::Store(_));
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
         Ok(Arc::new(open_to_write(path, options, control).await?))
     }

@@ -13,7 +13,7 @@ pub(in crate::cli) struct NewArchive {
     output: ArchiveOutput,
     format: ArchiveFormat,
     hybrid: bool,
-    left_out: HashSet<Digest>,
+    omitted: HashSet<Digest>,
     modified: u64,
 }
 
@@ -21,12 +21,12 @@ impl NewArchive {
     /// An archive in one format.
     pub(in crate::cli) fn new(format: ArchiveFormat, output: ArchiveOutput) -> Result<Self> {
         let modified = modified()?;
-        Ok(Self { output, format, hybrid: false, left_out: HashSet::new(), modified })
+        Ok(Self { output, format, hybrid: false, omitted: HashSet::new(), modified })
     }
 
-    /// An archive that both docker and readers of image layouts accept, without the blobs in `left_out`.
-    pub(in crate::cli) fn hybrid(output: ArchiveOutput, left_out: HashSet<Digest>) -> Result<Self> {
-        Ok(Self { hybrid: true, left_out, ..Self::new(ArchiveFormat::Oci, output)? })
+    /// An archive that both docker and readers of image layouts accept, without the blobs in `omitted`.
+    pub(in crate::cli) fn hybrid(output: ArchiveOutput, omitted: HashSet<Digest>) -> Result<Self> {
+        Ok(Self { hybrid: true, omitted, ..Self::new(ArchiveFormat::Oci, output)? })
     }
 
     pub(in crate::cli) fn holds_one_platform(&self) -> bool {
@@ -39,22 +39,23 @@ impl NewArchive {
 
     /// Opens the archive for this number of images.
     pub(in crate::cli) fn open(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
-        let Self { format, hybrid, modified, .. } = *self;
-        let left_out = self.left_out.clone();
-        let options = WriteOptions {
-            form: format,
-            with_docker_manifest: hybrid,
-            expected_images: images,
-            omitted: left_out,
-            modified,
-            sync,
-        };
+        let options = WriteOptions { expected_images: images, sync, ..self.options() };
         archive::write(self.output.clone(), options)
     }
 
     /// Opens the archive for a plan, which writes nothing.
     pub(in crate::cli) fn open_for_plan(&self) -> Result<Arc<dyn Target>> {
-        self.open(0, false)
+        archive::write(self.output.clone(), WriteOptions { expected_images: 0, ..self.options() })
+    }
+
+    fn options(&self) -> WriteOptions {
+        WriteOptions {
+            form: self.format,
+            with_docker_manifest: self.hybrid,
+            omitted: self.omitted.clone(),
+            modified: self.modified,
+            ..WriteOptions::default()
+        }
     }
 }
 

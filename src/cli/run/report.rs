@@ -46,7 +46,7 @@ pub(in crate::cli) fn print_reports(
         if let Some(error) = one.first_error() {
             exit::report(error);
         }
-        if settings.show != ProgressMode::Nothing
+        if settings.progress != ProgressMode::Nothing
             && (one.error.is_none() || !one.report.blobs.is_empty())
         {
             if let Some(digest) = &one.report.summary.digest {

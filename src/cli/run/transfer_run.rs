@@ -145,7 +145,7 @@ pub(in crate::cli) fn control(
     labels: &'static ProgressLabels,
     settings: &Settings,
 ) -> Control {
-    let progress: Arc<dyn Progress> = match settings.show {
+    let progress: Arc<dyn Progress> = match settings.progress {
         ProgressMode::Bars => Arc::new(ProgressBars::new(labels)),
         ProgressMode::Lines => Arc::new(PlainProgress::new(labels)),
         ProgressMode::Nothing => Arc::new(NoProgress),

@@ -1,7 +1,7 @@
 //! Requests tokens from a token server. Spec: distribution `spec/auth/token.md` and `oauth.md`.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -94,7 +94,7 @@ pub(super) async fn fetch(
 ) -> Result<IssuedToken> {
     tracing::debug!("requesting a token from {}", redact(&service.realm));
     let token_request = TokenRequest { http, request, service, scopes: scopes.to_params() };
-    let (response, posted) = match credential {
+    let (response, method) = match credential {
         Some(Credential::IdentityToken { token, basic }) => {
             let response = token_request.post(token).await?;
             match basic {
@@ -102,17 +102,17 @@ pub(super) async fn fetch(
                 Some((user, password))
                     if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) =>
                 {
-                    (token_request.get(Some((user, password))).await?, false)
+                    (token_request.get(Some((user, password))).await?, Method::GET)
                 }
-                _ => (response, true),
+                _ => (response, Method::POST),
             }
         }
         Some(Credential::Basic { user, password }) => {
-            (token_request.get(Some((user, password))).await?, false)
+            (token_request.get(Some((user, password))).await?, Method::GET)
         }
-        Some(Credential::RegistryToken(_)) | None => (token_request.get(None).await?, false),
+        Some(Credential::RegistryToken(_)) | None => (token_request.get(None).await?, Method::GET),
     };
-    token_request.read(response, posted).await
+    token_request.read(response, &method).await
 }
 
 /// A request for one token on behalf of `request`.
@@ -187,7 +187,7 @@ impl TokenRequest<'_> {
         }
     }
 
-    async fn read(&self, response: Response, posted: bool) -> Result<IssuedToken> {
+    async fn read(&self, response: Response, method: &Method) -> Result<IssuedToken> {
         let (what, idle) = (self.request.what, self.http.options.timeouts.idle);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
@@ -223,7 +223,7 @@ impl TokenRequest<'_> {
         let body = read_up_to(response, MAX_RESPONSE_BYTES, what, idle).await?;
         let answer: TokenResponse =
             serde_json::from_slice(&body).map_err(|_| self.denied("invalid token response"))?;
-        answer.into_token(posted).ok_or_else(|| self.denied("token response without a token"))
+        answer.into_token(method).ok_or_else(|| self.denied("token response without a token"))
     }
 
     fn denied(&self, reason: &str) -> Error {
@@ -235,9 +235,9 @@ impl TokenRequest<'_> {
 
 impl TokenResponse {
     /// Both fields mean the same. OAuth2 has only `access_token`, so it comes first in the response to a POST.
-    fn into_token(self, posted: bool) -> Option<IssuedToken> {
+    fn into_token(self, method: &Method) -> Option<IssuedToken> {
         let mut tokens = [self.token, self.access_token];
-        if posted {
+        if *method == Method::POST {
             tokens.reverse();
         }
         let token = tokens.into_iter().flatten().find(|token| !token.is_empty())?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::key::RepositoryKey;
+use super::key::{AuthFileFormat, RepositoryKey};
 
 /// A parsed auth file; its entries are parsed on lookup.
 #[derive(Default, Deserialize)]
@@ -19,12 +19,12 @@ pub(super) struct AuthConfig<'a> {
 }
 
 impl<'a> AuthConfig<'a> {
-    /// Parses the text. A `legacy` file consists of `auths` only; an empty file has no entries.
-    pub(super) fn parse(text: &'a [u8], legacy: bool) -> serde_json::Result<Self> {
+    /// Parses the text. An empty file has no entries.
+    pub(super) fn parse(text: &'a [u8], format: AuthFileFormat) -> serde_json::Result<Self> {
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        if legacy {
+        if format == AuthFileFormat::Legacy {
             let auths = serde_json::from_slice(text)?;
             return Ok(Self { auths: Some(auths), ..Self::default() });
         }
@@ -34,13 +34,17 @@ impl<'a> AuthConfig<'a> {
     /// The helper for the repository and the key to pass to it. It precedes all entries except one of a namespace that
     /// is nearer than the helper's key.
     pub(super) fn helper(&self, repository: &RepositoryKey<'_>) -> Option<(String, String)> {
-        let own = self.cred_helpers.as_ref().and_then(|map| repository.best_match(map, false));
+        let own = self
+            .cred_helpers
+            .as_ref()
+            .and_then(|map| repository.best_match(map, AuthFileFormat::Current));
         let helper = match (own, &self.creds_store) {
             (Some((key, name)), _) => (name.clone(), key.to_owned()),
             (None, Some(name)) => (name.clone(), repository.server_key().to_owned()),
             (None, None) => return None,
         };
-        let nearest = self.auths.as_ref().and_then(|map| repository.best_match(map, false));
+        let nearest =
+            self.auths.as_ref().and_then(|map| repository.best_match(map, AuthFileFormat::Current));
         let helper = match nearest {
             Some((key, entry)) if repository.is_nearer(key, &helper.1) => {
                 // A login for the namespace leaves `{}` if the helper keeps its secret.
@@ -60,9 +64,9 @@ impl<'a> AuthConfig<'a> {
     pub(super) fn entry(
         &self,
         repository: &RepositoryKey<'_>,
-        legacy: bool,
+        format: AuthFileFormat,
     ) -> Option<(&str, &'a RawValue)> {
-        let (key, entry) = repository.best_match(self.auths.as_ref()?, legacy)?;
+        let (key, entry) = repository.best_match(self.auths.as_ref()?, format)?;
         Some((key, *entry))
     }
 }

@@ -14,7 +14,7 @@ use super::entry::AuthEntry;
 use super::environment::Environment;
 use super::file::{read_all, where_malformed};
 use super::helper::Helper;
-use super::key::RepositoryKey;
+use super::key::{AuthFileFormat, RepositoryKey};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The entry of a host whose secret is in a helper.
@@ -114,7 +114,7 @@ impl CredentialStore {
                 },
             );
         let text = text.await.map_err(|error| self.fail(ErrorKind::Denied).with_source(error))?;
-        let config = AuthConfig::parse(&text, false)
+        let config = AuthConfig::parse(&text, AuthFileFormat::Current)
             .map_err(|error| self.fail(ErrorKind::Denied).with_reason(where_malformed(&error)))?;
         // The host alone decides which helper it is; the helper has a key for each namespace.
         let Some((name, key)) = config.helper(&RepositoryKey::new(&self.registry, "")) else {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::key::RepositoryKey;
+use super::key::{AuthFileFormat, RepositoryKey};
 
 /// The text with this entry for the registry, replacing the one that a lookup would find.
 pub(super) fn with_entry(
@@ -69,7 +69,7 @@ impl<'a> RawObject<'a> {
         }
         let map = self.0.iter().map(|(key, value)| (key.clone(), value));
         let map: BTreeMap<String, &Cow<'_, str>> = map.collect();
-        repository.best_match(&map, false).map(|(key, _)| key.to_owned())
+        repository.best_match(&map, AuthFileFormat::Current).map(|(key, _)| key.to_owned())
     }
 
     fn set(&mut self, key: &str, value: Cow<'a, str>) {

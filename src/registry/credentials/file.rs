@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::config::AuthConfig;
 use super::credential::Credential;
 use super::entry::AuthEntry;
-use super::key::RepositoryKey;
+use super::key::{AuthFileFormat, RepositoryKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -87,12 +87,15 @@ impl AuthFile {
     }
 
     fn search(&self, text: &[u8], repository: &RepositoryKey<'_>) -> Result<AuthLookup> {
-        let legacy = matches!(self.source, AuthFileSource::Legacy(_));
-        let config = AuthConfig::parse(text, legacy).map_err(|error| self.malformed(&error))?;
+        let format = match self.source {
+            AuthFileSource::Legacy(_) => AuthFileFormat::Legacy,
+            _ => AuthFileFormat::Current,
+        };
+        let config = AuthConfig::parse(text, format).map_err(|error| self.malformed(&error))?;
         if let Some((name, key)) = config.helper(repository) {
             return Ok(AuthLookup::Helper { name, key });
         }
-        let Some((key, entry)) = config.entry(repository, legacy) else {
+        let Some((key, entry)) = config.entry(repository, format) else {
             return Ok(AuthLookup::Nothing);
         };
         // Docker leaves `{}` for a host whose secret is in a store.
@@ -106,13 +109,15 @@ impl AuthFile {
     }
 
     async fn load(&self) -> Result<Option<SecretText>> {
-        let (path, required) = match &self.source {
+        let path = match &self.source {
             AuthFileSource::Environment(text) => {
                 return Ok(Some(text.expose().as_bytes().to_vec().into()));
             }
-            AuthFileSource::Explicit(path) => (path.clone(), true),
-            AuthFileSource::Default(path) | AuthFileSource::Legacy(path) => (path.clone(), false),
+            AuthFileSource::Explicit(path)
+            | AuthFileSource::Default(path)
+            | AuthFileSource::Legacy(path) => path.clone(),
         };
+        let required = matches!(self.source, AuthFileSource::Explicit(_));
         let reading = tokio::task::spawn_blocking(move || read(&path, required)).await;
         match reading.map_err(io::Error::other).flatten() {
             Ok(text) => Ok(text),

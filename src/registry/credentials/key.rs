@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::reference::docker_hub::{HUB_CREDENTIAL_KEY, HUB_HOSTS};
 
+/// How an auth file is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuthFileFormat {
+    /// docker's and podman's `config.json` and `auth.json`.
+    Current,
+    /// `.dockercfg`: entries only, and no namespaces.
+    Legacy,
+}
+
 /// The repository that a credential is looked up for.
 pub(super) struct RepositoryKey<'a> {
     registry: &'a str,
@@ -44,12 +53,12 @@ impl<'a> RepositoryKey<'a> {
 
     /// The entry whose key matches the repository best.
     ///
-    /// `docker.io` precedes docker's own key for it, as in podman, because its namespaces precede both. With `legacy`,
-    /// a path after the host is ignored, as in files from before namespaces.
+    /// `docker.io` precedes docker's own key for it, as in podman, because its namespaces precede both. In a legacy file,
+    /// a path after the host is ignored: it is from before namespaces.
     pub(super) fn best_match<'m, V>(
         &self,
         map: &'m BTreeMap<String, V>,
-        legacy: bool,
+        format: AuthFileFormat,
     ) -> Option<(&'m str, &'m V)> {
         let exact = |key: &str| map.get_key_value(key).map(|(key, value)| (key.as_str(), value));
         let nearest = self.namespaces().find_map(|key| exact(&key));
@@ -57,7 +66,7 @@ impl<'a> RepositoryKey<'a> {
         nearest.or_else(hub).or_else(|| {
             // Other spellings of the host. Among several, https and then the shortest wins.
             let same = map.iter().filter(|(key, _)| {
-                host_of(key, legacy).is_some_and(|host| is_same(&host, self.registry))
+                host_of(key, format).is_some_and(|host| is_same(&host, self.registry))
             });
             same.min_by_key(|(key, _)| (!key.starts_with("https://"), key.len()))
                 .map(|(key, value)| (key.as_str(), value))
@@ -84,13 +93,14 @@ impl<'a> RepositoryKey<'a> {
 ///
 /// A path in a URL is an API's (`https://h/v2/`), after a bare host it is a namespace (podman's rule; docker would use
 /// `h/team` for all of `h`).
-fn host_of(key: &str, legacy: bool) -> Option<String> {
+fn host_of(key: &str, format: AuthFileFormat) -> Option<String> {
     let (is_url, rest) = match key.split_once("://") {
         Some((_, rest)) => (true, rest),
         None => (false, key.trim_end_matches('/')),
     };
     let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
-    (is_url || legacy || path.is_none()).then(|| host.to_ascii_lowercase())
+    let has_namespaces = format == AuthFileFormat::Current;
+    (is_url || !has_namespaces || path.is_none()).then(|| host.to_ascii_lowercase())
 }
 
 fn is_same(host: &str, registry: &str) -> bool {
@@ -105,7 +115,7 @@ mod tests {
     fn chosen(keys: &[&str], registry: &str, repository: &str) -> Option<String> {
         let map: BTreeMap<String, u8> = keys.iter().map(|key| ((*key).to_owned(), 0)).collect();
         let repository = RepositoryKey::new(registry, repository);
-        repository.best_match(&map, false).map(|(key, _)| key.to_owned())
+        repository.best_match(&map, AuthFileFormat::Current).map(|(key, _)| key.to_owned())
     }
 
     #[test]

@@ -30,7 +30,7 @@ const MIN_LENGTH: usize = 4;
 /// Bytes of a part of a long secret that are recognized; any substring of twice this length contains one.
 const PART: usize = 16;
 
-/// Most tokens and query values remembered; a long run adds one for each blob.
+/// Maximum tokens and query values remembered; a long run adds one for each blob.
 const MAX_PASSING: usize = 256;
 
 /// The kind of a text, which decides how short a secret may be to be removed.
@@ -44,6 +44,14 @@ pub enum Text {
     Result,
 }
 
+/// How long a secret is remembered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lifetime {
+    Redactor,
+    /// Until [`MAX_PASSING`] newer ones have been added.
+    Limited,
+}
+
 /// Removes the secrets added to it. Clones share them.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Mutex<Needles>>);
@@ -51,12 +59,12 @@ pub struct Redactor(Arc<Mutex<Needles>>);
 impl Redactor {
     /// Adds a credential, for the lifetime of the redactor.
     pub fn add(&self, secret: &str) {
-        self.lock().add(secret, Text::Result, true);
+        self.lock().add(secret, Text::Result, Lifetime::Redactor);
     }
 
     /// Adds a short-lived secret such as a token. The oldest are forgotten.
     pub(super) fn note_passing(&self, secret: &str) {
-        self.lock().add(secret, Text::Result, false);
+        self.lock().add(secret, Text::Result, Lifetime::Limited);
     }
 
     /// Adds the possible secrets in a server-supplied URL.
@@ -67,7 +75,7 @@ impl Redactor {
         let mut needles = self.lock();
         let pairs =
             url.query_pairs().filter(|(key, value)| patterns::is_secret_parameter(key, value));
-        pairs.for_each(|(_, value)| needles.add(&value, Text::Message, false));
+        pairs.for_each(|(_, value)| needles.add(&value, Text::Message, Lifetime::Limited));
     }
 
     /// Adds the key of an upload session, which permits writing to it.
@@ -75,7 +83,7 @@ impl Redactor {
         self.note_url(url);
         let key = url.path_segments().and_then(|mut segments| segments.next_back());
         if let Some(key) = key.filter(|key| key.len() >= PART) {
-            self.lock().add(key, Text::Message, false);
+            self.lock().add(key, Text::Message, Lifetime::Limited);
         }
     }
 
@@ -133,7 +141,7 @@ struct Needles {
 }
 
 impl Needles {
-    fn add(&mut self, secret: &str, up_to: Text, is_lasting: bool) {
+    fn add(&mut self, secret: &str, up_to: Text, lifetime: Lifetime) {
         if secret.len() < MIN_LENGTH {
             return;
         }
@@ -155,7 +163,7 @@ impl Needles {
             self.by_id.insert(id, Needle { bytes, up_to });
             added.push(id);
         }
-        if !is_lasting && !added.is_empty() {
+        if lifetime == Lifetime::Limited && !added.is_empty() {
             self.passing.push_back(added);
             if self.passing.len() > MAX_PASSING {
                 let oldest = self.passing.pop_front();

@@ -157,6 +157,13 @@ impl DocumentFinder<'_> {
     }
 }
 
+/// A step of a depth-first walk.
+enum Visit {
+    Enter(usize),
+    /// After all that it lists.
+    Leave(usize),
+}
+
 /// Sorts documents so that each comes after those that it lists. Documents that list none of the others keep their order.
 fn children_first(documents: Vec<Document>) -> Vec<Document> {
     let positions: HashMap<Digest, usize> = documents
@@ -174,15 +181,19 @@ fn children_first(documents: Vec<Document>) -> Vec<Document> {
     };
     let (mut order, mut is_open) = (Vec::new(), vec![false; documents.len()]);
     for root in 0..documents.len() {
-        // An entry is on the stack twice: before its children, and after them.
-        let mut stack = vec![(root, false)];
-        while let Some((position, is_after)) = stack.pop() {
-            if is_after {
-                order.push(position);
-            } else if let Some(open @ false) = is_open.get_mut(position) {
+        let mut stack = vec![Visit::Enter(root)];
+        while let Some(visit) = stack.pop() {
+            let position = match visit {
+                Visit::Enter(position) => position,
+                Visit::Leave(position) => {
+                    order.push(position);
+                    continue;
+                }
+            };
+            if let Some(open @ false) = is_open.get_mut(position) {
                 *open = true;
-                stack.push((position, true));
-                stack.extend(children(position).into_iter().map(|child| (child, false)));
+                stack.push(Visit::Leave(position));
+                stack.extend(children(position).into_iter().map(Visit::Enter));
             }
         }
     }

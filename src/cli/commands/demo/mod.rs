@@ -86,7 +86,7 @@ async fn show(
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
     let say = |line: &str| {
-        if settings.show != ProgressMode::Nothing {
+        if settings.progress != ProgressMode::Nothing {
             output::note(line);
         }
     };
