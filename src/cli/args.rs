@@ -3,6 +3,7 @@
 mod archives;
 mod common;
 mod connection;
+mod diff;
 mod inspect;
 mod registry;
 mod serve;
@@ -16,6 +17,7 @@ use clap::{Command, CommandFactory as _, Parser, Subcommand};
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
+pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, DocumentArgs, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::serve::Serve;
@@ -200,6 +202,15 @@ If a registry cannot delete a single tag, the manifest is deleted, unless it has
         after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'"
     )]
     Layers(History),
+    /// Show what two images share, and what a pull of one costs a host that has the other
+    #[command(after_help = "Examples:
+  rpull diff alpine:3.19 alpine:3.20
+  rpull diff store:app:1 docker://ghcr.io/org/app:2
+  rpull diff --json app:1 oci:./build | jq .pull.bytes
+
+Without layers: manifests and configs are enough. A layer with the same content in another
+compression is named as such, and a pull transfers it again.")]
+    Diff(Diff),
     /// Unpack an image into a root file system
     #[command(after_help = "Examples:
   rpull unpack alpine:3.14 ./root

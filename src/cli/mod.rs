@@ -93,6 +93,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Delete(args) => commands::delete::run(args, &settings).await,
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
+            Verb::Diff(args) => commands::diff::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Unpack(args) => commands::unpack::run(args, &settings).await,
             Verb::Export(args) => commands::export::run(args, &settings).await,

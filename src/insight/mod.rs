@@ -1,6 +1,7 @@
 //! Describes an image from its manifest and config, without reading layers. All functions are pure.
 
 pub mod command;
+pub mod diff;
 pub mod history;
 pub mod kind;
 pub mod layers;

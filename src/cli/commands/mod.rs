@@ -6,6 +6,7 @@ pub(super) mod copy;
 pub(super) mod delete;
 pub(super) mod demo;
 pub(super) mod df;
+pub(super) mod diff;
 pub(super) mod export;
 pub(super) mod history;
 pub(super) mod images;

@@ -5,6 +5,7 @@ mod artifacts;
 mod bare_word;
 mod blob;
 mod demo;
+mod diff;
 mod environment;
 mod ids;
 mod inspect;

@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 32] = [
     "pull",
     "push",
     "copy",
@@ -25,6 +25,7 @@ const VERBS: [&str; 31] = [
     "delete",
     "history",
     "layers",
+    "diff",
     "unpack",
     "export",
     "images",
@@ -77,6 +78,7 @@ async fn session_output_matches_snapshot() {
         "images",
         "history NAME:1.1",
         "layers NAME:1.1",
+        "diff NAME:1.0 NAME:1.1",
         "inspect NAME:1.1",
         "tags NAME",
         "tag NAME:1.0 mine",

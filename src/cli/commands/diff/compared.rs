@@ -1,0 +1,99 @@
+//! The two images of a `diff`, read without their layers.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::cli::image::inspected::Inspected;
+use crate::cli::settings::Settings;
+use crate::config::ImageConfig;
+use crate::document::{Document, ParsedDocument};
+use crate::error::Result;
+use crate::insight::diff::config::{ConfigChange, config_changes};
+use crate::insight::diff::layers::{DiffSide, LayerDiff, layer_diff};
+
+/// One of the two images, read without its layers.
+pub(super) struct ComparedImage {
+    pub(super) reference: String,
+    /// The document that the name resolves to.
+    pub(super) root: Document,
+    pub(super) manifest: Document,
+    /// `None` for an artifact, or if it is malformed.
+    pub(super) config: Option<ImageConfig>,
+    /// Bytes of config and layers, each counted once.
+    pub(super) size: u64,
+}
+
+impl ComparedImage {
+    pub(super) async fn open(
+        text: &str,
+        platform: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let seen = Inspected::open(text, platform, settings).await?;
+        let is_artifact = seen.is_artifact();
+        let Inspected { opened, root, chosen: manifest, config } = seen;
+        let config = match (config, manifest.parsed()) {
+            (Ok(config), _) => Some(config),
+            (Err(error), ParsedDocument::Index(_)) => return Err(error),
+            (Err(_), _) if is_artifact => None,
+            (Err(error), _) => {
+                tracing::warn!("{}; only its layers are compared", error.chain());
+                None
+            }
+        };
+        let parent = opened.source.provenance(&root).await.parent_index;
+        let mut counted = HashSet::new();
+        let once = manifest.blobs().filter(|blob| counted.insert(&blob.digest));
+        let size = once.map(|blob| blob.size).sum();
+        let root = parent.unwrap_or(root);
+        Ok(Self { reference: opened.reference, root, manifest, config, size })
+    }
+
+    fn side(&self) -> Result<DiffSide<'_>> {
+        Ok(DiffSide { manifest: self.manifest.manifest()?, config: self.config.as_ref() })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "reference": self.reference,
+            "digest": self.root.digest(),
+            "size": self.size,
+            "manifest": self.manifest.digest(),
+            "platform": self.config.as_ref().map(|config| config.platform().to_string()),
+        })
+    }
+}
+
+/// Two images and their differences.
+pub(super) struct ImageDiff<'a> {
+    pub(super) a: &'a ComparedImage,
+    pub(super) b: &'a ComparedImage,
+    pub(super) layers: LayerDiff,
+    /// `None` unless both configs could be read.
+    pub(super) config: Option<Vec<ConfigChange>>,
+}
+
+impl<'a> ImageDiff<'a> {
+    pub(super) fn new(a: &'a ComparedImage, b: &'a ComparedImage) -> Result<Self> {
+        let layers = layer_diff(a.side()?, b.side()?);
+        let configs = a.config.as_ref().zip(b.config.as_ref());
+        let config = configs.map(|(a, b)| config_changes(a, b));
+        Ok(Self { a, b, layers, config })
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let LayerDiff { shared, only_a, only_b, recompressed, pull, layers, .. } = &self.layers;
+        json!({
+            "a": self.a.json(),
+            "b": self.b.json(),
+            "shared": shared,
+            "only_a": only_a,
+            "only_b": only_b,
+            "recompressed": recompressed,
+            "pull": pull,
+            "layers": layers,
+            "config": self.config,
+        })
+    }
+}

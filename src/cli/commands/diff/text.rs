@@ -1,0 +1,109 @@
+//! The differences of two images as text of at most 80 columns.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::compared::{ComparedImage, ImageDiff};
+use crate::cli::size::{percent, plural, size};
+use crate::cli::table::{table, truncate};
+use crate::insight::command::display_command;
+use crate::insight::diff::config::ConfigChange;
+use crate::insight::diff::layers::{LayerDiff, LayerDiffRow, LayerShare, LayerSide};
+
+/// Width of the column with commands.
+const COMMAND_WIDTH: usize = 42;
+
+/// Width of a setting's value, after its indentation.
+const VALUE_WIDTH: usize = 76;
+
+/// Formats everything. `whole` text is not truncated.
+pub(super) fn text_of(diff: &ImageDiff<'_>, whole: bool) -> String {
+    let mut text = String::new();
+    image_lines(&mut text, "A", diff.a);
+    image_lines(&mut text, "B", diff.b);
+    text.push('\n');
+    totals(&mut text, diff);
+    text.push('\n');
+    text.push_str(&layer_table(&diff.layers.layers, whole));
+    if let Some(changes) = diff.config.as_deref() {
+        text.push_str(&config_lines(changes, whole));
+    }
+    text
+}
+
+// Writing to a `String` cannot fail.
+fn image_lines(text: &mut String, side: &str, image: &ComparedImage) {
+    let name = crate::escape(&image.reference);
+    _ = writeln!(text, "{side}  {name}");
+    let platform = image.config.as_ref().map(|config| config.platform().to_string());
+    let platform = platform.map(|platform| format!(", {platform}")).unwrap_or_default();
+    let shown = format!("{}{platform}", size(image.size));
+    _ = writeln!(text, "   {} {}", image.root.digest().short(), crate::escape(&shown));
+}
+
+fn totals(text: &mut String, diff: &ImageDiff<'_>) {
+    let LayerDiff { shared, only_a, only_b, recompressed, pull, .. } = &diff.layers;
+    let of = |totals: &LayerShare| {
+        format!("{} in {}", size(totals.bytes), plural(totals.layers, "layer"))
+    };
+    _ = writeln!(text, "{:<10}{}", "shared", of(shared));
+    _ = writeln!(text, "{:<10}{}", "only A", of(only_a));
+    _ = writeln!(text, "{:<10}{}", "only B", of(only_b));
+    if recompressed.layers > 0 {
+        _ = writeln!(text, "{:<10}of these {}: same content as in A", "", of(recompressed));
+    }
+    let saved = percent(diff.b.size.saturating_sub(pull.bytes), diff.b.size);
+    let cost = format!("{} in {}", size(pull.bytes), plural(pull.blobs, "blob"));
+    _ = writeln!(text, "{:<10}{cost} for B on a host with A ({saved} shared)", "pull");
+}
+
+fn layer_table(rows: &[LayerDiffRow], whole: bool) -> String {
+    let cells: Vec<[String; 4]> = rows.iter().map(|row| layer_cells(row, whole)).collect();
+    table(["IN", "DIGEST", "SIZE", "COMMAND"], &cells)
+}
+
+fn layer_cells(row: &LayerDiffRow, whole: bool) -> [String; 4] {
+    let side = match row.side {
+        LayerSide::Both => "both",
+        LayerSide::A => "A",
+        LayerSide::B => "B",
+    };
+    let command = display_command(&row.created_by);
+    // What matters most comes first: the command may be cut.
+    let command = match &row.same_content {
+        Some(other) => format!("[content of {}] {command}", other.short()),
+        None => command,
+    };
+    let digest = if whole { row.digest.as_str() } else { row.digest.short() };
+    let command = if whole { command } else { truncate(&command, COMMAND_WIDTH) };
+    [side.to_owned(), digest.to_owned(), size(row.size), command]
+}
+
+/// Formats each setting over its values, like a diff of lines.
+fn config_lines(changes: &[ConfigChange], whole: bool) -> String {
+    if changes.is_empty() {
+        return "\nthe configs have the same settings\n".to_owned();
+    }
+    let mut text = "\nCONFIG\n".to_owned();
+    for change in changes {
+        let name = change.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        _ = writeln!(text, "{}", crate::escape(&format!("{}{name}", change.field)));
+        for (sign, value) in [("-", &change.a), ("+", &change.b)] {
+            let Some(value) = value else { continue };
+            let value = value_text(value);
+            let value = if whole { value } else { truncate(&value, VALUE_WIDTH) };
+            _ = writeln!(text, "{}", crate::escape(&format!("  {sign} {value}")).trim_end());
+        }
+    }
+    text
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        // The value of a port or volume.
+        Value::Object(members) if members.is_empty() => String::new(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,4 @@
+//! What two images share, and how they differ. All functions are pure.
+
+pub mod config;
+pub mod layers;
