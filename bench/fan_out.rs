@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rpull::content::{Source, Target};
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions};
-use rpull::transfer::{ImageRequest, PlatformSelection, Transfer, TransferOptions};
+use rpull::transfer::{ImageRequest, Transfer, TransferOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,13 +17,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for to in references {
         let to = to?;
         let target: Arc<dyn Target> = Arc::new(client.repository_for_push(&to)?);
-        let image = ImageRequest {
-            source: Arc::clone(&source),
-            name: from.name(),
-            reference: to.to_string(),
-            target_name: to.name(),
-            platforms: PlatformSelection::All,
-        };
+        let image = ImageRequest::new(Arc::clone(&source), from.name())
+            .reference(to.to_string())
+            .target_name(to.name());
         run = run.image(image, &target);
     }
     let failed = run.run().await.images.into_iter().find_map(|image| image.error);

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, NoProgress, Phase, Progress};
+use crate::setters::setters;
 
 /// Cancels work, and receives its progress. Clones share both.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Control {
     /// Cancels the work.
     pub cancel: CancellationToken,
@@ -31,6 +33,17 @@ impl fmt::Debug for Control {
 }
 
 impl Control {
+    setters! {
+        value cancel: CancellationToken;
+    }
+
+    /// Sets [`progress`](#structfield.progress), also to a function: `|event: &Event<'_>| …`.
+    #[must_use]
+    pub fn progress(mut self, progress: impl Progress + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
     /// Checks for cancellation; `what` names the work in the error.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub const MAX_SIZE: u64 = 1 << 53;
 /// Media type, digest and size of content, with further fields of the document that contains the descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Descriptor {
     /// Media type of the content.
     pub media_type: MediaType,

@@ -213,6 +213,7 @@ mod same_name;
 pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod setters;
 mod sharing;
 mod symlinks;
 mod tar_block;

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 /// The name of an image at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ImageName {
     /// A tag, in the repository of a registry endpoint.
     Tag(String),

@@ -110,6 +110,7 @@ impl Phase {
 
 /// How a blob got to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Completion<'a> {
     /// Its bytes were transferred.
     Transferred,
@@ -132,7 +133,7 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Progress for F {
     }
 }
 
-impl Progress for Arc<dyn Progress> {
+impl<P: Progress + ?Sized> Progress for Arc<P> {
     fn on_event(&self, event: &Event<'_>) {
         (**self).on_event(event);
     }

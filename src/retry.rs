@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Error, Outage, Result};
+use crate::setters::setters;
 
 /// Default number of attempts; the minimum for a host that responded before.
 const DEFAULT_ATTEMPTS: u32 = 5;
@@ -14,6 +15,7 @@ const MAX_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
 /// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts in total; for a body, attempts in a row without a new byte. `None` means five, and more within
     /// `retry_for` for a host that responded before.
@@ -113,6 +115,14 @@ impl RetryPolicy {
         let grown = (outage.lasted / 2).max(self.base_delay).min(MAX_OUTAGE_DELAY);
         Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(left))
     }
+
+    setters! {
+        optional attempts: u32;
+        value retry_for: Duration;
+        value base_delay: Duration;
+        value max_delay: Duration;
+        value max_retry_after: Duration;
+    }
 }
 
 fn given_up(failures: &Failures, error: Error) -> Error {
@@ -156,6 +166,7 @@ where
 
 /// Timeouts of single steps. A whole blob has no timeout.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// For a connection, including TLS.
     pub connect: Duration,
@@ -175,6 +186,15 @@ impl Default for Timeouts {
             idle: Duration::from_secs(30),
             commit: Duration::from_secs(300),
         }
+    }
+}
+
+impl Timeouts {
+    setters! {
+        value connect: Duration;
+        value headers: Duration;
+        value idle: Duration;
+        value commit: Duration;
     }
 }
 

@@ -40,7 +40,7 @@ impl Directory {
         for part in ["content", "partial", "documents", "names"] {
             fs::create_dir_all(root.join(part)).map_err(|error| io_error(&location, error))?;
         }
-        let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
+        let endpoint = Endpoint::new(location).kind(EndpointKind::Layout);
         Ok(Self(Arc::new(Inner { endpoint, root: root.to_owned(), writers: Mutex::default() })))
     }
 }
@@ -108,7 +108,7 @@ impl Inner {
                     None => return Ok(None),
                 }
             }
-            ImageName::Only => {
+            _ => {
                 return Err(Error::new(ErrorKind::Unsupported, "image")
                     .at(&self.endpoint.location)
                     .with_reason("needs a name"));

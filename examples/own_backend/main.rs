@@ -50,13 +50,10 @@ async fn main() -> Result<()> {
     let client = Client::new(RegistryOptions::default());
     let target: Arc<dyn Target> = Arc::new(directory.clone());
     for run in ["first", "second"] {
-        let request = ImageRequest {
-            source: Arc::new(client.repository(&reference)?),
-            name: reference.name(),
-            reference: reference.to_string(),
-            target_name: ImageName::Layout(reference.store_name()),
-            platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-        };
+        let request = ImageRequest::new(Arc::new(client.repository(&reference)?), reference.name())
+            .reference(reference.to_string())
+            .target_name(ImageName::Layout(reference.store_name()))
+            .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())));
         let mut results = transfer(&[request], &target, TransferOptions::default()).await;
         let result = results.remove(0);
         if let Some(error) = result.error {

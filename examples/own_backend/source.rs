@@ -84,7 +84,7 @@ impl Source for Directory {
             let range = request.range_to_read();
             file.seek(SeekFrom::Start(range.start)).map_err(|error| self.0.io_error(error))?;
             let stream = Box::pin(read_range(file, range.end - range.start));
-            Ok(BlobStream { start: range.start, stream })
+            Ok(BlobStream::new(range.start, stream))
         })
     }
 }

@@ -122,12 +122,7 @@ impl TargetWriter for Run {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.check_open()?;
-            match role {
-                Role::Child => self.store(document, &[]),
-                Role::Root { names, .. } | Role::Attached { names, .. } => {
-                    self.store(document, names)
-                }
-            }
+            self.store(document, role.names())
         })
     }
 

@@ -66,7 +66,7 @@ pub fn overlay(tars: &[u8]) {
     let blobs = tars.iter().zip(diff_ids).zip(chains).map(|((tar, diff_id), chain)| {
         let (tar, size) = (tar.to_vec(), tar.len() as u64);
         let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
-        OverlayLayer { blob: LayerBlob { name: "layer".to_owned(), diff_id, size, open }, chain }
+        OverlayLayer::new(LayerBlob::new("layer".to_owned(), diff_id, size, open), chain)
     });
     _ = directory
         .unpack(&lock, blobs.collect(), BuildOptions::default(), &Control::default())
@@ -80,7 +80,7 @@ pub fn entries(tars: &[u8]) {
     let inflation = BombGuard::with_allowance(INFLATED);
     let Ok(inside) = decompress_with_guard(&inflation, compression, tars) else { return };
     let inside = std::io::BufReader::with_capacity(1000, inside);
-    let mut entries = Entries::new(DiffIdReader::new(inside), EntryLimits { entries: 1000 });
+    let mut entries = Entries::new(DiffIdReader::new(inside), EntryLimits::default().entries(1000));
     while let Ok(Some(entry)) = entries.next_entry() {
         assert_clean(&entry);
         let mut end = 0;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::format::ArchiveFormat;
 use crate::digest::Digest;
+use crate::setters::setters;
 
 /// The output of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub enum ArchiveOutput {
 
 /// Options for writing an archive.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// The format.
     pub form: ArchiveFormat,
@@ -44,5 +46,16 @@ impl Default for WriteOptions {
             modified: 0,
             sync: false,
         }
+    }
+}
+
+impl WriteOptions {
+    setters! {
+        value form: ArchiveFormat;
+        flag with_docker_manifest;
+        value expected_images: usize;
+        value omitted: HashSet<Digest>;
+        value modified: u64;
+        flag sync;
     }
 }

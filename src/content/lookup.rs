@@ -9,10 +9,12 @@ use crate::descriptor::Descriptor;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
+use crate::setters::setters;
 use crate::verifier::verified_inline_data;
 
 /// What an answer may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Effort {
     /// Memory and local disks only. A remote endpoint answers `Unknown` unless it needs no request.
     Local,
@@ -78,6 +80,7 @@ pub enum BlobPresence {
 /// An endpoint *is* this object, not the text in it: two handles are the same endpoint if they return the same
 /// `Endpoint` ([`is_same`]). Clones of a handle therefore share it, and so do the handles of one repository of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Endpoint {
     /// Location for messages: `docker.io/library/alpine`, `oci:/tmp/x`.
     pub location: String,
@@ -88,6 +91,19 @@ pub struct Endpoint {
     pub mount_scope: Option<String>,
     /// What kind of location this is.
     pub kind: EndpointKind,
+}
+
+impl Endpoint {
+    /// A remote endpoint without an address, with this location for messages.
+    pub fn new(location: impl Into<String>) -> Self {
+        Self { location: location.into(), ..Self::default() }
+    }
+
+    setters! {
+        optional into address: String;
+        optional into mount_scope: String;
+        value kind: EndpointKind;
+    }
 }
 
 /// What kind of location content is at.

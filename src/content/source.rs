@@ -16,12 +16,14 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
+use crate::setters::setters;
 
 /// Bytes as they arrive, in order, in buffers of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
 
 /// A range of bytes of a blob.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BlobRequest<'a> {
     /// The blob.
     pub descriptor: &'a Descriptor,
@@ -35,6 +37,10 @@ impl<'a> BlobRequest<'a> {
         Self { descriptor, range: start..descriptor.size }
     }
 
+    setters! {
+        value range: Range<u64>;
+    }
+
     /// The bytes to read from a file: one more than requested if the range reaches the end of the blob, so that a file
     /// that is too long is detected.
     pub fn range_to_read(&self) -> Range<u64> {
@@ -44,6 +50,7 @@ impl<'a> BlobRequest<'a> {
 }
 
 /// Bytes of a blob as they arrive.
+#[non_exhaustive]
 pub struct BlobStream {
     /// Position of the first byte of the stream in the blob.
     pub start: u64,
@@ -58,6 +65,11 @@ impl fmt::Debug for BlobStream {
 }
 
 impl BlobStream {
+    /// The bytes from `start` on, a position in the blob.
+    pub fn new(start: u64, stream: ByteStream<'static>) -> Self {
+        Self { start, stream }
+    }
+
     /// Ends the stream with the range, unless that reaches the end of the blob.
     #[must_use]
     pub fn until(mut self, request: &BlobRequest<'_>) -> Self {
@@ -87,6 +99,13 @@ pub struct Provenance {
     pub repositories: Vec<String>,
     /// The index that the document was selected from.
     pub parent_index: Option<Document>,
+}
+
+impl Provenance {
+    setters! {
+        value repositories: Vec<String>;
+        optional parent_index: Document;
+    }
 }
 
 /// Content that can be read.

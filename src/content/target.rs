@@ -24,6 +24,7 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
+use crate::setters::setters;
 
 /// Something that content can be written to.
 pub trait Target: Lookup {
@@ -102,6 +103,14 @@ pub struct TargetProperties {
     pub atomic: bool,
 }
 
+impl TargetProperties {
+    setters! {
+        flag manifests_imply_blobs;
+        flag sequential;
+        flag atomic;
+    }
+}
+
 /// Details for opening a blob.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -112,8 +121,16 @@ pub struct OpenBlob {
     pub resend: bool,
 }
 
+impl OpenBlob {
+    setters! {
+        optional into mount_from: String;
+        flag resend;
+    }
+}
+
 /// The role of a manifest at the target.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Role<'a> {
     /// Referenced by a parent that follows, or known only by its digest.
     Child,
@@ -131,6 +148,16 @@ pub enum Role<'a> {
         /// Its known origins.
         provenance: &'a Provenance,
     },
+}
+
+impl<'a> Role<'a> {
+    /// The names to set.
+    pub fn names(self) -> &'a [ImageName] {
+        match self {
+            Self::Child => &[],
+            Self::Root { names, .. } | Self::Attached { names, .. } => names,
+        }
+    }
 }
 
 /// An empty target that accepts nothing: stands for a layout that does not exist yet, in a plan.

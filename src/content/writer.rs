@@ -28,6 +28,7 @@ use crate::secret::Secret;
 use crate::verifier::Verified;
 
 /// A target's answer for a blob that it should get.
+#[non_exhaustive]
 pub enum Opened {
     /// The target has it, with the right size.
     Exists,

@@ -7,6 +7,7 @@ use crate::json::{object, objects, optional_object};
 
 /// The content of a [`Document`](super::Document).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ParsedDocument {
     /// A manifest of an image or artifact: config and layers.
     Manifest(Box<ImageManifest>),

@@ -17,6 +17,7 @@ pub type OpenBlob<'a> =
     Box<dyn FnOnce(&CancellationToken) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
 /// A layer to be read.
+#[non_exhaustive]
 pub struct LayerBlob<'a> {
     /// Its name in errors.
     pub name: String,
@@ -36,6 +37,11 @@ impl fmt::Debug for LayerBlob<'_> {
 }
 
 impl<'a> LayerBlob<'a> {
+    /// A layer that `open` opens; the fields say what the parameters are.
+    pub fn new(name: impl Into<String>, diff_id: Digest, size: u64, open: OpenBlob<'a>) -> Self {
+        Self { name: name.into(), diff_id, size, open }
+    }
+
     /// The layers of an image, base first, opened by `open`; `image` is its name in errors.
     ///
     /// # Errors

@@ -11,11 +11,14 @@ use super::pax_sparse::SparseMapParser;
 use super::raw_entry::{RawEntry, SparseMapLocation, combine, validate};
 use super::sparse::Extent;
 
+use crate::setters::setters;
+
 /// Most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
 const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
 
 /// Limits for one layer.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct EntryLimits {
     /// Entries.
     pub entries: u64,
@@ -24,6 +27,12 @@ pub struct EntryLimits {
 impl Default for EntryLimits {
     fn default() -> Self {
         Self { entries: 5_000_000 }
+    }
+}
+
+impl EntryLimits {
+    setters! {
+        value entries: u64;
     }
 }
 

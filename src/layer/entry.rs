@@ -2,6 +2,7 @@
 
 /// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file; its bytes follow.
     File,
@@ -43,6 +44,7 @@ pub struct Device {
 
 /// One entry. Names are bytes, as on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerEntry {
     /// The path from the root, without leading or trailing slashes, `.` or `..`. Empty for the root. For a whiteout the
     /// path that it removes, for an opaque marker the directory.

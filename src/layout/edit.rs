@@ -8,6 +8,7 @@ use crate::error::Result;
 
 /// A change of one name.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum NameEdit {
     /// The name points to this content; a former entry of that name loses it.
     Set(String, Box<Descriptor>),

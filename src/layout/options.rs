@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use crate::setters::setters;
+
 /// How a layout is created and written to.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct LayoutOptions {
     /// Accessible to its owner only: directories 0700, blobs 0444. Otherwise the umask decides.
     pub private: bool,
@@ -16,5 +19,13 @@ pub struct LayoutOptions {
 impl Default for LayoutOptions {
     fn default() -> Self {
         Self { private: false, sync: false, lock_timeout: Duration::from_secs(120) }
+    }
+}
+
+impl LayoutOptions {
+    setters! {
+        flag private;
+        flag sync;
+        value lock_timeout: Duration;
     }
 }

@@ -13,6 +13,7 @@ use super::{IndexEntry, Layout, blobs, io_error, links};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
+use crate::setters::setters;
 
 /// Age after which a partial or session is not resumed any more.
 pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -22,11 +23,19 @@ const INGEST_DIRS: [&str; 2] = ["ingest", "sessions"];
 
 /// Options of [`Layout::prune`].
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct PruneOptions {
     /// Delete nothing, only report.
     pub plan: bool,
     /// Delete all partials without a writer, not only old ones.
     pub partials: bool,
+}
+
+impl PruneOptions {
+    setters! {
+        flag plan;
+        flag partials;
+    }
 }
 
 /// What was deleted, or would be.

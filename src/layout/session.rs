@@ -62,6 +62,7 @@ impl FromStr for SessionId {
 
 /// Result of resuming a session.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ResumeResult {
     /// The session, open for writing.
     Opened(IngestSession),

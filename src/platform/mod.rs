@@ -21,6 +21,7 @@ use crate::json::null_is_default;
 ///
 /// Its text form can be parsed with [`FromStr`](std::str::FromStr): `linux/arm64/v8`, `windows(10.0.17763)/amd64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Platform {
     /// CPU architecture, named as in Go: `amd64`, `arm64`.
     #[serde(default, deserialize_with = "null_is_default")]

@@ -7,9 +7,11 @@ use super::http::certs_dir::certs_dirs;
 use super::redactor::Redactor;
 use crate::error::Result;
 use crate::retry::{RetryPolicy, Timeouts};
+use crate::setters::setters;
 
 /// How to connect to registries.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RegistryOptions {
     /// Use plain http for every registry, not only for loopback.
     pub plain_http: bool,
@@ -76,5 +78,21 @@ impl RegistryOptions {
     /// With these credentials, and certificates from the directories of the environment.
     pub(crate) fn in_environment(environment: &Environment, credentials: Credentials) -> Self {
         Self { certs_dirs: certs_dirs(environment), credentials, ..Self::default() }
+    }
+
+    setters! {
+        flag plain_http;
+        flag insecure;
+        value internal_hosts: Vec<url::Host<String>>;
+        optional into ca_file: PathBuf;
+        optional into cert_file: PathBuf;
+        optional into key_file: PathBuf;
+        value certs_dirs: Vec<PathBuf>;
+        value credentials: Credentials;
+        flag foreign_layers;
+        optional chunk_size: u64;
+        value timeouts: Timeouts;
+        value redactor: Redactor;
+        value retry: RetryPolicy;
     }
 }

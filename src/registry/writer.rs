@@ -84,10 +84,7 @@ impl RepositoryWriter {
     async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
         self.finished.check(self.repository.full_name())?;
         let digest = document.digest();
-        let names = match role {
-            Role::Child => &[],
-            Role::Root { names, .. } | Role::Attached { names, .. } => names,
-        };
+        let names = role.names();
         if names.is_empty() {
             return self.put_named(document, &ImageName::Digest(digest.clone())).await;
         }

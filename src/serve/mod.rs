@@ -44,6 +44,7 @@ use self::tls::acceptor;
 use self::uploads::UploadHandler;
 use crate::error::Result;
 use crate::layout::Layout;
+use crate::setters::setters;
 
 /// Identifies a registry to docker.
 const VERSION: (HeaderName, HeaderValue) = (
@@ -53,6 +54,7 @@ const VERSION: (HeaderName, HeaderValue) = (
 
 /// Options of a server: access and connections.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ServeOptions {
     /// Reject pushes and deletes.
     pub read_only: bool,
@@ -65,6 +67,22 @@ pub struct ServeOptions {
     /// Additional host names to accept while listening on loopback only, where `Host` is checked against DNS rebinding.
     /// On other addresses any name is accepted.
     pub hosts: Vec<String>,
+}
+
+impl ServeOptions {
+    setters! {
+        flag read_only;
+        flag sparse;
+        optional into htpasswd: PathBuf;
+        value hosts: Vec<String>;
+    }
+
+    /// Sets [`tls`](#structfield.tls): the files with the certificate chain and its key.
+    #[must_use]
+    pub fn tls(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls = Some((chain.into(), key.into()));
+        self
+    }
 }
 
 /// A registry over one layout, ready to listen.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::control::Control;
 use crate::retry::{RetryPolicy, Timeouts};
+use crate::setters::setters;
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::feed::feeds::Feeder;
 use crate::transfer::request::ArtifactOptions;
 
 /// Options of a run.
+#[non_exhaustive]
 pub struct TransferOptions {
     /// Maximum number of blobs that move concurrently, and of manifests that are put concurrently at a registry.
     pub jobs: usize,
@@ -44,6 +46,20 @@ impl Default for TransferOptions {
             feeder: None,
             control: Control::default(),
         }
+    }
+}
+
+impl TransferOptions {
+    setters! {
+        value jobs: usize;
+        flag listed_order;
+        value retry: RetryPolicy;
+        value idle: Duration;
+        flag foreign_layers;
+        value artifacts: ArtifactOptions;
+        optional throttle: Throttle;
+        optional feeder: Feeder;
+        value control: Control;
     }
 }
 

@@ -15,6 +15,7 @@ use crate::transfer::resolve::graph::ImageGraph;
 
 /// Names, digests and platforms of one image.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct ImageSummary {
     /// Location of the source, for people.
     pub source: String,
@@ -103,6 +104,7 @@ impl ImageResult {
 
 /// What was transferred for one image.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Names, digests and platforms.
     #[serde(flatten)]
@@ -136,6 +138,7 @@ fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::O
 
 /// Sums in bytes over unique blobs. Always: total = transferred + resumed + mounted + shared + missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ByteCounts {
     /// Sizes of all blobs, without skipped foreign layers.
     pub total: u64,
@@ -162,6 +165,7 @@ fn is_zero(value: &u64) -> bool {
 /// Result of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BlobOutcome {
     /// Transferred in this run.
     Transferred,
@@ -179,6 +183,7 @@ pub enum BlobOutcome {
 
 /// One blob of an image.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct BlobReport {
     /// Digest of the blob.
     pub digest: Digest,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::content::Source;
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
+use crate::setters::setters;
 
 /// A requested platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlatformRequest {
     /// The platform.
     pub platform: Platform,
@@ -42,6 +44,7 @@ impl PlatformRequest {
 
 /// The platforms of an image to transfer.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum PlatformSelection {
     /// One platform; the name then refers to its manifest.
     Single(PlatformRequest),
@@ -80,6 +83,7 @@ impl PlatformSelection {
 
 /// One image to transfer.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ImageRequest {
     /// The source.
     pub source: Arc<dyn Source>,
@@ -93,6 +97,26 @@ pub struct ImageRequest {
     pub platforms: PlatformSelection,
 }
 
+impl ImageRequest {
+    /// Everything that the source has under this name, under the same name at the target.
+    pub fn new(source: Arc<dyn Source>, name: ImageName) -> Self {
+        let location = &source.endpoint().location;
+        let reference = match &name {
+            ImageName::Only => location.clone(),
+            ImageName::Digest(digest) => format!("{location}@{digest}"),
+            ImageName::Tag(text) | ImageName::Layout(text) => format!("{location}:{text}"),
+        };
+        let (target_name, platforms) = (name.clone(), PlatformSelection::All);
+        Self { source, name, reference, target_name, platforms }
+    }
+
+    setters! {
+        value into reference: String;
+        value target_name: ImageName;
+        value platforms: PlatformSelection;
+    }
+}
+
 impl std::fmt::Debug for ImageRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ImageRequest")
@@ -104,11 +128,19 @@ impl std::fmt::Debug for ImageRequest {
 
 /// Artifacts to transfer with images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ArtifactOptions {
     /// Referrers of their manifests, and referrers of those.
     pub referrers: bool,
     /// Tags that cosign derives from their digests.
     pub digest_tags: bool,
+}
+
+impl ArtifactOptions {
+    setters! {
+        flag referrers;
+        flag digest_tags;
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::error::ErrorKind;
 use crate::error::{Error, ErrorDetail, Result};
 use crate::image_layers::LayerBlob;
+use crate::setters::setters;
 
 /// The directory that `mkfs` creates in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -32,6 +33,13 @@ pub struct BuildOptions {
     pub preserve: bool,
     /// Sync everything to disk before the root becomes visible.
     pub sync: bool,
+}
+
+impl BuildOptions {
+    setters! {
+        flag preserve;
+        flag sync;
+    }
 }
 
 /// A root that is being built. Dropping it removes what was built so far.

@@ -22,17 +22,26 @@ use crate::error::Result;
 use crate::image_layers::resolve::push;
 use crate::image_layers::skipped::{SkipLog, SkipReason, Skipped};
 use crate::layer::LayerEntry;
+use crate::setters::setters;
 
 /// Mode of directories that no layer has an entry for.
 const IMPLICIT_DIR_MODE: u32 = 0o755;
 
 /// How layers are applied.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct UnpackOptions {
     /// Keep set-user-ID and set-group-ID bits even if not root. Such files then run with the rights of this user.
     pub preserve: bool,
     /// Give the root the mode and time of an implicit directory, unless a layer has an entry for it.
     pub new_root: bool,
+}
+
+impl UnpackOptions {
+    setters! {
+        flag preserve;
+        flag new_root;
+    }
 }
 
 /// Totals of what was unpacked.

@@ -13,6 +13,7 @@ pub(super) const TOKEN_USER: &str = "<token>";
 /// Identifies a user at one registry.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+#[non_exhaustive]
 pub enum Credential {
     /// A user name and password.
     Basic {

@@ -29,9 +29,12 @@ use self::file::{AuthFile, AuthFileSource, AuthLookup};
 use self::helper::Helper;
 use self::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
+use crate::setters::setters;
 
-/// Where credentials are looked up.
+/// Where credentials are looked up; by default nowhere.
+#[derive(Default)]
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+#[non_exhaustive]
 pub struct CredentialOptions {
     /// For every registry; disables all other sources.
     pub explicit: Option<Credential>,
@@ -39,6 +42,14 @@ pub struct CredentialOptions {
     pub authfile: Option<PathBuf>,
     /// Locates the default files.
     pub environment: Environment,
+}
+
+impl CredentialOptions {
+    setters! {
+        optional explicit: Credential;
+        optional into authfile: PathBuf;
+        value environment: Environment;
+    }
 }
 
 /// Finds the credential for a repository. Files are read on the first lookup.

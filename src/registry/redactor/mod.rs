@@ -35,6 +35,7 @@ const MAX_PASSING: usize = 256;
 
 /// The kind of a text, which decides how short a secret may be to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Text {
     /// Text of a server or another program.
     Foreign,

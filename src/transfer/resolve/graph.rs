@@ -15,6 +15,7 @@ use crate::transfer::resolve::filter_index;
 
 /// A resolved name.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ResolvedImage {
     /// The document that the name refers to.
     pub root: Document,
@@ -24,6 +25,7 @@ pub struct ResolvedImage {
 
 /// Documents, blobs and attached artifacts of one image.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ImageGraph {
     /// The document that the name refers to: the index, if there is one or the target keeps the one that was selected from.
     pub root: Descriptor,
@@ -49,6 +51,7 @@ pub struct ImageGraph {
 
 /// A referrer or digest tag of an image.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AttachedArtifact {
     /// Its documents, children before parents.
     pub documents: Vec<Document>,

@@ -21,11 +21,19 @@ use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
 /// A layer with the chain id of the stack that ends with it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct OverlayLayer<'a> {
     /// The layer's blob.
     pub blob: LayerBlob<'a>,
     /// The chain id.
     pub chain: Digest,
+}
+
+impl<'a> OverlayLayer<'a> {
+    /// A layer with its chain id, as [`chain_ids`](crate::insight::layers::chain_ids) gives it.
+    pub fn new(blob: LayerBlob<'a>, chain: Digest) -> Self {
+        Self { blob, chain }
+    }
 }
 
 /// The result of unpacking an image's layers.

@@ -1,7 +1,6 @@
 //! What every backend answers to each question of [`Lookup`], for what cost; and which bytes of a blob it gives.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +17,7 @@ use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions, Repository};
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{ImageRequest, PlatformSelection, TransferOptions, transfer};
+use rpull::transfer::{ImageRequest, TransferOptions, transfer};
 
 use super::own_backend::Directory;
 use crate::support::fake_registry::FakeRegistry;
@@ -60,14 +59,10 @@ fn small_image() -> Image {
 /// Brings the image to the target, as a run does.
 async fn fill(target: Arc<dyn Target>, name: &ImageName, image: &Image) {
     let tag = ImageName::Tag("1".into());
-    let wanted = ImageRequest {
-        source: Arc::new(Memory::default().with(tag.clone(), image)),
-        name: tag,
-        reference: "memory".into(),
-        target_name: name.clone(),
-        platforms: PlatformSelection::All,
-    };
-    let options = TransferOptions { retry: RetryPolicy::default(), ..TransferOptions::default() };
+    let wanted = ImageRequest::new(Arc::new(Memory::default().with(tag.clone(), image)), tag)
+        .reference("memory")
+        .target_name(name.clone());
+    let options = TransferOptions::default().retry(RetryPolicy::default());
     let result = transfer(&[wanted], &target, options).await.remove(0);
     assert!(result.error.is_none(), "{:?}", result.error);
 }
@@ -87,14 +82,7 @@ async fn archive(what: &'static str, format: ArchiveFormat) -> Backend {
     let (name, image) = (ImageName::Layout("registry.example/app:1".into()), small_image());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("archive.tar");
-    let options = WriteOptions {
-        form: format,
-        with_docker_manifest: false,
-        expected_images: 1,
-        omitted: HashSet::new(),
-        modified: 0,
-        sync: false,
-    };
+    let options = WriteOptions::default().form(format);
     fill(archive::write(ArchiveOutput::File(path.clone()), options).unwrap(), &name, &image).await;
     let source = Arc::new(Archive::open(&path, Some(format)).unwrap());
     source.resolve(&name).await.unwrap();
@@ -142,7 +130,9 @@ fn nobody_has() -> Descriptor {
 }
 
 fn other_size(descriptor: &Descriptor) -> Descriptor {
-    Descriptor { size: descriptor.size + 1, ..descriptor.clone() }
+    let mut other = descriptor.clone();
+    other.size += 1;
+    other
 }
 
 async fn check_name_local(backend: &Backend) {
@@ -207,7 +197,8 @@ async fn check_read_request(backend: &Backend) {
         assert_eq!(refused.kind(), ErrorKind::Mismatch, "{what}");
     }
     for media_type in [MediaType::OCI_MANIFEST, MediaType::OCI_CONFIG] {
-        let missing = Descriptor { media_type, ..nobody_has() };
+        let mut missing = nobody_has();
+        missing.media_type = media_type;
         let absent = backend.ask(1, source.read(&missing, 1 << 20, Effort::Request)).await;
         assert_eq!(absent.unwrap(), Presence::Absent, "{what}");
     }
@@ -247,7 +238,7 @@ async fn check_ranges(backend: &Backend) {
     let blob = &backend.image.layers[0];
     let (descriptor, size) = (&blob.descriptor, blob.descriptor.size);
     for range in [0..size, 0..1, 1..size, size / 3..size / 2, size - 1..size] {
-        let request = BlobRequest { descriptor, range: range.clone() };
+        let request = BlobRequest::from(descriptor, 0).range(range.clone());
         let (start, bytes) = backend.ask(1, read(&*backend.source, request)).await;
         assert_eq!(start, range.start, "{}: {range:?}", backend.what);
         let at = |position| usize::try_from(position).unwrap();
@@ -346,7 +337,7 @@ async fn source_range_ignored_starts_at_zero_and_ends_with_the_range() {
     let blob = &image.layers[0];
     let whole = Reply::new(200, blob.bytes.clone());
     registry.fail_requests("/blobs/", 0..9, whole);
-    let request = BlobRequest { descriptor: &blob.descriptor, range: 10..20 };
+    let request = BlobRequest::from(&blob.descriptor, 0).range(10..20);
     let (start, bytes) = read(&repository(&registry.server.host()), request).await;
     assert_eq!((start, bytes), (0, blob.bytes.slice(..20)));
 }

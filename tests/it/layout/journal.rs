@@ -159,7 +159,7 @@ async fn journal_check_reports_progress_and_can_be_interrupted() {
     let total: u64 = held.layers.iter().map(|layer| layer.descriptor.size).sum();
     let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &layers);
     let told = Arc::new(Rechecked::default());
-    let control = Control { progress: Arc::clone(&told) as _, ..Control::default() };
+    let control = Control::default().progress(Arc::clone(&told));
     let open = |control: &Control| {
         Layout::create_with_control(&cli.store(), LayoutOptions::default(), control)
     };

@@ -95,13 +95,13 @@ async fn concurrent_tasks_share_one_store() {
         let (target, client) = (Arc::clone(&target), Arc::clone(&client));
         let reference: Reference = names[n % names.len()].parse().unwrap();
         tokio::spawn(async move {
-            let wanted = ImageRequest {
-                source: Arc::new(client.repository(&reference).unwrap()),
-                name: reference.name(),
-                reference: reference.to_string(),
-                target_name: ImageName::Layout(reference.store_name()),
-                platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-            };
+            let wanted = ImageRequest::new(
+                Arc::new(client.repository(&reference).unwrap()),
+                reference.name(),
+            )
+            .reference(reference.to_string())
+            .target_name(ImageName::Layout(reference.store_name()))
+            .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())));
             transfer(&[wanted], &target, TransferOptions::default()).await.remove(0).error
         })
     });
@@ -145,8 +145,7 @@ async fn lock_timeout_names_stopped_holder() {
     holder.wait_for_partials(1, 100_000).await;
     holder.signal(Signal::STOP);
     let waiter = cli.spawn_in_shell("exec \"$@\" 2>waiter.log", &[&names[0]]);
-    let options =
-        LayoutOptions { lock_timeout: Duration::from_secs(1), ..LayoutOptions::default() };
+    let options = LayoutOptions::default().lock_timeout(Duration::from_secs(1));
     let layout = Layout::create(&cli.store(), options).unwrap();
     let error = begin(&layout).await.open_blob(&base, &OpenBlob::default()).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
@@ -165,7 +164,7 @@ async fn lock_timeout_names_stopped_holder() {
 async fn lock_timeout_in_process_names_holder() {
     let folder = tempfile::tempdir().unwrap();
     let patience = Duration::from_millis(100);
-    let options = LayoutOptions { lock_timeout: patience, ..LayoutOptions::default() };
+    let options = LayoutOptions::default().lock_timeout(patience);
     let layout = Layout::create(&folder.path().join("s"), options).unwrap();
     let blob = app(2).layers[0].descriptor.clone();
     let writer = begin(&layout).await;

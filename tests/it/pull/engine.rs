@@ -29,18 +29,15 @@ use crate::support::memory::{WithImage as _, look_through};
 use crate::support::writing::begin;
 
 fn options() -> TransferOptions {
-    let retry = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
-    TransferOptions { retry, jobs: 2, ..TransferOptions::default() }
+    let retry = RetryPolicy::default().base_delay(Duration::ZERO);
+    TransferOptions::default().retry(retry).jobs(2)
 }
 
 fn wanted(source: Arc<FaultySource>, tag: &str) -> ImageRequest {
-    ImageRequest {
-        source,
-        name: ImageName::Tag(tag.into()),
-        reference: format!("r.example/app:{tag}"),
-        target_name: ImageName::Layout(format!("r.example/app:{tag}")),
-        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-    }
+    ImageRequest::new(source, ImageName::Tag(tag.into()))
+        .reference(format!("r.example/app:{tag}"))
+        .target_name(ImageName::Layout(format!("r.example/app:{tag}")))
+        .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())))
 }
 
 fn layers(count: u64) -> Vec<Layer> {

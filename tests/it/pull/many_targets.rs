@@ -19,9 +19,7 @@ use rpull::error::{Error, ErrorKind, Result};
 use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{
-    ImageRequest, ImageResult, PlatformSelection, RunReport, Transfer, TransferOptions,
-};
+use rpull::transfer::{ImageRequest, ImageResult, RunReport, Transfer, TransferOptions};
 use rpull::verifier::Verified;
 
 use super::engine::assert_law;
@@ -79,11 +77,10 @@ impl Repository {
         siblings: &Arc<Mutex<HashMap<String, Memory>>>,
     ) -> Self {
         let inner = Memory::default();
-        let endpoint = Endpoint {
-            location: format!("{}/{name}", scope.unwrap_or("nowhere")),
-            address: scope.map(|scope| format!("{scope}/{name}")),
-            mount_scope: scope.map(str::to_owned),
-            ..Endpoint::default()
+        let location = format!("{}/{name}", scope.unwrap_or("nowhere"));
+        let endpoint = match scope {
+            Some(scope) => Endpoint::new(&location).address(&location).mount_scope(scope),
+            None => Endpoint::new(location),
         };
         siblings.lock().unwrap().insert(name.to_owned(), inner.clone());
         Self {
@@ -298,17 +295,13 @@ impl World {
     }
 
     fn transfer(&self) -> Transfer {
-        let retry = RetryPolicy { base_delay: Duration::from_millis(1), ..RetryPolicy::default() };
-        let options = TransferOptions { retry, jobs: self.jobs, ..TransferOptions::default() };
+        let retry = RetryPolicy::default().base_delay(Duration::from_millis(1));
+        let options = TransferOptions::default().retry(retry).jobs(self.jobs);
         let mut run = Transfer::new(options);
         for (number, [image, source, target]) in self.routes.iter().enumerate() {
-            let request = ImageRequest {
-                source: Arc::clone(&self.sources[*source]) as _,
-                name: tag(*image),
-                reference: format!("image {number}"),
-                target_name: ImageName::Layout(format!("name-{number}")),
-                platforms: PlatformSelection::All,
-            };
+            let request = ImageRequest::new(Arc::clone(&self.sources[*source]) as _, tag(*image))
+                .reference(format!("image {number}"))
+                .target_name(ImageName::Layout(format!("name-{number}")));
             run = run.image(request, &(Arc::clone(&self.targets[*target]) as Arc<dyn Target>));
         }
         run

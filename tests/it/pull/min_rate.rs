@@ -66,14 +66,14 @@ impl Source for Lazy {
             Ok(Bytes::from_static(b"x"))
         });
         let stream = if self.ends { bytes.boxed() } else { bytes.chain(stream::pending()).boxed() };
-        Box::pin(async move { Ok(BlobStream { start: request.range.start, stream }) })
+        Box::pin(async move { Ok(BlobStream::new(request.range.start, stream)) })
     }
 }
 
 /// Reads a config of 100 kB; returns the error and the time taken.
 async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
     let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
-    let retry = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().attempts(attempts);
     let began = Instant::now();
     let error = read_small(&source, &descriptor, 1 << 20, retry).await.unwrap_err();
     (error, began.elapsed())

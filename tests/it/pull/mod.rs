@@ -73,25 +73,22 @@ impl Scenario {
 
     /// Pulls tag 1 of these repositories.
     async fn pull_all(&self, repositories: &[String]) -> Vec<ImageResult> {
-        let (attempts, first_delay) = (self.attempts, Duration::ZERO);
-        let retry = RetryPolicy { attempts, base_delay: first_delay, ..RetryPolicy::default() };
-        let timeouts = Timeouts { headers: self.idle, idle: self.idle, ..Timeouts::default() };
-        let client = Client::new(RegistryOptions { retry, timeouts, ..RegistryOptions::default() });
+        let mut retry = RetryPolicy::default().base_delay(Duration::ZERO);
+        retry.attempts = self.attempts;
+        let timeouts = Timeouts::default().headers(self.idle).idle(self.idle);
+        let client = Client::new(RegistryOptions::default().retry(retry).timeouts(timeouts));
         let request = |repository: &String| {
             let name = self.registry.repository(repository) + ":1";
             let reference: Reference = name.parse().unwrap();
-            ImageRequest {
-                source: Arc::new(client.repository(&reference).unwrap()),
-                name: reference.name(),
-                reference: reference.to_string(),
-                target_name: ImageName::Layout(reference.store_name()),
-                platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-            }
+            ImageRequest::new(Arc::new(client.repository(&reference).unwrap()), reference.name())
+                .reference(reference.to_string())
+                .target_name(ImageName::Layout(reference.store_name()))
+                .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())))
         };
         let wanted: Vec<_> = repositories.iter().map(request).collect();
         let layout = Layout::create(&self.store(), LayoutOptions::default()).unwrap();
         let target: Arc<dyn Target> = Arc::new(layout);
-        let options = TransferOptions { retry, idle: self.idle, ..TransferOptions::default() };
+        let options = TransferOptions::default().retry(retry).idle(self.idle);
         transfer(&wanted, &target, options).await
     }
 

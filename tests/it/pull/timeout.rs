@@ -18,9 +18,9 @@ async fn timeout_silent_server_fails() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for host in [silent.host(), listener.local_addr().unwrap().to_string()] {
         let reference: Reference = format!("{host}/app:1").parse().unwrap();
-        let timeouts = Timeouts { headers: Duration::from_millis(200), ..Timeouts::default() };
-        let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
-        let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
+        let timeouts = Timeouts::default().headers(Duration::from_millis(200));
+        let retry = RetryPolicy::default().attempts(1);
+        let client = Client::new(RegistryOptions::default().timeouts(timeouts).retry(retry));
         let error = client.repository(&reference).unwrap().tags().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transport);
         assert!(error.to_string().contains("no response within 0.2 s"), "{error}");

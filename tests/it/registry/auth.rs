@@ -22,14 +22,13 @@ use rpull::retry::RetryPolicy;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn options(credentials: Credentials) -> RegistryOptions {
-    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
-    RegistryOptions { credentials, retry, ..RegistryOptions::default() }
+    let retry = RetryPolicy::default().attempts(1);
+    RegistryOptions::default().credentials(credentials).retry(retry)
 }
 
 fn user(text: &str) -> Credentials {
-    let explicit = Some(parse_creds(text).unwrap());
-    let environment = Environment::default();
-    Credentials::new(CredentialOptions { explicit, authfile: None, environment }).unwrap()
+    let options = CredentialOptions::default().explicit(parse_creds(text).unwrap());
+    Credentials::new(options).unwrap()
 }
 
 fn repository(client: &Client, server: &MockServer, name: &str) -> Repository {
@@ -146,7 +145,7 @@ fn both_kinds(dir: &tempfile::TempDir, server: &MockServer) -> Credentials {
     let text = json!({"auths": {server.address().to_string(): entry}});
     std::fs::write(&path, text.to_string()).unwrap();
     let environment = Environment::default();
-    let options = CredentialOptions { explicit: None, authfile: Some(path), environment };
+    let options = CredentialOptions::default().authfile(path).environment(environment);
     Credentials::new(options).unwrap()
 }
 
@@ -300,7 +299,8 @@ async fn redirect_of_foreign_layer_drops_credential() {
     let mut layer = Descriptor::for_bytes(media_type, b"layer");
     layer.urls = vec![format!("{}/a", foreign.uri())];
     for wanted in [false, true] {
-        let settings = RegistryOptions { foreign_layers: wanted, ..options(user("user:pass")) };
+        let mut settings = options(user("user:pass"));
+        settings.foreign_layers = wanted;
         let client = Client::new(settings);
         let repository = repository(&client, &registry, "team/app");
         repository.resolve(&ImageName::Tag("1".into())).await.unwrap();

@@ -45,8 +45,8 @@ fn list(digits: &str, kind: &str) -> Reply {
 
 /// The error of a single request for a manifest.
 async fn ask(server: &Server) -> Error {
-    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
-    let client = Client::new(RegistryOptions { retry, ..RegistryOptions::default() });
+    let retry = RetryPolicy::default().attempts(1);
+    let client = Client::new(RegistryOptions::default().retry(retry));
     let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();
     client.repository(&reference).unwrap().resolve(&ImageName::Tag("1".into())).await.unwrap_err()
 }

@@ -1,9 +1,10 @@
-//! Rules of this repository: dependencies of modules and crates, names of tests.
+//! Rules of this repository: dependencies of modules and crates, public types, names of tests.
 
 mod architecture;
 mod dependencies;
 mod fixture_support;
 mod imports;
+mod public_types;
 mod server_support;
 mod test_names;
 

@@ -23,7 +23,7 @@ const USERS: &str =
 fn users() -> (tempfile::NamedTempFile, ServeOptions) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(USERS.as_bytes()).unwrap();
-    let options = ServeOptions { htpasswd: Some(file.path().into()), ..ServeOptions::default() };
+    let options = ServeOptions::default().htpasswd(file.path());
     (file, options)
 }
 
@@ -72,8 +72,8 @@ async fn htpasswd_user_is_admitted_others_get_401() {
 async fn login_push_and_digest_over_tls_succeed() {
     let (_file, options) = users();
     let certs = Certs::new();
-    let pair = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
-    let served = ServedStore::start_with(&ServeOptions { tls: Some(pair), ..options }).await;
+    let options = options.tls(certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
+    let served = ServedStore::start_with(&options).await;
     let (registry, [held, _], name) = crate::support::samples::published().await;
     let (cli, target) = (Cli::new(), format!("{}/team/app:1", served.host()));
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
@@ -94,7 +94,7 @@ async fn read_only_rejects_uploads_and_deletes() {
     let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let session = served.session("a").await;
-    let options = ServeOptions { read_only: true, ..ServeOptions::default() };
+    let options = ServeOptions::default().read_only();
     let served = ServedStore::over(served.stop().await, &options).await;
     let digest = held.config.digest();
     for line in [
@@ -185,7 +185,7 @@ async fn htpasswd_user_removed_during_upload_gets_401() {
 
 #[tokio::test]
 async fn host_header_of_other_name_is_denied_on_loopback() {
-    let options = ServeOptions { hosts: vec!["box.example".into()], ..ServeOptions::default() };
+    let options = ServeOptions::default().hosts(vec!["box.example".into()]);
     let (served, [held, _]) = (ServedStore::start_with(&options).await, versions());
     served.push("a", Some("1"), &held).await;
     let ask = async |hosts: &str| {

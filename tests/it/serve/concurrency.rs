@@ -48,9 +48,9 @@ async fn missing(served: &ServedStore, digests: &HashSet<Digest>) -> Vec<String>
 /// Stops the server, prunes its store, and starts another one over it.
 async fn prune_between(served: ServedStore) -> ServedStore {
     let folder = served.stop().await;
-    let options = LayoutOptions { private: true, ..LayoutOptions::default() };
+    let options = LayoutOptions::default().private();
     let layout = Layout::create(&folder.path().join("store"), options).unwrap();
-    layout.prune(PruneOptions { partials: true, ..PruneOptions::default() }).unwrap();
+    layout.prune(PruneOptions::default().partials()).unwrap();
     drop(layout);
     ServedStore::over(folder, &ServeOptions::default()).await
 }

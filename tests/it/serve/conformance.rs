@@ -99,7 +99,7 @@ async fn blob_is_served_only_in_its_repositories() {
     }
     // Blobs that were pulled into the store, or pushed to an earlier version, belong to the repository of a manifest.
     let folder = served.stop().await;
-    let options = LayoutOptions { private: true, ..LayoutOptions::default() };
+    let options = LayoutOptions::default().private();
     let layout = Layout::create(&folder.path().join("store"), options).unwrap();
     layout.prune(PruneOptions::default()).unwrap();
     drop(layout);
@@ -237,7 +237,7 @@ async fn etag_match_returns_not_modified() {
 
 #[tokio::test]
 async fn sparse_option_accepts_incomplete_manifest() {
-    let options = ServeOptions { sparse: true, ..ServeOptions::default() };
+    let options = ServeOptions::default().sparse();
     for (served, is_sparse) in
         [(ServedStore::start().await, false), (ServedStore::start_with(&options).await, true)]
     {

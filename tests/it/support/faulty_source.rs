@@ -44,7 +44,7 @@ pub(crate) struct FaultySource {
 
 impl FaultySource {
     pub(crate) fn new(inner: Memory, faults: Vec<SourceFault>) -> Self {
-        let endpoint = Endpoint { location: "flaky".to_owned(), ..Endpoint::default() };
+        let endpoint = Endpoint::new("flaky".to_owned());
         Self { endpoint, inner, faults: Mutex::new(faults.into()), given: Arc::default() }
     }
 
@@ -115,7 +115,7 @@ impl Source for FaultySource {
                 given.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 Ok(piece)
             });
-            Ok(BlobStream { start, stream: Box::pin(stream::iter(pieces.chain([end]))) })
+            Ok(BlobStream::new(start, Box::pin(stream::iter(pieces.chain([end])))))
         })
     }
 }

@@ -15,7 +15,7 @@ use super::entries::{TarItem, tar};
 
 /// Applies tars to a root, base first.
 pub(crate) fn apply(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked> {
-    let options = UnpackOptions { new_root: true, ..UnpackOptions::default() };
+    let options = UnpackOptions::default().new_root();
     let mut unpacker = Unpacker::new(RootDir::open(root)?, options)?;
     for (number, tar) in tars.iter().enumerate() {
         let mut entries = Entries::new(BufReader::new(&tar[..]), EntryLimits::default());
@@ -31,12 +31,12 @@ pub(crate) fn tars(layers: &[&[TarItem]]) -> Vec<Vec<u8>> {
 pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
     let blob = |(number, tar): (usize, &Vec<u8>)| {
         let tar = tar.clone();
-        LayerBlob {
-            name: format!("layer {number}"),
-            diff_id: Digest::sha256(&tar),
-            size: tar.len() as u64,
-            open: Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
-        }
+        LayerBlob::new(
+            format!("layer {number}"),
+            Digest::sha256(&tar),
+            tar.len() as u64,
+            Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
+        )
     };
     tars.iter().enumerate().map(blob).collect()
 }

@@ -43,7 +43,7 @@ impl ServedStore {
 
     /// Starts a registry over the layout of a stopped one.
     pub(crate) async fn over(folder: TempDir, options: &ServeOptions) -> Self {
-        let layout = LayoutOptions { private: true, ..LayoutOptions::default() };
+        let layout = LayoutOptions::default().private();
         let layout = Layout::create(&folder.path().join("store"), layout).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();

@@ -28,14 +28,16 @@ pub(crate) fn unpack(path: &Path, layers: &[&[TarItem]]) -> Result<(Vec<Digest>,
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
     let chains = chain_ids(&diff_ids);
     let blobs = tars.iter().zip(&diff_ids).zip(&chains).enumerate();
-    let layers = blobs.map(|(number, ((tar, diff_id), chain))| OverlayLayer {
-        blob: LayerBlob {
-            name: format!("layer {number}"),
-            diff_id: diff_id.clone(),
-            size: tar.len() as u64,
-            open: Box::new(move |_| Ok(Box::new(Cursor::new(tar.clone())))),
-        },
-        chain: chain.clone(),
+    let layers = blobs.map(|(number, ((tar, diff_id), chain))| {
+        OverlayLayer::new(
+            LayerBlob::new(
+                format!("layer {number}"),
+                diff_id.clone(),
+                tar.len() as u64,
+                Box::new(move |_| Ok(Box::new(Cursor::new(tar.clone())))),
+            ),
+            chain.clone(),
+        )
     });
     let directory = OverlayDirectory::create(path)?;
     let lock = directory.lock(&Control::default())?;

@@ -1,6 +1,5 @@
 //! Writes to a target step by step, where no engine is wanted.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,13 +69,6 @@ pub(crate) async fn write(target: &dyn Target, image: &Image, name: &ImageName) 
 
 /// An archive of one image that is to come to be at this path.
 pub(crate) fn new_archive(form: ArchiveFormat, path: &Path) -> Arc<dyn Target> {
-    let options = WriteOptions {
-        form,
-        with_docker_manifest: false,
-        expected_images: 1,
-        omitted: HashSet::new(),
-        modified: 0,
-        sync: false,
-    };
+    let options = WriteOptions::default().form(form);
     archive::write(ArchiveOutput::File(path.to_owned()), options).unwrap()
 }

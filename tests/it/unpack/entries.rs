@@ -331,7 +331,7 @@ fn tar_malformed_or_over_limit_is_rejected() {
         refused(&tar_without_trailer(&[item]), why);
     }
     let many = tar_without_trailer(&vec![TarItem::file("a", ""); 11]);
-    let error = list_with(&many, EntryLimits { entries: 10 }, 4096).unwrap_err();
+    let error = list_with(&many, EntryLimits::default().entries(10), 4096).unwrap_err();
     assert!(error.to_string().contains("too many entries"));
 }
 

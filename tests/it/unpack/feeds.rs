@@ -19,8 +19,8 @@ use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{
-    Feeds, ImageRequest, PlatformRequest, PlatformSelection, ReceivedBlob, ResolvedImage,
-    TransferOptions, read_small, transfer,
+    Feeds, ImageRequest, PlatformRequest, PlatformSelection, ReceivedBlob, TransferOptions,
+    read_small, transfer,
 };
 use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
@@ -86,33 +86,25 @@ impl Source for Odd {
 }
 
 fn stopped_by(cancel: &CancellationToken) -> Control {
-    Control { cancel: cancel.clone(), ..Control::default() }
+    Control::default().cancel(cancel.clone())
 }
 
 fn options(cancel: &CancellationToken) -> TransferOptions {
-    let retry =
-        RetryPolicy { attempts: Some(2), base_delay: Duration::ZERO, ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().attempts(2).base_delay(Duration::ZERO);
     let idle = Duration::from_millis(200);
-    TransferOptions {
-        retry,
-        idle,
-        control: stopped_by(cancel),
-        listed_order: true,
-        ..TransferOptions::default()
-    }
+    TransferOptions::default().retry(retry).idle(idle).control(stopped_by(cancel)).listed_order()
 }
 
 async fn fill(
     root: &Path,
-    image: &ResolvedImage,
+    manifest: &Document,
     config: &[u8],
     control: Control,
     settled: impl FnOnce() -> Result<()> + Send + 'static,
     open: impl Fn(&Descriptor) -> OpenBlob<'static>,
 ) -> Result<Unpacked> {
     let config = ImageConfig::parse(config).unwrap();
-    let layers =
-        LayerBlob::from_image("x", image.manifest.manifest().unwrap(), &config, open).unwrap();
+    let layers = LayerBlob::from_image("x", manifest.manifest().unwrap(), &config, open).unwrap();
     let root = root.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let filled = RootBuilder::begin(&root).unwrap().apply(
@@ -132,14 +124,11 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
     let layout = Layout::create(&dir.join("store"), LayoutOptions::default()).unwrap();
     let target: Arc<dyn Target> = Arc::new(layout.clone());
     let (feeder, feeds) = Feeds::connect();
-    let options = TransferOptions { feeder: Some(feeder), ..options(&cancel) };
-    let wanted = ImageRequest {
-        source,
-        name: ImageName::Tag("1".into()),
-        reference: "r.example/app:1".into(),
-        target_name: ImageName::Layout("r.example/app:1".into()),
-        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
-    };
+    let options = options(&cancel).feeder(feeder);
+    let wanted = ImageRequest::new(source, ImageName::Tag("1".into()))
+        .reference("r.example/app:1")
+        .target_name(ImageName::Layout("r.example/app:1".into()))
+        .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())));
     let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
     let image = feeds.resolved_image().await.unwrap();
     let config = &image.manifest.manifest().unwrap().config;
@@ -158,15 +147,15 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
         })
     };
     let settled = move || run.wait_for_run();
-    let filled = fill(&dir.join("root"), &image, &config, stopped_by(&cancel), settled, open).await;
+    let filled =
+        fill(&dir.join("root"), &image.manifest, &config, stopped_by(&cancel), settled, open).await;
     (pull.await.unwrap().remove(0).error, filled)
 }
 
 async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
     let cancel = source.cancel.clone();
-    let root = source.resolve(&ImageName::Tag("1".into())).await.unwrap();
-    let image = ResolvedImage { root: root.clone(), manifest: root };
-    let config = &image.manifest.manifest().unwrap().config;
+    let manifest = source.resolve(&ImageName::Tag("1".into())).await.unwrap();
+    let config = &manifest.manifest().unwrap().config;
     let config = read_small(&*source, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let runtime = Handle::current();
     let open = |layer: &Descriptor| -> OpenBlob<'static> {
@@ -175,7 +164,7 @@ async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
             Ok(Box::new(ReceivedBlob::begin(source, layer, options(stop), &runtime)))
         })
     };
-    fill(&dir.join("root"), &image, &config, stopped_by(&cancel), || Ok(()), open).await
+    fill(&dir.join("root"), &manifest, &config, stopped_by(&cancel), || Ok(()), open).await
 }
 
 const ENDINGS: [(How, Option<ErrorKind>); 5] = [
@@ -257,7 +246,7 @@ fn received_layer_ends_when_runtime_shuts_down() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let blob = runtime.block_on(async {
         let layer = sample().layers[0].descriptor.clone();
-        let options = TransferOptions { idle: Duration::from_secs(600), ..options(&source.cancel) };
+        let options = options(&source.cancel).idle(Duration::from_secs(600));
         ReceivedBlob::begin(Arc::new(source), layer, options, &Handle::current())
     });
     let path = dir.path().join("bytes");

@@ -69,9 +69,8 @@ fn contents(layer: &mut LayerReader<'_>) -> io::Result<Vec<Vec<u8>>> {
 }
 
 fn options() -> TransferOptions {
-    let retry =
-        RetryPolicy { attempts: Some(2), base_delay: Duration::ZERO, ..RetryPolicy::default() };
-    TransferOptions { retry, ..TransferOptions::default() }
+    let retry = RetryPolicy::default().attempts(2).base_delay(Duration::ZERO);
+    TransferOptions::default().retry(retry)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,9 +104,9 @@ async fn failure(source: Arc<dyn Source>, layer: Descriptor) -> Error {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn layer_reader_mismatch_fails_although_nothing_was_read() {
-    let (memory, layer, _) = two_files();
-    let wrong = Descriptor { size: layer.size + 1, ..layer };
-    let error = failure(Arc::new(memory), wrong).await;
+    let (memory, mut layer, _) = two_files();
+    layer.size += 1;
+    let error = failure(Arc::new(memory), layer).await;
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
 }
 

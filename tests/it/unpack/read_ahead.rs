@@ -13,19 +13,17 @@ use crate::support::entries::{TarItem, tar};
 use crate::support::flat::{apply, blobs, random_layers};
 use crate::support::tree::nodes;
 
-const OPTIONS: UnpackOptions = UnpackOptions { new_root: true, preserve: false };
-
 fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
-    LayerBlob {
-        name: format!("layer {number}"),
-        diff_id: Digest::sha256(&tar),
-        size: tar.len() as u64,
-        open: Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
-    }
+    LayerBlob::new(
+        format!("layer {number}"),
+        Digest::sha256(&tar),
+        tar.len() as u64,
+        Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
+    )
 }
 
 fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, Error> {
-    let mut unpacker = Unpacker::new(RootDir::open(root)?, OPTIONS)?;
+    let mut unpacker = Unpacker::new(RootDir::open(root)?, UnpackOptions::default().new_root())?;
     unpacker.apply_parallel(blobs, &Control::default())?;
     unpacker.finish()
 }
@@ -99,11 +97,9 @@ fn read_ahead_reports_fault_of_lowest_layer() {
 #[test]
 fn read_ahead_fault_is_reported_as_usual() {
     let whole = tar(&[TarItem::file("large/file", vec![2; 500_000])]);
-    let wrong = LayerBlob { diff_id: Digest::sha256(b"another"), ..blob(2, whole.clone()) };
-    let gone = LayerBlob {
-        open: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
-        ..blob(2, whole.clone())
-    };
+    let (mut wrong, mut gone) = (blob(2, whole.clone()), blob(2, whole.clone()));
+    wrong.diff_id = Digest::sha256(b"another");
+    gone.open = Box::new(|_| Err(std::io::ErrorKind::NotFound.into()));
     for (last, kind, why) in [
         (blob(2, whole[..100_000].to_vec()), ErrorKind::Unpack, "layer 2: large/file: "),
         (blob(2, [7; 3000].to_vec()), ErrorKind::Unpack, "layer 2: "),

@@ -84,20 +84,19 @@ pub(super) async fn own_backend() -> Option<End> {
     Some(local(Arc::new(directory), outcome, name, Box::new(dir)))
 }
 
-fn layout_with(sync: bool) -> End {
+fn layout_with(options: LayoutOptions) -> End {
     let dir = tempfile::tempdir().unwrap();
-    let options = LayoutOptions { private: sync, sync, ..LayoutOptions::default() };
     let layout = Layout::create(&dir.path().join("layout"), options).unwrap();
     let name = ImageName::Layout("registry.example/app:1".into());
     local(Arc::new(layout.clone()), Outcome::Source(Arc::new(layout)), name, Box::new(dir))
 }
 
 pub(super) async fn layout() -> Option<End> {
-    Some(layout_with(false))
+    Some(layout_with(LayoutOptions::default()))
 }
 
 pub(super) async fn synced_layout() -> Option<End> {
-    Some(layout_with(true))
+    Some(layout_with(LayoutOptions::default().private().sync()))
 }
 
 fn archive(format: ArchiveFormat) -> End {
