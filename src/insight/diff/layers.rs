@@ -9,14 +9,27 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
 use crate::insight::layers::{LayerRow, layers};
+use crate::setters::setters;
 
 /// One of two images. Without a config, layers have neither commands nor `diff_id`s.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct DiffSide<'a> {
     /// The manifest of one platform.
     pub manifest: &'a ImageManifest,
     /// The config, if it could be read.
     pub config: Option<&'a ImageConfig>,
+}
+
+impl<'a> DiffSide<'a> {
+    /// An image without its config.
+    pub fn new(manifest: &'a ImageManifest) -> Self {
+        Self { manifest, config: None }
+    }
+
+    setters! {
+        optional config: &'a ImageConfig;
+    }
 }
 
 /// A number of distinct layers, and their compressed bytes.
