@@ -8,7 +8,8 @@ use super::run::{Run, Verb};
 use super::settings::{run_methods, run_setters};
 use crate::transfer::{PlannedImage, RunError, RunReport};
 
-/// Pulls an image, of one platform unless more are asked for: the host's by default.
+/// Pulls an image, of one platform unless more are asked for:
+/// [`PlatformRequest::from_env`](crate::transfer::PlatformRequest::from_env) by default.
 ///
 /// Only blobs that the target lacks travel. Dropping the future keeps what arrived; the next pull continues it.
 ///

@@ -11,7 +11,6 @@ use super::settings::RunSettings;
 use crate::content::{EndpointKind, Target};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::location::DefaultLocation;
-use crate::platform::Platform;
 use crate::transfer::{
     ImageRequest, ImageResult, PlannedImage, PlatformRequest, PlatformSelection, RunReport,
     Transfer,
@@ -157,7 +156,7 @@ impl Run {
     ) -> Result<Opened> {
         let opening = targets.open(target, source).await;
         let open = opening.map_err(|error| error.with_side(Side::Target))?;
-        let platforms = self.platforms(source.source.endpoint().kind, &open);
+        let platforms = self.platforms(source.source.endpoint().kind, &open)?;
         let request = ImageRequest {
             source: Arc::clone(&source.source),
             name: source.name.clone(),
@@ -168,16 +167,18 @@ impl Run {
         Ok((request, open.target))
     }
 
-    fn platforms(&self, from: EndpointKind, to: &OpenedTarget) -> PlatformSelection {
-        let of_host = || PlatformSelection::Single(PlatformRequest::implicit(Platform::host()));
+    fn platforms(&self, from: EndpointKind, to: &OpenedTarget) -> Result<PlatformSelection> {
         let (named, usual) = match (self.verb, from) {
-            (Verb::Pull, _) => (self.settings.platforms_to_keep(), of_host()),
+            (Verb::Pull, _) => (self.settings.platforms_to_keep(), None),
             // `docker save` writes the whole index of an image, but only the platforms that it has.
             (Verb::Copy, EndpointKind::Archive) => {
-                (self.settings.platforms_to_pass_on(), PlatformSelection::Available)
+                (self.settings.platforms_to_pass_on(), Some(PlatformSelection::Available))
             }
-            _ => (self.settings.platforms_to_pass_on(), PlatformSelection::All),
+            _ => (self.settings.platforms_to_pass_on(), Some(PlatformSelection::All)),
         };
-        named.unwrap_or_else(|| if to.is_single_platform { of_host() } else { usual })
+        match named.or(usual.filter(|_| !to.is_single_platform)) {
+            Some(platforms) => Ok(platforms),
+            None => PlatformRequest::from_env().map(PlatformSelection::Single),
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::retry::RetryPolicy;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
-/// Unpacks an image, for the host's platform unless another is asked for, into a directory that is missing or empty.
+/// Unpacks an image, for one platform, into a directory that is missing or empty.
 ///
 /// The directory is there when all of it is verified, not before. Layers are read where the image is; of a registry they are
 /// kept nowhere else, so [`Pull`](crate::Pull) first what is unpacked more than once. Dropping the future stops the work.
@@ -42,7 +42,7 @@ use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 pub struct Unpack {
     image: ImageSource,
     directory: Option<PathBuf>,
-    platform: PlatformRequest,
+    platform: Option<Platform>,
     client: Option<Arc<Client>>,
     control: Control,
     retry: RetryPolicy,
@@ -55,7 +55,7 @@ impl Unpack {
         Self {
             image: image.into(),
             directory: None,
-            platform: PlatformRequest::implicit(Platform::host()),
+            platform: None,
             client: None,
             control: Control::default(),
             retry: RetryPolicy::default(),
@@ -69,9 +69,9 @@ impl Unpack {
         self
     }
 
-    /// Selects the platform.
+    /// Selects the platform. The default is [`PlatformRequest::from_env`].
     pub fn platform(mut self, platform: Platform) -> Self {
-        self.platform = PlatformRequest::explicit(platform);
+        self.platform = Some(platform);
         self
     }
 
@@ -117,6 +117,10 @@ impl Unpack {
             return Err(Error::new(ErrorKind::InvalidInput, "unpack")
                 .with_reason("an image has no directory"));
         };
+        let platform = match self.platform {
+            Some(platform) => PlatformRequest::explicit(platform),
+            None => PlatformRequest::from_env()?,
+        };
         let client = match self.client {
             Some(client) => Ok(client),
             None => RegistryOptions::from_env().map(|options| {
@@ -127,8 +131,7 @@ impl Unpack {
         let opener = SourceOpener::new(&client, DefaultLocation::Registry);
         let image = { opener }.open(&self.image).await?;
         let (source, reference) = (&*image.source, &image.reference);
-        let resolving =
-            resolve_image(source, &image.name, reference, Some(&self.platform), &self.retry);
+        let resolving = resolve_image(source, &image.name, reference, Some(&platform), &self.retry);
         let ResolvedImage { manifest, .. } = resolving.await?;
         let manifest = manifest.manifest()?;
         let config = read_small(source, &manifest.config, CONFIG_LIMIT, self.retry).await?;

@@ -9,7 +9,6 @@ use super::args::{CommonArgs, ProgressKind};
 use super::output;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
-use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::credentials::{
     Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
@@ -264,11 +263,9 @@ pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
 
 /// Returns the requested platform: the option, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
 pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
-    let of_environment =
-        std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
-    match typed.or(of_environment.as_deref()) {
+    match typed {
         Some(text) => text.parse().map(PlatformRequest::explicit),
-        None => Ok(PlatformRequest::implicit(Platform::host())),
+        None => PlatformRequest::from_env(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::content::Source;
+use crate::error::Result;
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
 use crate::setters::setters;
@@ -33,6 +34,17 @@ impl PlatformRequest {
     /// The host's platform, or what it can run.
     pub fn implicit(platform: Platform) -> Self {
         Self { platform, explicit: false, exact: false }
+    }
+
+    /// The platform in `DOCKER_DEFAULT_PLATFORM`, as if the user requested it; the host's if that is unset or empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) if that is no platform.
+    pub fn from_env() -> Result<Self> {
+        match std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty()) {
+            Some(text) => text.parse().map(Self::explicit),
+            None => Ok(Self::implicit(Platform::host())),
+        }
     }
 
     /// Whether an image of this platform satisfies the request.

@@ -1,6 +1,7 @@
 //! The builders of the library: their ends, reports and errors.
 
 mod ends;
+mod environment;
 mod examples;
 mod reports;
 
