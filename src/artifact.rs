@@ -1,4 +1,4 @@
-//! Artifacts: bytes of any kind that are stored as images are, by a manifest of their own. Spec: image-spec `manifest.md`,
+//! Artifacts: content of any type, stored like an image, with a manifest. Spec: image-spec `manifest.md`,
 //! "Guidelines for Artifact Usage".
 //!
 //! ```
@@ -15,9 +15,8 @@
 //! # }
 //! ```
 //!
-//! An artifact is a [`Source`], so that it is pushed as an image is; its only name is
-//! [`ImageName::Only`]. One with a `subject` is a referrer of that: pushed to the repository of its subject, it is listed
-//! there.
+//! An artifact is a [`Source`] and is pushed like an image; its only name is [`ImageName::Only`]. An artifact with a `subject`
+//! is a referrer of it, and is listed as such in the repository of its subject.
 
 use std::collections::BTreeMap;
 
@@ -36,13 +35,13 @@ use crate::media::MediaType;
 use crate::memory::Memory;
 use crate::name::ImageName;
 
-/// The config of an artifact that needs none.
+/// The config of an artifact without one.
 const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// The annotation that other tools take a file's name from.
+/// The annotation with the name of a file, as other tools use it.
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 
-/// A manifest and its blobs, made from bytes.
+/// A manifest and its blobs, in memory.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     document: Document,
@@ -50,7 +49,7 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Starts an artifact of this type, with the empty config and no layers.
+    /// Returns a builder for an artifact of this type, with the empty config and no layers.
     pub fn builder(artifact_type: impl Into<MediaType>) -> ArtifactBuilder {
         ArtifactBuilder {
             artifact_type: artifact_type.into(),
@@ -61,15 +60,15 @@ impl Artifact {
         }
     }
 
-    /// The manifest.
+    /// Returns the manifest.
     pub fn document(&self) -> &Document {
         &self.document
     }
 }
 
-/// An artifact that is being made.
+/// Builds an [`Artifact`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is made before `build`"]
+#[must_use = "nothing is created before `build`"]
 pub struct ArtifactBuilder {
     artifact_type: MediaType,
     config: (MediaType, Bytes),
@@ -86,7 +85,7 @@ struct Layer {
 }
 
 impl ArtifactBuilder {
-    /// Sets the config, for a type that has one.
+    /// Sets the config, for types that have one.
     pub fn config(mut self, media_type: impl Into<MediaType>, bytes: impl Into<Bytes>) -> Self {
         self.config = (media_type.into(), bytes.into());
         self
@@ -97,7 +96,7 @@ impl ArtifactBuilder {
         self.annotated_layer(media_type, bytes, BTreeMap::new())
     }
 
-    /// Adds a layer that is a file of this name: other tools write it under that when they pull the artifact.
+    /// Adds a layer with the content of a file. Other tools write a file of this name when they pull the artifact.
     pub fn file(
         self,
         name: impl Into<String>,
@@ -108,7 +107,7 @@ impl ArtifactBuilder {
         self.annotated_layer(media_type, bytes, title)
     }
 
-    /// Adds a layer with annotations of its descriptor.
+    /// Adds a layer with annotations in its descriptor.
     pub fn annotated_layer(
         mut self,
         media_type: impl Into<MediaType>,
@@ -120,7 +119,7 @@ impl ArtifactBuilder {
         self
     }
 
-    /// Makes it a referrer of this manifest, which need not exist yet.
+    /// Sets the subject, which makes the artifact a referrer of this manifest. The manifest need not exist yet.
     pub fn subject(mut self, manifest: &Descriptor) -> Self {
         let Descriptor { media_type, digest, size, .. } = manifest;
         self.subject = Some(Descriptor::new(media_type.clone(), digest.clone(), *size));
@@ -133,9 +132,9 @@ impl ArtifactBuilder {
         self
     }
 
-    /// Makes the manifest. The same content always gives the same digest.
+    /// Creates the manifest. The same content always has the same digest.
     ///
-    /// Without a layer the empty content stands for one, as the spec wants it.
+    /// An artifact without a layer gets the empty one, as the spec requires.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDocument`](crate::error::ErrorKind::InvalidDocument) for a malformed media type, or a manifest of

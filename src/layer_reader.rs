@@ -1,4 +1,4 @@
-//! The entries of one layer of an image, read where the image is: in a registry, a layout, an archive or in memory.
+//! Reads the entries of one layer of an image from any source: a registry, a layout, an archive or memory.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -15,20 +15,20 @@ use crate::layer::{BombGuard, Entries, EntryLimits, LayerEntry, decompress_detec
 use crate::limits::BUFFER_SIZE;
 use crate::transfer::{ReceivedBlob, TransferOptions};
 
-/// A layer that is being read: its entries one after the other, and as a [`Read`] the content of the entry that it is at.
+/// Reads the entries of a layer one after the other. As a [`Read`] it gives the content of the current entry.
 ///
-/// What was not read of a content is passed over by [`LayerReader::next_entry`].
+/// [`LayerReader::next_entry`] skips unread content.
 pub struct LayerReader<'a> {
     entries: Entries<BufReader<Box<dyn Read + Send + 'a>>>,
     content: Position,
 }
 
-/// How far the content of an entry was read.
+/// The position in the content of an entry.
 #[derive(Default)]
 struct Position {
     at: u64,
     size: u64,
-    /// Where the next stored bytes are: a hole, which reads as zeros, ends there.
+    /// Position of the next stored bytes. Before it is a hole, which reads as zeros.
     stored: Option<(u64, Vec<u8>)>,
     ended: bool,
 }
@@ -40,10 +40,10 @@ impl fmt::Debug for LayerReader<'_> {
 }
 
 impl LayerReader<'_> {
-    /// The next entry; `None` at the end of the layer.
+    /// Returns the next entry; `None` at the end of the layer.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] for what is no layer, or could be read in two ways; and what the source says.
+    /// [`io::ErrorKind::InvalidData`] for data that is not a layer or is ambiguous, and errors of the source.
     pub fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         let entry = self.entries.next_entry()?;
         let size = entry.as_ref().map_or(0, |entry| entry.size);
@@ -79,11 +79,11 @@ impl Read for LayerReader<'_> {
     }
 }
 
-/// Gives `read` the entries of a layer at a source, and then what it made of them.
+/// Calls `read` with the entries of a layer at a source, and returns its result.
 ///
-/// `read` runs on a thread that may wait, while the layer arrives: nothing is kept. What it did not read is read after it,
-/// because only the whole of the layer can be verified: nothing that it was given can be trusted before this succeeded.
-/// When the future is dropped, the next read fails.
+/// `read` runs on a blocking thread while the layer arrives; nothing is stored. The rest of the layer is read afterwards,
+/// because only the whole layer can be verified: the entries must not be trusted before this function succeeds. When the
+/// future is dropped, the next read fails.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -102,10 +102,10 @@ impl Read for LayerReader<'_> {
 /// ```
 ///
 /// # Errors
-/// What `read` says, [`ErrorKind::Unpack`](crate::error::ErrorKind::Unpack) where it says no more than that it is I/O;
-/// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for other bytes than the descriptor names,
-/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for a compression that is not read; and what the
-/// source says.
+/// Errors of `read`, as [`ErrorKind::Unpack`](crate::error::ErrorKind::Unpack) if they are plain I/O errors;
+/// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if the bytes do not fit the descriptor,
+/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for an unsupported compression; and errors of the
+/// source.
 pub async fn read_layer<T: Send + 'static>(
     source: Arc<dyn Source>,
     layer: Descriptor,
@@ -134,7 +134,7 @@ fn read_all<T>(
         drop(layer.entries.drain()?);
         made
     };
-    // The end of the blob is given when all of it was verified.
+    // The end of the blob is only reached if the whole blob is verified.
     io::copy(&mut blob, &mut io::sink())?;
     Ok(made)
 }

@@ -1,18 +1,18 @@
-//! Conversions from and to the types of the `oci-spec` crate, which many programs share.
+//! Conversions from and to the types of the `oci-spec` crate, which many programs use.
 //!
-//! Nothing else here uses those types. Received bytes are never written again: what [`Document::to_oci_manifest`] gives is
-//! a copy to look at, and its JSON has another digest. The crate breaks with each minor version; the one that is meant is
+//! Nothing else in this crate uses those types. Received documents are never serialized again: [`Document::to_oci_manifest`]
+//! returns a copy whose JSON has another digest. Each minor version of `oci-spec` is incompatible; this module is for
 //! [`rpull::oci_spec`](crate::oci_spec).
 //!
-//! | here                     | there                              | what can be lost or refused                                  |
+//! | rpull                    | oci-spec                           | what can be lost or rejected                                 |
 //! |--------------------------|------------------------------------|--------------------------------------------------------------|
 //! | [`MediaType`]            | [`image::MediaType`]               | nothing                                                      |
-//! | [`Digest`]               | [`image::Digest`]                  | one that breaks the grammar is refused, both ways            |
-//! | [`Platform`]             | [`image::Platform`]                | from there: `features`, which the spec reserves, is left out |
-//! | [`Descriptor`]           | [`image::Descriptor`]              | from there: sizes above 2^53 and malformed URLs are refused  |
-//! | manifest of a [`Document`] | [`image::ImageManifest`]         | fields that neither knows are left out                       |
+//! | [`Digest`]               | [`image::Digest`]                  | invalid ones are rejected in both directions                 |
+//! | [`Platform`]             | [`image::Platform`]                | from oci-spec: `features`, which the spec reserves, is lost  |
+//! | [`Descriptor`]           | [`image::Descriptor`]              | from oci-spec: sizes above 2^53 and malformed URLs are rejected |
+//! | manifest of a [`Document`] | [`image::ImageManifest`]         | unknown fields are lost                                      |
 //! | index of a [`Document`]  | [`image::ImageIndex`]              | the same                                                     |
-//! | [`ImageConfig`]          | [`image::ImageConfiguration`]      | to there: a command as text, `null` in a list or for a label, are refused |
+//! | [`ImageConfig`]          | [`image::ImageConfiguration`]      | to oci-spec: a command as text, or `null` in a list or as a label, is rejected |
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -131,7 +131,7 @@ impl TryFrom<&image::Descriptor> for Descriptor {
     type Error = Error;
 
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] for what would be refused in a document.
+    /// [`ErrorKind::InvalidDocument`] for a descriptor that would be rejected in a document.
     fn try_from(descriptor: &image::Descriptor) -> Result<Self> {
         let here = Self {
             media_type: descriptor.media_type().into(),
@@ -143,7 +143,7 @@ impl TryFrom<&image::Descriptor> for Descriptor {
             artifact_type: descriptor.artifact_type().as_ref().map(ToString::to_string),
             platform: descriptor.platform().as_ref().map(Into::into),
         };
-        // The rules for fields stand in one place: where descriptors are read.
+        // Parsing is the only place that checks the fields.
         let checked = serde_json::to_value(&here).and_then(serde_json::from_value);
         checked.map_err(|error| {
             Error::new(ErrorKind::InvalidDocument, "descriptor").with_source(error)
@@ -164,7 +164,7 @@ fn optional<'a, A, B: TryFrom<&'a A, Error = Error>>(item: Option<&'a A>) -> Res
 }
 
 impl Document {
-    /// The manifest as oci-spec has it: a copy, whose JSON has another digest.
+    /// Returns the manifest as a type of oci-spec: a copy, whose JSON has another digest.
     ///
     /// # Errors
     /// As [`Document::manifest`] for a document of another kind.
@@ -184,7 +184,7 @@ impl Document {
         Ok(there)
     }
 
-    /// The index as oci-spec has it: a copy, whose JSON has another digest.
+    /// Returns the index as a type of oci-spec: a copy, whose JSON has another digest.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDocument`] for a document of another kind.
@@ -208,10 +208,10 @@ impl Document {
         Ok(there)
     }
 
-    /// A new manifest. The same content always has the same bytes.
+    /// Creates a manifest. The same content always has the same bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where it would be refused if it were received.
+    /// [`ErrorKind::InvalidDocument`] if it would be rejected when received.
     pub fn from_oci_manifest(manifest: &image::ImageManifest) -> Result<Self> {
         let media_type = manifest.media_type().as_ref();
         let manifest = NewManifest {
@@ -228,11 +228,11 @@ impl Document {
 }
 
 impl ImageConfig {
-    /// The config as oci-spec has it.
+    /// Returns the config as a type of oci-spec.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for what Docker reads and oci-spec does not: a command that is text, a `null` in a list or
-    /// for a label.
+    /// [`ErrorKind::Unsupported`] for what Docker accepts and oci-spec does not: a command as text, or `null` in a list or as
+    /// a label.
     pub fn to_oci_config(&self) -> Result<image::ImageConfiguration> {
         let run_options = self.config.clone().map(serde_json::from_value).transpose();
         let run_options = run_options.map_err(|error| refused("image config", error.into()))?;
@@ -325,7 +325,7 @@ mod tests {
     proptest! {
         #[test]
         fn oci_digest_round_trips(text in "[a-z0-9]{1,8}([+._-][a-z0-9]{1,4})?:[a-zA-Z0-9=_-]{1,70}") {
-            // What one of them accepts, the other does, too.
+            // Each accepts what the other accepts.
             let (here, there) = (text.parse::<Digest>(), image::Digest::try_from(text.clone()));
             prop_assert_eq!(here.is_ok(), there.is_ok());
             if let Ok(here) = here {

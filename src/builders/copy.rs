@@ -8,10 +8,10 @@ use super::run::{Run, Verb};
 use super::settings::{run_methods, run_setters};
 use crate::transfer::{PlannedImage, RunError, RunReport};
 
-/// Copies images, all their platforms unless some are asked for; the bytes stream through memory.
+/// Copies images, with all platforms unless some are selected. The bytes stream through memory.
 ///
-/// In one run every blob is read once, and a registry lends a blob to its other repositories. A failure stays with its image
-/// and target.
+/// In one run every blob is read once, and repositories of one registry mount blobs from each other. A failure affects only its
+/// image and target.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), rpull::RunError> {
@@ -41,18 +41,18 @@ impl Default for Copy {
 }
 
 impl Copy {
-    /// Starts a copy of no image.
+    /// A copy without images.
     pub fn new() -> Self {
         Self { run: Run::new(Verb::Copy) }
     }
 
-    /// Adds an image. A text without a prefix names one in a registry.
+    /// Adds an image. Text without a prefix is the reference of one in a registry.
     pub fn image(mut self, image: impl Into<ImageSource>) -> Self {
         self.run.add_image(image.into());
         self
     }
 
-    /// Adds a target to the image that was added last. The blobs are read once for all targets that lack them.
+    /// Adds a target to the image that was added last. Each blob is read once for all targets that lack it.
     pub fn to(mut self, target: impl Into<ImageTarget>) -> Self {
         self.run.add_target(target.into());
         self

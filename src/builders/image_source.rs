@@ -1,4 +1,4 @@
-//! What a builder reads from.
+//! The source of a builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::registry::Repository;
 
-/// An image to read: a text or [`Reference`], or an end that is open, with the name of an image in it.
+/// An image to read: text, a [`Reference`], or an open source with the name of an image in it.
 ///
-/// A text is what the command line takes: `alpine:3.20`, `store:NAME`, `oci:PATH[:NAME]`, `oci-archive:FILE[:NAME]`,
+/// Text is parsed as on the command line: `alpine:3.20`, `store:NAME`, `oci:PATH[:NAME]`, `oci-archive:FILE[:NAME]`,
 /// `docker-archive:FILE[:NAME]` or `docker://NAME`. It is opened when the run begins.
 #[derive(Clone)]
 pub struct ImageSource {
@@ -33,8 +33,8 @@ pub(super) enum From {
 }
 
 impl ImageSource {
-    /// Selects an image of an end that is open, by its tag, its name or its digest. Without a name it is the only one there
-    /// is. A text has its name in it.
+    /// Selects an image of an open source by tag, name or digest. The default is its only image. Text already contains the
+    /// name.
     ///
     /// ```
     /// use rpull::ImageSource;
@@ -45,7 +45,7 @@ impl ImageSource {
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = match name.parse::<Digest>() {
-            // A name such as `app:1` is only almost one.
+            // `app:1` looks like a digest but is a name.
             Ok(digest) if digest.algorithm().is_ok() => ImageName::Digest(digest),
             _ => ImageName::Layout(name.to_owned()),
         };

@@ -1,4 +1,4 @@
-//! What a builder writes to.
+//! The target of a builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::memory::Memory;
 use crate::reference::Reference;
 use crate::registry::Repository;
 
-/// Where an image goes: a text or [`Reference`], or an end that is open, with the name that the image gets in it.
+/// A target of an image: text, a [`Reference`], or an open target with the name of the image in it.
 ///
-/// A text is what the command line takes as a destination: `registry.example/app:1`, `store:NAME`, `oci:PATH[:NAME]`,
+/// Text is parsed as a destination on the command line: `registry.example/app:1`, `store:NAME`, `oci:PATH[:NAME]`,
 /// `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`. It is opened when the run begins; a missing layout is created.
 /// Without a name the image keeps its own.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ pub(super) enum To {
 }
 
 impl ImageTarget {
-    /// Sets the name that the image gets at an end that is open: the tag in a repository, else the whole name. A text has its
-    /// name in it.
+    /// Sets the name of the image at an open target: the tag in a repository, else the whole name. Text already contains the
+    /// name.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());

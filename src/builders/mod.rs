@@ -1,8 +1,8 @@
-//! Whole jobs in a few lines: [`Pull`], [`Push`] and [`struct@Copy`] over one [`Transfer`](crate::transfer::Transfer), and
-//! [`Unpack`].
+//! Builders for complete operations: [`Pull`], [`Push`] and [`struct@Copy`] run a [`Transfer`](crate::transfer::Transfer),
+//! [`Unpack`] writes files.
 //!
-//! Each takes images and targets as text, as references or as ends that are open, and is awaited. What registries need is
-//! taken from the environment, as the command line does, unless a client is given.
+//! Each takes images and targets as text, as references or as open sources and targets, and is awaited. Without a client,
+//! credentials, certificates and proxies come from the environment, as on the command line.
 
 mod copy;
 mod image_source;

@@ -1,4 +1,4 @@
-//! A layer of an image as a reader for decompression, wherever the image is.
+//! Opens a layer for decompression, from any source.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{ReceivedBlob, TransferOptions};
 
-/// Opens a layer: its file in a layout, else its bytes as they arrive.
+/// Opens a layer: its file in a layout, else a stream of its bytes.
 pub(crate) fn open_layer(
     image: &OpenedLocation,
     layer: Descriptor,

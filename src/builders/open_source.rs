@@ -25,7 +25,7 @@ pub(super) struct SourceOpener<'a> {
 }
 
 impl<'a> SourceOpener<'a> {
-    /// `plain` is the meaning of a reference without a prefix.
+    /// `plain` states what a reference without a prefix means.
     pub(super) fn new(client: &'a Result<Arc<Client>>, plain: DefaultLocation) -> Self {
         Self { client, plain, layouts: HashMap::new(), archives: HashMap::new() }
     }
@@ -122,7 +122,7 @@ pub(super) fn store_path() -> Result<PathBuf> {
     })
 }
 
-/// An image of any source. A name that the source does not know is also tried written out, as a pull stores it.
+/// An image of any source. A name that the source does not have is also tried in its full form, as a pull stores it.
 async fn named(source: &Arc<dyn Source>, name: &ImageName) -> Result<OpenedLocation> {
     let endpoint = source.endpoint();
     let open = |name: ImageName, reference: String, full_name: String| OpenedLocation {

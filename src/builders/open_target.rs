@@ -17,38 +17,38 @@ use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::registry::Client;
 
-/// What targets are opened for.
+/// The purpose of opening targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OpenFor {
-    /// Something missing is created.
+    /// Missing layouts and archives are created.
     Write,
     /// Nothing is changed; a missing layout counts as empty.
     Plan,
 }
 
-/// A target, with what an image is called there.
+/// An open target, with the name of an image in it.
 pub(super) struct OpenedTarget {
     pub(super) target: Arc<dyn Target>,
     pub(super) name: ImageName,
-    /// The full name of the image, for people.
+    /// The full name of the image, for messages.
     pub(super) reference: String,
-    /// Whether it can hold one platform of an image only.
+    /// Whether it can contain only one platform of an image.
     pub(super) is_single_platform: bool,
 }
 
-/// Opens targets, each once: images that go to the same one share a handle.
+/// Opens targets, each once: images with the same target share a handle.
 pub(super) struct TargetOpener<'a> {
     client: &'a Result<Arc<Client>>,
     purpose: OpenFor,
     paths: HashMap<PathBuf, Arc<dyn Target>>,
     repositories: HashMap<String, Arc<dyn Target>>,
-    /// How many images go to each archive.
+    /// Number of images of each archive.
     archives: HashMap<PathBuf, usize>,
     uploads: Option<Arc<Layout>>,
 }
 
 impl<'a> TargetOpener<'a> {
-    /// Opens some of these targets.
+    /// An opener for these targets.
     pub(super) fn new<'b>(
         client: &'a Result<Arc<Client>>,
         purpose: OpenFor,
@@ -73,7 +73,7 @@ impl<'a> TargetOpener<'a> {
         }
     }
 
-    /// Lets later runs continue uploads, by sessions that are kept in this layout.
+    /// Stores upload sessions in this layout, so that later runs can continue the uploads.
     pub(super) fn keep_uploads_in(&mut self, layout: Option<Arc<Layout>>) {
         self.uploads = layout;
     }
@@ -124,7 +124,7 @@ impl<'a> TargetOpener<'a> {
                     reference.to_string(),
                 )
             }
-            // Refused above: an id cannot name a new image.
+            // Rejected above: an id cannot be the name of a new image.
             Location::Id { id, name: None } => return Err(unnamed(&id.to_string())),
             Location::Layout { path, name } => {
                 let name = name_or_own(name, image)?;
@@ -170,7 +170,7 @@ impl<'a> TargetOpener<'a> {
                 },
             }
         };
-        // Opening it may wait for other processes, and hash much after a restart.
+        // Opening may wait for other processes, and hash many blobs after a restart.
         let target = run_blocking("open", open).await?;
         self.paths.insert(path.to_owned(), Arc::clone(&target));
         Ok(target)
@@ -188,7 +188,7 @@ impl<'a> TargetOpener<'a> {
     }
 }
 
-/// The name that a target's own text sets, else the image's own.
+/// The name in the target's text, else the image's own.
 fn name_or_own(name: &ImageName, image: &OpenedLocation) -> Result<ImageName> {
     match name {
         ImageName::Layout(_) => Ok(name.clone()),
@@ -197,7 +197,7 @@ fn name_or_own(name: &ImageName, image: &OpenedLocation) -> Result<ImageName> {
     }
 }
 
-/// The name at a target that is open: a tag in a repository, else a full name.
+/// The name at an open target: a tag in a repository, else a full name.
 fn name_at(target: &dyn Target, set: Option<&str>, image: &OpenedLocation) -> Result<ImageName> {
     let is_repository = target.endpoint().address.is_some();
     match set {

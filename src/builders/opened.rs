@@ -53,7 +53,7 @@ impl OpenedLocation {
         Self::in_layout(store, ImageName::Layout(name.clone()), name, reference.store_name())
     }
 
-    /// The image that this name means in a layout; `reference` is for people.
+    /// The image with this name in a layout; `reference` is for messages.
     pub(crate) fn find_in_layout(
         layout: Arc<Layout>,
         name: &ImageName,
@@ -63,7 +63,7 @@ impl OpenedLocation {
         Ok(Self::in_layout(layout, found, reference, full_name))
     }
 
-    /// The image that this name means in an archive; `reference` is for people.
+    /// The image with this name in an archive; `reference` is for messages.
     pub(crate) fn find_in_archive(
         archive: Archive,
         name: &ImageName,
@@ -95,7 +95,7 @@ fn names_in_layout(layout: &Layout, name: &ImageName) -> Result<(ImageName, Stri
         }
         ImageName::Layout(text) | ImageName::Tag(text) => text,
     };
-    // `oci:PATH:alpine` also finds what a pull stored under the full name.
+    // `oci:PATH:alpine` also finds an image that a pull stored under its full name.
     let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
     for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
         if let Some(entry) = layout.entry(wanted)?

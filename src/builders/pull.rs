@@ -1,4 +1,4 @@
-//! `Pull`: one image, from a registry to wherever it is kept.
+//! `Pull`: one image, from a registry to any target.
 
 use futures_util::future::BoxFuture;
 
@@ -8,10 +8,10 @@ use super::run::{Run, Verb};
 use super::settings::{run_methods, run_setters};
 use crate::transfer::{PlannedImage, RunError, RunReport};
 
-/// Pulls an image, of one platform unless more are asked for:
+/// Pulls an image, for one platform unless more are selected:
 /// [`PlatformRequest::from_env`](crate::transfer::PlatformRequest::from_env) by default.
 ///
-/// Only blobs that the target lacks travel. Dropping the future keeps what arrived; the next pull continues it.
+/// Transfers only blobs that the target lacks. Dropping the future keeps what has arrived, and the next pull continues it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), rpull::RunError> {
@@ -29,14 +29,14 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Starts a pull of this image. A text without a prefix names one in a registry.
+    /// A pull of this image. Text without a prefix is the reference of one in a registry.
     pub fn new(image: impl Into<ImageSource>) -> Self {
         let mut run = Run::new(Verb::Pull);
         run.add_image(image.into());
         Self { run }
     }
 
-    /// Adds a target. The blobs are read once for all targets that lack them.
+    /// Adds a target. Each blob is read once for all targets that lack it.
     pub fn to(mut self, target: impl Into<ImageTarget>) -> Self {
         self.run.add_target(target.into());
         self

@@ -9,9 +9,9 @@ use super::settings::{run_methods, run_setters};
 use crate::artifact::Artifact;
 use crate::transfer::{PlannedImage, RunError, RunReport};
 
-/// Pushes an image, all its platforms unless some are asked for.
+/// Pushes an image, with all platforms unless some are selected.
 ///
-/// Only blobs that the registry lacks travel. A push from a layout that died is continued by the next one.
+/// Transfers only blobs that the registry lacks. After an interrupted push from a layout, the next one continues it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), rpull::RunError> {
@@ -28,7 +28,7 @@ pub struct Push {
 }
 
 impl Push {
-    /// Starts a push of this image. A text without a prefix names one in the user's store
+    /// A push of this image. Text without a prefix is the name of one in the user's store
     /// ([`Layout::default_path`](crate::layout::Layout::default_path)).
     pub fn new(image: impl Into<ImageSource>) -> Self {
         let mut run = Run::new(Verb::Push);
@@ -36,12 +36,12 @@ impl Push {
         Self { run }
     }
 
-    /// Starts a push of an artifact. One with a subject belongs in the repository of its subject.
+    /// A push of an artifact. An artifact with a subject belongs in the repository of its subject.
     pub fn artifact(artifact: Artifact) -> Self {
         Self::new(artifact)
     }
 
-    /// Adds a target. The blobs are read once for all targets that lack them.
+    /// Adds a target. Each blob is read once for all targets that lack it.
     pub fn to(mut self, target: impl Into<ImageTarget>) -> Self {
         self.run.add_target(target.into());
         self

@@ -1,4 +1,4 @@
-//! The run behind each builder of transfers: opens the ends, and puts what cannot be opened into the report.
+//! The run of each transfer builder: opens sources and targets, and reports what cannot be opened.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::transfer::{
     Transfer,
 };
 
-/// What kind of run it is.
+/// The kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Pull,
@@ -90,7 +90,7 @@ impl Run {
         planned
     }
 
-    /// The transfer of what could be opened, and the errors of the others with their positions, in ascending order.
+    /// The transfer of everything that could be opened, and the errors of the rest with their positions, in ascending order.
     async fn transfer(&self, purpose: OpenFor) -> (Transfer, Vec<(usize, Error)>) {
         let (mut transfer, mut failed) =
             (Transfer::new(self.settings.transfer_options()), Vec::new());

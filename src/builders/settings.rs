@@ -1,4 +1,4 @@
-//! What the builders have in common: how a run goes, and the methods that set it.
+//! The options that all transfer builders have, and the methods that set them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::transfer::{
     ArtifactOptions, PlatformRequest, PlatformSelection, Throttle, TransferOptions,
 };
 
-/// How a run goes.
+/// Options of a run.
 #[derive(Clone)]
 pub(super) struct RunSettings {
     pub(super) client: Option<Arc<Client>>,
@@ -24,10 +24,10 @@ pub(super) struct RunSettings {
     pub(super) platforms: Platforms,
 }
 
-/// Which platforms were asked for.
+/// The requested platforms.
 #[derive(Clone)]
 pub(super) enum Platforms {
-    /// These; none: what is usual.
+    /// These; the default if there are none.
     Named(Vec<Platform>),
     All,
 }
@@ -48,7 +48,7 @@ impl Default for RunSettings {
 }
 
 impl RunSettings {
-    /// The client that was given, else one with what the environment says.
+    /// The given client, else one with the options of the environment.
     pub(super) fn client(&self) -> Result<Arc<Client>> {
         if let Some(client) = &self.client {
             return Ok(Arc::clone(client));
@@ -81,12 +81,12 @@ impl RunSettings {
         }
     }
 
-    /// What was asked for, for images that are kept: a manifest that was chosen from an index keeps that for later pulls.
+    /// The requested platforms of images to store. A manifest selected from an index is stored with it, for later pulls.
     pub(super) fn platforms_to_keep(&self) -> Option<PlatformSelection> {
         self.platforms(PlatformRequest::explicit, PlatformSelection::SparseIndex)
     }
 
-    /// What was asked for, for images that are passed on: exactly these arrive.
+    /// The requested platforms of images to pass on: exactly these are transferred.
     pub(super) fn platforms_to_pass_on(&self) -> Option<PlatformSelection> {
         self.platforms(PlatformRequest::exact, PlatformSelection::FilteredIndex)
     }
@@ -107,22 +107,22 @@ impl RunSettings {
     }
 }
 
-/// The methods that [`RunSettings`] has in every builder of transfers.
+/// The methods of every transfer builder that set [`RunSettings`].
 macro_rules! run_setters {
     () => {
-        /// Selects a platform of the images; called again, one more.
+        /// Selects a platform of the images. Can be called several times.
         pub fn platform(mut self, platform: $crate::platform::Platform) -> Self {
             self.run.settings.add_platform(platform);
             self
         }
 
-        /// Takes all that a name holds: every platform, and what attests them.
+        /// Selects everything that a name refers to: all platforms and their attestations.
         pub fn all_platforms(mut self) -> Self {
             self.run.settings.platforms = $crate::builders::settings::Platforms::All;
             self
         }
 
-        /// Uses this client for registries that are named by text or reference. The default is
+        /// Sets the client for registries that are given as text or reference. The default is
         /// [`Client::from_env`](crate::registry::Client::from_env).
         pub fn client(
             mut self,
@@ -132,51 +132,51 @@ macro_rules! run_setters {
             self
         }
 
-        /// Tells what happens, also to a function: `|event: &Event<'_>| …`.
+        /// Sends progress events, for example to a closure: `|event: &Event<'_>| …`.
         pub fn progress(mut self, progress: impl $crate::progress::Progress + 'static) -> Self {
             self.run.settings.control.progress = std::sync::Arc::new(progress);
             self
         }
 
-        /// Stops the run when this token is cancelled. The report then says what arrived; the next run continues the rest.
+        /// Stops the run when this token is cancelled. The report then has what arrived; the next run continues it.
         pub fn cancel(mut self, cancel: tokio_util::sync::CancellationToken) -> Self {
             self.run.settings.control.cancel = cancel;
             self
         }
 
-        /// Limits how many blobs are on their way at once; 6 by default.
+        /// Sets the maximum number of blobs that are moved concurrently; 6 by default.
         pub fn jobs(mut self, jobs: usize) -> Self {
             self.run.settings.jobs = Some(jobs);
             self
         }
 
-        /// Sets how often, and for how long, a failed request or body is tried again. A given client keeps its own policy for
+        /// Sets how often, and for how long, a failed request or body is retried. A given client keeps its own policy for
         /// documents.
         pub fn retry(mut self, retry: $crate::retry::RetryPolicy) -> Self {
             self.run.settings.retry = retry;
             self
         }
 
-        /// Keeps the whole run below this rate.
+        /// Limits the rate of the whole run.
         pub fn limit_rate(mut self, bytes_per_second: u64) -> Self {
             self.run.settings.limit_rate = Some(bytes_per_second);
             self
         }
 
-        /// Also moves foreign layers, which a registry need not hold. A given client must have
+        /// Also transfers foreign layers, which a registry need not have. A given client must have
         /// [`foreign_layers`](crate::registry::RegistryOptions::foreign_layers) to fetch them from their own servers.
         pub fn foreign_layers(mut self) -> Self {
             self.run.settings.foreign_layers = true;
             self
         }
 
-        /// Also moves what refers to the images: signatures, SBOMs and the like.
+        /// Also transfers the referrers of the images, such as signatures and SBOMs.
         pub fn referrers(mut self) -> Self {
             self.run.settings.artifacts.referrers = true;
             self
         }
 
-        /// Also moves what cosign keeps under tags made of digests.
+        /// Also transfers the digest tags of the images, as cosign uses them.
         pub fn digest_tags(mut self) -> Self {
             self.run.settings.artifacts.digest_tags = true;
             self
@@ -184,17 +184,16 @@ macro_rules! run_setters {
     };
 }
 
-/// What every builder of transfers ends with, and `await`.
+/// The methods that end every transfer builder, and `await`.
 macro_rules! run_methods {
     ($builder:ident) => {
         impl $builder {
-            /// What the run would do, an entry for each image and target in their order; moves and creates nothing.
+            /// Returns what the run would do, with an entry for each image and target in their order. Moves and creates nothing.
             pub async fn plan(&self) -> Vec<PlannedImage> {
                 self.run.plan().await
             }
 
-            /// Runs it. The report says what became of each image, an entry for each image and target in their order, also
-            /// where something failed.
+            /// Runs the transfer. The report has an entry for each image and target in their order, also if something failed.
             pub async fn run(self) -> RunReport {
                 self.run.execute().await
             }
@@ -204,7 +203,7 @@ macro_rules! run_methods {
             type Output = Result<RunReport, RunError>;
             type IntoFuture = BoxFuture<'static, Self::Output>;
 
-            /// Runs it, and fails with the first error in the order of the images, which carries the report.
+            /// Runs the transfer. Fails with the first error in the order of the images, which carries the report.
             fn into_future(self) -> Self::IntoFuture {
                 Box::pin(async { self.run.execute().await.into_result() })
             }

@@ -1,4 +1,4 @@
-//! `Unpack`: the files of an image in a directory.
+//! `Unpack`: writes the files of an image to a directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::retry::RetryPolicy;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
-/// Unpacks an image, for one platform, into a directory that is missing or empty.
+/// Unpacks an image, for one platform, into a missing or empty directory.
 ///
-/// The directory is there when all of it is verified, not before. Layers are read where the image is; of a registry they are
-/// kept nowhere else, so [`Pull`](crate::Pull) first what is unpacked more than once. Dropping the future stops the work.
+/// The directory becomes visible only when all layers are verified. Layers from a registry are not stored anywhere else, so
+/// [`Pull`](crate::Pull) an image first if it is unpacked more than once. Dropping the future stops the work.
 ///
 /// ```no_run
 /// # async fn example() -> rpull::Result<()> {
@@ -50,7 +50,7 @@ pub struct Unpack {
 }
 
 impl Unpack {
-    /// Starts to unpack this image. A text without a prefix names one in a registry.
+    /// An unpack of this image. Text without a prefix is the reference of one in a registry.
     pub fn new(image: impl Into<ImageSource>) -> Self {
         Self {
             image: image.into(),
@@ -81,7 +81,7 @@ impl Unpack {
         self
     }
 
-    /// Tells what happens, as a phase ([`Phase::Unpack`](crate::progress::Phase::Unpack)); also to a function:
+    /// Sends progress events of the phase [`Phase::Unpack`](crate::progress::Phase::Unpack), for example to a closure:
     /// `|event: &Event<'_>| …`.
     pub fn progress(mut self, progress: impl Progress + 'static) -> Self {
         self.control.progress = Arc::new(progress);
@@ -94,7 +94,7 @@ impl Unpack {
         self
     }
 
-    /// Sets how often, and for how long, a failed request or body is tried again.
+    /// Sets how often, and for how long, a failed request or body is retried.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
@@ -106,7 +106,7 @@ impl Unpack {
         self
     }
 
-    /// Has everything on disk before it becomes visible.
+    /// Syncs everything to disk before it becomes visible.
     pub fn sync(mut self) -> Self {
         self.options.sync = true;
         self

@@ -1,4 +1,4 @@
-//! A manifest that is made here, and not received.
+//! Creates manifests.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
-/// What a new manifest says. The same content always has the same bytes: annotations are sorted, empty fields left out.
+/// The fields of a new manifest. The same content always has the same bytes: annotations are sorted, empty fields omitted.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NewManifest {
@@ -27,10 +27,10 @@ pub(crate) struct NewManifest {
 }
 
 impl NewManifest {
-    /// Its bytes, read as strictly as those of others.
+    /// Returns the document, checked as strictly as a received one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where it would be refused if it were received, [`ErrorKind::Unsupported`] for schema 1.
+    /// [`ErrorKind::InvalidDocument`] if it would be rejected when received, [`ErrorKind::Unsupported`] for schema 1.
     pub(crate) fn into_document(self) -> Result<Document> {
         let malformed = |error| {
             Error::new(ErrorKind::InvalidDocument, "manifest")
@@ -38,7 +38,7 @@ impl NewManifest {
                 .with_source(error)
         };
         let bytes = serde_json::to_vec(&self).map_err(malformed)?;
-        // Of what others made, these are read only where they are shown.
+        // Received documents are not checked for this, because these fields are only displayed.
         serde_json::from_slice::<OwnFields>(&bytes).map_err(malformed)?;
         Document::from_response(bytes.into(), &self.media_type, None)
     }

@@ -1,4 +1,4 @@
-//! An index that others wrote, to change what it lists and nothing else.
+//! Edits the entries of an index and changes nothing else.
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
@@ -8,11 +8,11 @@ use crate::json::{Object, UniqueKeys};
 
 const MANIFESTS: &str = "manifests";
 
-/// The members of an index, unparsed and in their order. What is not changed is written again as it was found, known or
-/// not, apart from white space between members.
+/// The members of an index, unparsed and in their order. Unchanged ones are written as they were read, including unknown ones,
+/// except for white space between members.
 #[derive(Debug)]
 pub(crate) struct RawIndex {
-    /// What it lists.
+    /// The entries.
     pub(crate) manifests: Vec<Box<RawValue>>,
     /// Number of members before `manifests`; `None` without such a member.
     position: Option<usize>,
@@ -23,8 +23,8 @@ pub(crate) struct RawIndex {
 
 impl RawIndex {
     /// # Errors
-    /// For anything but an object of `schemaVersion` 2 whose keys are unique to all readers, and whose `manifests` is a list,
-    /// `null` or missing. The entries are not looked at.
+    /// For anything but an object of `schemaVersion` 2 whose keys are unique for all readers, and whose `manifests` is a list,
+    /// `null` or missing. The entries are not checked.
     pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Self> {
         let UniqueKeys(mut others) = serde_json::from_slice(text)?;
         let position = others.iter().position(|(key, _)| key == MANIFESTS);
@@ -42,7 +42,7 @@ impl RawIndex {
         Ok(Self { manifests, position, is_null, others })
     }
 
-    /// Whether it had a member `manifests`, of whatever value.
+    /// Whether it has a member `manifests`, with any value.
     pub(crate) fn has_manifests(&self) -> bool {
         self.position.is_some()
     }
@@ -52,7 +52,7 @@ impl RawIndex {
         self.is_null
     }
 
-    /// The bytes to write.
+    /// Returns the bytes to write.
     pub(crate) fn to_vec(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(self)
     }

@@ -9,7 +9,7 @@ use crate::descriptor::Descriptor;
 use crate::json::null_is_default;
 use crate::media::MediaType;
 
-/// What a document says of itself.
+/// The fields of a document that describe it as a referrer.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OwnFields {

@@ -1,14 +1,14 @@
-//! The order in which a tree of documents is read: indexes in indexes, referrers of referrers.
+//! Walks trees of documents: indexes in indexes, referrers of referrers.
 
 use std::collections::HashSet;
 
 use crate::digest::Digest;
 use crate::limits::Exceeded;
 
-/// What is still to be read of a tree, each digest once.
+/// The documents of a tree that have not been read yet, each digest once.
 ///
-/// Does no I/O: the caller takes a step, reads what it names in its own way (blocking, async, from a cache), and queues
-/// what that lists one level below.
+/// Does no I/O: the caller takes a step, reads its document in any way (blocking, async, from a cache), and queues what the
+/// document lists one level below.
 ///
 /// ```text
 /// walk.queue(0, roots)
@@ -19,24 +19,24 @@ use crate::limits::Exceeded;
 /// }
 /// ```
 ///
-/// - **Order.** Parents before children, and depth first in the order of the lists, as long as one step is taken at a
-///   time. To read several at once, take several steps before what they list is queued. The reverse of the order is *not*
-///   children before parents in every tree: an index may list what an index after it lists, too.
-/// - **Repeats.** A digest counts when it is queued for the first time, at the depth that it has there. An index can
-///   therefore list the same one a thousand times at the cost of one, and digests cannot form a circle.
-/// - **Limits.** A tree on this machine ends by itself, because each of its files is read once. One whose lists come from a
-///   server needs [`TreeWalk::check`] after each list.
-/// - **Cost.** Memory for each digest, and for the items that were queued and not taken.
+/// - **Order.** Parents before children, depth first in the order of the lists, if one step is taken at a time. To read
+///   several documents concurrently, take several steps before queueing what they list. The reverse order is *not* always
+///   children before parents: an index may list what a later index lists, too.
+/// - **Repeats.** Only the first occurrence of a digest is queued, with its depth there. So an index that lists the same
+///   digest a thousand times costs no more than one, and there are no cycles.
+/// - **Limits.** A local tree is finite, because each file is read once. For lists from a server, call [`TreeWalk::check`]
+///   after each list.
+/// - **Cost.** Memory for each digest, and for each queued item.
 #[derive(Debug)]
 pub(crate) struct TreeWalk<T> {
-    /// What was queued last is taken first.
+    /// A stack: the last item is taken first.
     open: Vec<WalkStep<T>>,
     seen: HashSet<Digest>,
-    /// The deepest that was queued.
+    /// Depth of the deepest queued item.
     depth: usize,
 }
 
-/// What to read next.
+/// The next document to read.
 #[derive(Debug)]
 pub(crate) struct WalkStep<T> {
     /// Returns the descriptor of the document.
@@ -45,14 +45,14 @@ pub(crate) struct WalkStep<T> {
     pub(crate) depth: usize,
 }
 
-/// How far a walk may go.
+/// Limits of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WalkLimits {
-    /// The greatest depth of a step.
+    /// Maximum depth of a step.
     pub(crate) depth: usize,
-    /// The most digests.
+    /// Maximum number of digests.
     pub(crate) count: usize,
-    /// What is counted, in the plural, for the error.
+    /// What is limited, in the plural, for the error.
     pub(crate) what: &'static str,
 }
 
@@ -63,12 +63,12 @@ impl<T> Default for TreeWalk<T> {
 }
 
 impl<T: AsRef<Digest>> TreeWalk<T> {
-    /// A walk below something that was read already, and is not read again if it lists itself.
+    /// A walk below a document that was already read, and is not read again if it lists itself.
     pub(crate) fn below(root: Digest) -> Self {
         Self { seen: HashSet::from([root]), ..Self::default() }
     }
 
-    /// Queues those that are new, in this order, before everything that is queued. Returns how many are new.
+    /// Queues the new ones of these items, in this order, before all queued ones. Returns their number.
     pub(crate) fn queue(&mut self, depth: usize, items: impl IntoIterator<Item = T>) -> usize {
         let before = self.open.len();
         for item in items {
@@ -83,13 +83,13 @@ impl<T: AsRef<Digest>> TreeWalk<T> {
         self.open.len() - before
     }
 
-    /// Takes the next one to read.
+    /// Removes and returns the next item.
     pub(crate) fn next_step(&mut self) -> Option<WalkStep<T>> {
         self.open.pop()
     }
 
     /// # Errors
-    /// The limit that was passed, by what was queued so far.
+    /// The exceeded limit.
     pub(crate) fn check(&self, limits: &WalkLimits) -> Result<(), Exceeded> {
         let &WalkLimits { depth, count, what } = limits;
         if self.seen.len() > count {

@@ -13,29 +13,29 @@ use crate::transfer::resolve::graph::{AttachedArtifact, ImageGraph};
 use crate::transfer::side::OnSide as _;
 use crate::transfer::target_state::TargetState;
 
-/// What committing one image takes.
+/// Everything that is needed to commit one image.
 pub(super) struct CommitJob {
     pub(super) graph: Arc<ImageGraph>,
     pub(super) source: Arc<dyn Source>,
     pub(super) target: Arc<TargetState>,
     pub(super) writer: Arc<dyn TargetWriter>,
-    /// What was missing has been sent again: documents are put whatever is known of the target, and a refusal is final.
+    /// Missing content has been sent again: all documents are put, whatever is known about the target, and a refusal is final.
     pub(super) is_final_attempt: bool,
 }
 
-/// An image that has its name.
+/// A committed image.
 pub(super) struct Committed {
-    /// Why it goes without some of its attached artifacts.
+    /// Why it was stored without some of its attached artifacts.
     pub(super) artifact_error: Option<Error>,
     /// The platform of each manifest of the graph.
     pub(super) platforms: Vec<Option<Platform>>,
 }
 
 impl CommitJob {
-    /// Stores everything; the name is the last.
+    /// Stores everything, the name last.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingBlobs`] where the target lacks what it was believed to have.
+    /// [`ErrorKind::MissingBlobs`] if the target lacks content that it was believed to have.
     pub(super) async fn run(self) -> Result<Committed> {
         let artifact_error = self.put_all().await.on(Side::Target)?;
         let platforms = platforms(&self.graph, &*self.source, &self.target).await;
@@ -56,10 +56,10 @@ impl CommitJob {
         Ok(artifact_error)
     }
 
-    /// Gives the error for which the image goes without this artifact, unless that is only a refusal, which is a warning.
+    /// Returns the error because of which the image is stored without this artifact. A mere refusal is only a warning.
     ///
     /// # Errors
-    /// Where nothing else will do better, and where blobs are missing that may be sent yet.
+    /// An error that everything else would fail with, too, or one about missing blobs that can still be sent.
     async fn put_artifact(&self, artifact: &AttachedArtifact) -> Result<Option<Error>> {
         let names = std::slice::from_ref(&artifact.name);
         let role = Role::Attached { names, provenance: &artifact.provenance };
@@ -78,19 +78,19 @@ impl CommitJob {
         Ok(None)
     }
 
-    /// Stores these, children before parents; the last one has the role. A child that is there already is left alone,
-    /// unless that proved wrong.
+    /// Stores documents, children before parents; the last one has the role. A child that the target has is not put again,
+    /// unless it turned out to be missing.
     async fn put_documents(&self, documents: &[Document], role: Role<'_>) -> Result<()> {
         let Some((root, children)) = documents.split_last() else { return Ok(()) };
         for child in children {
-            // Images that share it are committed at the same time: it is put once.
+            // Images that share a document may be committed at the same time: it is put once.
             let _putting = self.target.lock_document(child.digest()).await;
             if self.is_final_attempt || !self.target.known().is_present(child.digest()) {
                 self.writer.put_manifest(child, Role::Child).await?;
                 self.target.known().mark_sent(child.digest());
             }
         }
-        // A target may give all names of a document at the first one.
+        // A target may set all names of a document with the first one.
         let _putting = self.target.lock_document(root.digest()).await;
         self.writer.put_manifest(root, role).await?;
         self.target.known().mark_sent(root.digest());
@@ -98,8 +98,8 @@ impl CommitJob {
     }
 }
 
-/// The platform of each manifest. Where no index gives it, only the config does, and that is at one end by now: reading it
-/// costs no request.
+/// The platform of each manifest. If no index states it, only the config does, which has been moved by now: reading it costs
+/// no request.
 pub(super) async fn platforms(
     graph: &ImageGraph,
     source: &dyn Source,

@@ -1,4 +1,5 @@
-//! Carries out what the schedule decides: starts a task for each action, waits for one to end, and tells the schedule.
+//! Executes the decisions of the schedule: starts a task for each action, waits for one to end, and reports it to the
+//! schedule.
 
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
@@ -23,7 +24,7 @@ use crate::platform;
 use crate::progress::{Completion, Event};
 
 impl Run {
-    /// Runs until every image has its name or its error.
+    /// Runs until every image is committed or has failed.
     pub(super) async fn drive(&mut self) {
         loop {
             while let Some(action) = self.schedule.next() {
@@ -139,7 +140,7 @@ impl Run {
         }
     }
 
-    /// A task ended without an answer: it was stopped because no image needs it any more, or it panicked.
+    /// A task ended without a result: it was stopped because no image needs it, or it panicked.
     fn task_failed(&mut self, work: Work, error: &JoinError) {
         let panic = || {
             Error::new(ErrorKind::Interrupted, "transfer")
@@ -300,7 +301,7 @@ impl Run {
     }
 }
 
-/// A name without an index stands for one platform, which may not be the wanted one.
+/// Warns if a name without an index refers to another platform than the requested one.
 fn warn_of_other_platform(request: &ImageRequest, graph: &ImageGraph) {
     let (PlatformSelection::Single(selected), [(_, Some(found))]) =
         (&request.platforms, graph.manifests.as_slice())
@@ -308,7 +309,7 @@ fn warn_of_other_platform(request: &ImageRequest, graph: &ImageGraph) {
         return;
     };
     let differs = !platform::matches(&selected.platform, found)
-        // A choice from an index has been warned of when it was made.
+        // The selection from an index has already warned.
         || graph.provenance.parent_index.is_none()
             && !platform::same_architecture(&selected.platform, found);
     if differs && !selected.explicit {

@@ -3,15 +3,15 @@
 //! ```text
 //! run         Transfer: the images of one run, and its report
 //! prepare     resolves them, asks the targets, begins to write
-//!   resolve     what belongs to an image, children before parents                     (documents only)
-//!   target_state  what a target has; `presence` keeps the answers, and why each blob counts as there
-//!   plan        each blob once for each target: there, mountable, missing             (data; can be printed)
-//! driver      starts what the schedule says, and tells it what ended; `run_state` is what a run knows, `tasks` what runs
+//!   resolve     the documents of an image, children before parents                    (documents only)
+//!   target_state  what a target has; `presence` keeps the answers, and why a blob counts as present
+//!   plan        each blob once per target: shared, mountable, missing                 (data; can be printed)
+//! driver      starts what the schedule decides, and reports what ended; `run_state` is the state, `tasks` what runs
 //!   schedule    which blob, commit or target is next                                  (decisions without I/O)
 //!   blob        one blob: open -> read -> verify -> write -> commit; for several targets with one read
 //!   commit      one image: its documents, children before parents, and its name
-//! feed        what moves, for those who use it meanwhile
-//! report      what moved, what was shared
+//! feed        blobs that are being moved, for readers
+//! report      what was transferred, what was shared
 //! ```
 
 mod blob;

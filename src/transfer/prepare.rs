@@ -136,7 +136,7 @@ impl Run {
         Ok(())
     }
 
-    /// Each blob once, also where it goes to several targets: progress is of what is read.
+    /// Reports each blob once, even if it has several targets: progress counts what is read.
     fn announce_plan(&self) {
         let mut present = HashMap::new();
         let mut blobs = Vec::new();

@@ -235,7 +235,7 @@ impl BlobReport {
             BlobResult::Skipped => BlobOutcome::Skipped,
             BlobResult::Missing => BlobOutcome::Missing,
         };
-        // A blob that another process finished while this one had begun it: what moved here was for nothing.
+        // Another process completed the blob meanwhile: the bytes that were moved here are discarded.
         let counts = !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted);
         let wasted = if counts { 0 } else { transferred };
         let from = match result {

@@ -1,4 +1,4 @@
-//! The engine's door: images, each from its source to its target, in one run.
+//! The entry point of the engine: moves images, each from its source to its target, in one run.
 
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
@@ -57,7 +57,7 @@ impl Transfer {
         images.iter().fold(self, |run, image| run.image(image.clone(), target))
     }
 
-    /// What the run would do, in the order of the images; moves nothing.
+    /// Returns what the run would do, in the order of the images. Moves nothing.
     ///
     /// Costs the requests that resolve the images, and one for each blob that a target may or may not have.
     pub async fn plan(&self) -> Vec<PlannedImage> {
@@ -83,10 +83,10 @@ impl Transfer {
         planned.collect()
     }
 
-    /// Moves the images. The report says of each image what became of it, in the order in which they were added, also where
-    /// the run failed or was cancelled.
+    /// Moves the images. The report has a result for each image, in the order in which they were added, also if the run failed
+    /// or was cancelled.
     ///
-    /// Dropping the future stops everything at once; what arrived stays, and the next run continues it.
+    /// Dropping the future stops everything at once. What has arrived is kept, and the next run continues it.
     pub async fn run(mut self) -> RunReport {
         let feeds = RunFeeds::new(self.options.feeder.take());
         let mut run = Run::new(&self.images, TransferContext::new(&self.options), feeds);
@@ -183,7 +183,7 @@ impl Run {
         let blobs: Vec<BlobReport> = blobs.collect();
         let target = image.route.target;
         let mut requests = image.request.source.requests();
-        // Requests of the target are shown once, with its first image.
+        // Requests of the target are counted once, with its first image.
         if self
             .images
             .iter()

@@ -5,10 +5,10 @@ use std::fmt;
 use super::report::{ImageResult, RunReport};
 use crate::error::{Error, ErrorKind};
 
-/// At least one image of a run failed, or is there without something that belongs to it.
+/// At least one image of a run failed, or was stored without some of its referrers and digest tags.
 ///
-/// As text it is the first error in the order in which the images were asked for, with its causes. What became of each image
-/// is in the report.
+/// Its text is that of the first error, in the order in which the images were added, with its causes. The report has the result
+/// of each image.
 pub struct RunError {
     first: Error,
     report: Box<RunReport>,
@@ -32,7 +32,7 @@ impl RunError {
 }
 
 impl RunReport {
-    /// The report, if every image arrived with everything that belongs to it.
+    /// Returns the report if every image is complete, with its referrers and digest tags.
     ///
     /// # Errors
     /// Otherwise the first error in the order of the images, which carries the report.
@@ -45,7 +45,7 @@ impl RunReport {
 }
 
 impl ImageResult {
-    /// Why the image is not there, or else why something that belongs to it is not.
+    /// Why the image is missing, or else why some of its referrers and digest tags are.
     pub fn first_error(&self) -> Option<&Error> {
         self.error.as_ref().or(self.incomplete.as_ref())
     }

@@ -1,4 +1,4 @@
-//! What a run knows: its images and targets, the plan, and what became of each blob.
+//! The state of a run: its images and targets, the plan, and the result of each blob.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,21 +25,21 @@ pub(super) struct ImageRun {
     pub(super) error: Option<Error>,
     /// From the start of the run.
     pub(super) committed: Option<Duration>,
-    /// Why it is there without some of its attached artifacts.
+    /// Why it was stored without some of its attached artifacts.
     pub(super) artifact_error: Option<Error>,
-    /// The target lacked what it was believed to have. That is mended once.
+    /// The target lacked what it was believed to have, which is sent once.
     pub(super) was_invalidated: bool,
 }
 
 /// One target of the run.
 pub(super) struct TargetRun {
     pub(super) state: Arc<TargetState>,
-    /// Open if the target began.
+    /// Open once the target has begun.
     pub(super) writer: Option<Arc<dyn TargetWriter>>,
     pub(super) is_finished: bool,
 }
 
-/// A run: its images, its targets, and what is on its way.
+/// A run: its images, its targets, and its tasks.
 pub(super) struct Run {
     pub(super) started: Instant,
     pub(super) context: Arc<TransferContext>,

@@ -17,7 +17,7 @@ macro_rules! id {
 
         impl Id for $name {
             fn new(index: usize) -> Self {
-                // What all images of a run name together is limited to far less.
+                // The content of all images of a run is limited to far fewer rows.
                 Self(u32::try_from(index).unwrap_or(u32::MAX))
             }
 
@@ -29,7 +29,7 @@ macro_rules! id {
 }
 
 id!(
-    /// One image for one target, in the order asked for.
+    /// One image for one target, in the requested order.
     ImageId
 );
 id!(

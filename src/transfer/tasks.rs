@@ -10,7 +10,7 @@ use super::commit::Committed;
 use super::table::{BlobId, ImageId, SourceId, TargetId};
 use crate::error::Result;
 
-/// What a task does.
+/// The work of a task.
 pub(super) enum Work {
     Move { blobs: Vec<BlobId>, source: SourceId },
     Commit(ImageId),
@@ -51,12 +51,12 @@ impl Tasks {
         }
     }
 
-    /// What runs, each with the handle that stops it.
+    /// The running tasks, each with the handle that stops it.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Work, AbortHandle)> {
         self.work.values()
     }
 
-    /// Stops all of them, and waits until they stand still: what they have counted is on disk then.
+    /// Stops all tasks, and waits until they have ended: then everything that they counted is on disk.
     pub(super) async fn stop(&mut self) {
         self.running.shutdown().await;
     }

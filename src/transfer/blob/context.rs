@@ -1,4 +1,4 @@
-//! What all reads of a run share.
+//! Shared by all reads of a run.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) idle: Duration,
     pub(in crate::transfer) progress: Arc<dyn Progress>,
     pub(in crate::transfer) throttle: Option<Throttle>,
-    /// Bytes of blobs that sources gave, those that were thrown away included.
+    /// Bytes of blobs received from sources, including discarded ones.
     pub(in crate::transfer) received: Arc<AtomicU64>,
 }
 
@@ -29,7 +29,7 @@ impl TransferContext {
         }
     }
 
-    /// For reading again what was reported already.
+    /// For reading bytes again that were already reported.
     pub(in crate::transfer) fn without_progress(&self) -> Self {
         Self {
             policy: self.policy,

@@ -1,5 +1,5 @@
 //! Moves one blob to several targets with one read of its source: every chunk goes to all of them before the next is read, so
-//! that memory is one chunk. A target that cannot keep up, or needs another attempt, leaves; its blob is moved alone later.
+//! that memory is one chunk. A target that is too slow or needs another attempt is removed; its blob is moved alone later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(in crate::transfer) struct SinkTarget {
     pub(in crate::transfer) counters: Arc<BlobCounters>,
 }
 
-/// What became of the blob at one target.
+/// The result at one target.
 pub(in crate::transfer) enum SinkEnd {
     /// The target has it, or it failed for a reason that another attempt would not change.
     Ended(Result<BlobResult>),
@@ -119,7 +119,7 @@ impl FanOut {
         }
     }
 
-    /// Reads the blob and writes it to all sinks that are left.
+    /// Reads the blob and writes it to all remaining sinks.
     async fn fill(
         &self,
         reader: &mut ResumingReader<'_>,
@@ -129,7 +129,7 @@ impl FanOut {
         let mut verifier = Verifier::new(&self.descriptor)?;
         let at_source =
             |error: Error| error.at(&self.source.endpoint().location).with_side(Side::Source);
-        // Nothing needs to be read of an empty blob, and some registries cannot serve it (image-spec#1025).
+        // An empty blob is not requested: some registries cannot serve it (image-spec#1025).
         while self.descriptor.size > 0 && !sinks.is_empty() {
             let Some(chunk) = reader.next().await? else { break };
             verifier.check_length(chunk.len()).map_err(at_source)?;
@@ -159,7 +159,7 @@ impl Sink {
     }
 }
 
-/// Writes to all sinks; those that fail or are too slow leave.
+/// Writes to all sinks, and removes those that fail or are too slow.
 async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
     let written = match &mut **sinks {
         [only] => vec![only.write(chunk.clone()).await],

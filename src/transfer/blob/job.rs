@@ -34,9 +34,9 @@ pub(in crate::transfer) struct BlobJobResult {
     pub(in crate::transfer) feed: Feed,
 }
 
-/// Moves the blob, or finds that the target has it by now.
+/// Moves the blob, unless the target has it by now.
 ///
-/// The reader retries the source. A transient error that is left comes from the target, and the blob is offered to it again.
+/// The reader retries the source. So a transient error comes from the target, and the blob is opened there again.
 pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
     loop {
         match retry(&job.context.policy, || open_and_send(&job)).await {

@@ -1,10 +1,10 @@
-//! Moves one blob, and knows neither why nor when.
+//! Moves one blob. When and why is decided elsewhere.
 //!
 //! ```text
 //! job        to one target: open -> read -> verify -> write -> commit
 //! fan_out    to several targets with one read
-//! reader     the bytes of a blob in order, whatever the connection does
-//! read       for those who only look at a blob; `received` for a thread that reads while it arrives
+//! reader     the bytes of a blob in order, over broken connections
+//! read       for commands that only read a blob; `received` for a thread that reads it while it arrives
 //! ```
 
 pub(super) mod context;

@@ -1,5 +1,5 @@
 //! The bytes of a blob in order. If a connection ends early, stalls or breaks, the blob is requested again at the position that was
-//! reached. The bytes are not verified: that is for the caller.
+//! reached. The caller verifies the bytes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl<'a> ResumingReader<'a> {
         self.responses > 1
     }
 
-    /// Whether the source failed for good. Nothing is known against the bytes that arrived before.
+    /// Whether the source failed for good. The bytes that arrived before may be correct.
     pub(in crate::transfer) fn has_failed(&self) -> bool {
         self.failed
     }

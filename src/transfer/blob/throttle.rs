@@ -1,15 +1,15 @@
-//! Keeps a whole run under a rate, whatever number of blobs are on their way.
+//! Limits the rate of a whole run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A rate that all blobs of a run share; clones share it, too.
+/// A rate limit that all blobs of a run share, and all clones.
 #[derive(Clone, Debug)]
 pub struct Throttle {
     bytes_per_second: u64,
-    /// When everything that was let through so far would have arrived at the wanted rate.
+    /// When everything that was let through so far would have arrived at the limit.
     available_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -26,7 +26,7 @@ impl Throttle {
         let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let until = {
             let mut due = self.available_at.lock().unwrap_or_else(PoisonError::into_inner);
-            // Time in which nothing arrived is not saved up: a burst afterwards would break the rate.
+            // Idle time is not saved up: a burst afterwards would exceed the rate.
             let next = due.map_or(now, |due| due.max(now)) + wanted;
             *due = Some(next);
             next

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Maximum bytes of a blob in memory for its readers. A reader that is further behind reads the file.
 const MAX_RECENT_BYTES: usize = 1 << 20;
 
-/// The job's side. Dropping it ends the feed on every path, so that no reader waits for a job that is gone.
+/// The job's side. Dropping it ends the feed on every path, so that no reader waits for a job that has ended.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct Feed(Option<Arc<FeedChannel>>);
 

@@ -29,9 +29,9 @@ pub(in crate::transfer) struct ImageRoute {
 /// One blob for one target.
 #[derive(Clone, Debug)]
 pub(in crate::transfer) struct PlannedBlob {
-    /// What it is.
+    /// Its content.
     pub(in crate::transfer) descriptor: Descriptor,
-    /// Where it goes.
+    /// Its target.
     pub(in crate::transfer) target: TargetId,
     /// What the target has of it.
     pub(in crate::transfer) state: BlobState,
@@ -49,8 +49,8 @@ pub(in crate::transfer) struct Plan {
 }
 
 impl Plan {
-    /// Looks at what the targets have; moves and locks nothing. Images without a graph need nothing. A target that cannot be
-    /// asked gets its error, and its blobs count as missing.
+    /// Checks what the targets have; moves and locks nothing. Images without a graph need nothing. If a target cannot be asked,
+    /// the plan has its error, and its blobs count as missing.
     pub(in crate::transfer) async fn new(
         images: &[(&ImageRoute, Option<&ImageGraph>)],
         targets: &Table<TargetId, &TargetState>,
@@ -68,10 +68,10 @@ impl Plan {
         (plan, failed)
     }
 
-    /// The blobs of all images, none of which has been looked for.
+    /// The blobs of all images, before any target has been asked.
     fn list_blobs(images: &[(&ImageRoute, Option<&ImageGraph>)]) -> Self {
         let mut plan = Self::default();
-        // By size too: if two images give different sizes one of them is wrong, and the other must not fail with it.
+        // The size is part of the key: if two images state different sizes, one is wrong, and the other must not fail with it.
         let mut known: HashMap<(TargetId, &Digest, u64), BlobId> = HashMap::new();
         for (number, (route, graph)) in images.iter().enumerate() {
             let image = ImageId::new(number);
@@ -93,7 +93,7 @@ impl Plan {
         plan
     }
 
-    /// A blob that one target of the run has can be mounted in the others of the same registry.
+    /// Marks blobs that other repositories of the same registry can mount from a target of the run.
     fn mount_between_targets(&mut self, targets: &Table<TargetId, &TargetState>) {
         if targets.len() < 2 {
             return;
@@ -115,8 +115,8 @@ impl Plan {
         }
     }
 
-    /// Asks about what only asking can tell, for a plan that is shown. One request for each blob that counts as missing.
-    /// Targets that cannot be asked get their error.
+    /// Asks the targets about each blob that counts as missing, for a plan that is shown. Costs one request per blob. Returns the
+    /// errors of targets that cannot be asked.
     pub(in crate::transfer) async fn probe_blobs(
         &mut self,
         targets: &Table<TargetId, &TargetState>,
@@ -138,14 +138,13 @@ impl Plan {
         failed
     }
 
-    /// The image goes without this blob.
+    /// Removes the blob from the image, which is completed without it.
     pub(in crate::transfer) fn leave_out(&mut self, image: ImageId, blob: BlobId) {
         self.images[image].retain(|own| *own != blob);
         self.blobs[blob].images.retain(|other| *other != image);
     }
 
-    /// What this target is going to be given for the images with these graphs: all documents, and the blobs that must be
-    /// opened.
+    /// The content that will be written to this target for the images with these graphs: all documents, and the blobs to open.
     pub(in crate::transfer) fn for_target<'a>(
         &'a self,
         target: TargetId,
@@ -178,7 +177,7 @@ impl Plan {
     }
 }
 
-/// What the target has of the blob, as far as that costs no request.
+/// Returns what the target has of the blob, as far as that costs no request.
 async fn state(
     blob: &PlannedBlob,
     target: &TargetState,
@@ -195,7 +194,7 @@ async fn state(
 }
 
 impl PlannedBlob {
-    /// Its result if nothing is done about it.
+    /// Its result if it is not moved.
     pub(in crate::transfer) fn result_without_transfer(&self) -> BlobResult {
         match self.state {
             BlobState::Shared => BlobResult::Shared,
@@ -215,7 +214,7 @@ impl PlannedBlob {
         }
     }
 
-    /// Bytes that must travel; `None` if there is nothing to do.
+    /// Number of bytes to move; `None` if the blob is not moved.
     pub(in crate::transfer) fn remaining(&self) -> Option<u64> {
         match self.state {
             BlobState::Shared | BlobState::Skipped => None,

@@ -1,7 +1,7 @@
 //! What a run will move, as data: computed before anything moves, printable, and comparable with the report.
 //!
 //! ```text
-//! build    each blob once for each target: there, partial, mountable, or missing
+//! build    each blob once per target: shared, partial, mountable or missing
 //! sources  refuses images whose blobs are missing at both ends
 //! show     what `--plan` prints of one image
 //! ```

@@ -66,7 +66,7 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
-    /// Of an image with these blobs; none if they are not known.
+    /// Returns the plan of an image with these blobs.
     pub(in crate::transfer) fn new(
         summary: ImageSummary,
         blobs: impl Iterator<Item = PlannedBlobReport>,

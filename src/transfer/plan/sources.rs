@@ -1,5 +1,5 @@
-//! Refuses an image before anything moves if one of its blobs is missing at both ends: an archive may omit blobs that its
-//! recipient should have.
+//! Rejects an image before anything moves if one of its blobs is missing at source and target: an archive may omit blobs that
+//! its recipient should have.
 
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
@@ -17,8 +17,8 @@ use crate::transfer::target_state::TargetState;
 use crate::verifier::verified_inline_data;
 
 impl Plan {
-    /// The images that cannot be completed, each with its error, which names all blobs that it lacks. One request for each
-    /// blob that its archives omit.
+    /// Returns the images that cannot be completed, each with an error that lists its missing blobs. Costs one request for each
+    /// blob that an archive omits.
     pub(in crate::transfer) async fn images_without_source(
         &self,
         requests: &Table<ImageId, &ImageRequest>,

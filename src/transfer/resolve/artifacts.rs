@@ -1,5 +1,5 @@
-//! Finds what belongs to an image without being part of it: what refers to its manifests, and what cosign keeps under
-//! tags made of their digests. It goes before the image, so that a name never stands for an image without it.
+//! Finds the referrers and digest tags of an image. They are stored before the image, so that its name never refers to an
+//! image without them.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -20,18 +20,18 @@ use crate::transfer::resolve::graph::{AttachedArtifact, ImageGraph};
 use crate::transfer::side::OnSide as _;
 use crate::transfer::target_state::{IncomingImage, TargetState};
 
-/// Everything that goes along with an image.
+/// The referrers and digest tags of an image.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct FoundArtifacts {
     pub(in crate::transfer) attached: Vec<AttachedArtifact>,
-    /// Why there may be more. It never stops the image.
+    /// Why the search may be incomplete. The image is transferred anyway.
     pub(in crate::transfer) error: Option<Error>,
 }
 
-/// Finds everything that goes along with the image.
+/// Finds the referrers and digest tags of the image.
 ///
 /// # Errors
-/// Where an end on this machine fails, or the target: what cannot be read at a registry is left out.
+/// Those of a local source and of the target. What cannot be read at a registry is omitted.
 pub(in crate::transfer) async fn find(
     graph: &ImageGraph,
     request: &ImageRequest,
@@ -59,14 +59,14 @@ pub(in crate::transfer) async fn find(
     Ok(FoundArtifacts { attached, error: search.into_error() })
 }
 
-/// Whether a registry refuses something that lies beside an image. Many refuse what they do not have, or take no artifacts:
-/// that is worth a warning, and says nothing against the copy.
+/// Whether a registry refused a referrer or digest tag. Many registries refuse what they do not have, or do not support
+/// artifacts: that is a warning, and the copy still counts as complete.
 pub(in crate::transfer) fn is_refusal(error: &Error) -> bool {
     error.kind() == ErrorKind::Denied
         || matches!(error.status(), Some(status) if (400..500).contains(&status) && status != 429)
 }
 
-/// The error of an image that is there, but not with everything that belongs to it.
+/// The error of an image that was stored without some of its referrers and digest tags.
 pub(in crate::transfer) fn incomplete_error(reference: &str, reason: &Error) -> Error {
     let what = format!("referrers and digest tags of {reference}");
     let words = format!("the image was copied without some of them: {}", reason.chain());
@@ -77,12 +77,12 @@ struct ArtifactSearch<'a> {
     finder: &'a DocumentFinder<'a>,
     request: &'a ImageRequest,
     artifacts: ArtifactOptions,
-    /// Why something was left out, as far as it is not known to be absent.
+    /// Why something was omitted that may exist.
     errors: Mutex<Vec<Error>>,
 }
 
 struct FoundArtifact {
-    /// What it is to be called.
+    /// Its name at the target.
     name: ImageName,
     /// Children before parents.
     documents: Vec<Document>,
@@ -97,7 +97,7 @@ enum SearchLimit {
 }
 
 impl ArtifactSearch<'_> {
-    /// What belongs to the image, to that, and so on.
+    /// The artifacts of the image, the artifacts of those, and so on.
     async fn all(&self, graph: &ImageGraph) -> Result<Vec<AttachedArtifact>> {
         let digests = |documents: &[Document]| -> Vec<Digest> {
             documents.iter().map(|document| document.digest().clone()).collect()
@@ -119,7 +119,7 @@ impl ArtifactSearch<'_> {
                     return Ok(attached);
                 }
                 for FoundArtifact { name, documents, is_referrer } in found {
-                    // What has a tag needs it, however often it was met; who refers to himself is met once.
+                    // A tag is always needed. A referrer is needed once, even if it refers to itself.
                     let is_known = documents.last().is_none_or(|last| seen.contains(last.digest()));
                     if is_referrer && is_known {
                         continue;
@@ -170,10 +170,10 @@ impl ArtifactSearch<'_> {
         Error::new(ErrorKind::InvalidDocument, self.description()).with_reason(reason)
     }
 
-    /// Goes on without what failed so.
+    /// Continues without what failed with this error.
     ///
     /// # Errors
-    /// The error itself where it is about this machine: then nothing else will do better.
+    /// The error itself if it is about this machine: everything else would fail, too.
     fn skip(&self, error: Error) -> Result<()> {
         if matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted) {
             return Err(error);
@@ -182,7 +182,7 @@ impl ArtifactSearch<'_> {
         Ok(())
     }
 
-    /// Tells what was left out, once; gives the reason that is more than a refusal.
+    /// Warns once about refusals, and returns the first error that is not one.
     fn into_error(self) -> Option<Error> {
         let left_out = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (refusals, failures): (Vec<Error>, Vec<Error>) =
@@ -197,7 +197,7 @@ impl ArtifactSearch<'_> {
         failures.into_iter().next()
     }
 
-    /// What belongs to this manifest.
+    /// The artifacts of this manifest.
     async fn artifacts_of(&self, subject: Digest) -> Result<Vec<FoundArtifact>> {
         let mut found = Vec::new();
         if self.artifacts.referrers {
@@ -245,20 +245,20 @@ impl ArtifactSearch<'_> {
         .await
     }
 
-    /// What a list of referrers names; lists that clients keep may be out of date, or wrong.
+    /// Fetches a listed referrer. `None` if it is none: lists maintained by clients may be outdated or wrong.
     async fn fetch_referrer(
         &self,
         listed: &Descriptor,
         subject: &Digest,
     ) -> Result<Option<Document>> {
         let Descriptor { media_type, digest, size, .. } = listed.clone();
-        // What else the list says of it is the list's.
+        // The other fields of the list's entry are no part of the document.
         let plain = Descriptor::new(media_type, digest, size);
         let mut read = self.finder.document(&plain).await;
         if let Err(error) = &read
             && matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::InvalidDocument)
         {
-            // The list is an answer, not content: size and type in it may be wrong (oras-project/oras#1626).
+            // The list is a response and not content: its sizes and types may be wrong (oras-project/oras#1626).
             tracing::info!("{}; looking it up by digest only", error.chain());
             read = self.request.source.resolve(&ImageName::Digest(listed.digest.clone())).await;
         }

@@ -1,4 +1,4 @@
-//! Everything below an index: all of it, or what is there of it.
+//! Collects everything below an index, or what the source has of it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_DOCUMENT_BYTES;
 use crate::transfer::resolve::finder::{CONCURRENCY, DocumentFinder};
 
-/// Entries that an error or warning names.
+/// Maximum number of entries that an error or warning lists.
 const MAX_LISTED: usize = 30;
 
 impl DocumentFinder<'_> {
@@ -78,7 +78,7 @@ impl DocumentFinder<'_> {
         Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason))
     }
 
-    /// Names everything that is missing at once: a store often has one platform of many.
+    /// Lists all missing entries in one error: a store often has one platform of many.
     fn check_children_exist(
         &self,
         entries: &[Descriptor],
@@ -94,7 +94,7 @@ impl DocumentFinder<'_> {
             format!("manifests listed by its index are missing: {}", list_entries(&missing));
         let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
         let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
-        // Only what a pull fills can get the rest from somewhere.
+        // Only a store or layout can be completed by a pull.
         let matter = match self.source.endpoint().kind {
             EndpointKind::Layout => Some(ErrorDetail::MissingChildren),
             _ => there.next().map(|_| ErrorDetail::ChildrenGone),
@@ -106,8 +106,8 @@ impl DocumentFinder<'_> {
             .with_detail(matter))
     }
 
-    /// What is there of an index that names more, and the index where only one platform of it is; `None` where it is
-    /// whole, or no image of it is there.
+    /// The documents that the source has of an index that lists more, and the index itself if it has only one platform of
+    /// it. `None` if the source has all images of the index, or none.
     pub(in crate::transfer) async fn available_subset(
         &self,
         root: &Document,
@@ -150,7 +150,7 @@ impl DocumentFinder<'_> {
         Ok(Some((documents, None)))
     }
 
-    /// Whether an archive was made without this: for a target that has it.
+    /// Whether an archive omits this, because its recipient was expected to have it.
     async fn is_omitted(&self, entry: &Descriptor) -> Result<bool> {
         Ok(self.source.endpoint().kind == EndpointKind::Archive
             && self.source.blob(entry, Effort::Local).await? == BlobPresence::Absent)
@@ -160,7 +160,7 @@ impl DocumentFinder<'_> {
 /// A step of a depth-first walk.
 enum Visit {
     Enter(usize),
-    /// After all that it lists.
+    /// After everything that it lists.
     Leave(usize),
 }
 
@@ -201,7 +201,7 @@ fn children_first(documents: Vec<Document>) -> Vec<Document> {
     order.into_iter().filter_map(|position| documents.get_mut(position)?.take()).collect()
 }
 
-/// Entries of an index, for people: platforms, and how many attestations.
+/// Entries of an index for a message: platforms, and the number of attestations.
 fn list_entries(entries: &[&Descriptor]) -> String {
     let (attestations, images): (Vec<&Descriptor>, Vec<&Descriptor>) =
         entries.iter().partition(|entry| entry.is_attestation());

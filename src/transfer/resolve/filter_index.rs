@@ -1,4 +1,4 @@
-//! An index of which only some platforms are kept.
+//! Reduces an index to some platforms.
 
 use std::collections::HashSet;
 
@@ -11,11 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Platform};
 use crate::transfer::request::PlatformSelection;
 
-/// Annotation of an attestation's entry: the digest of the manifest that it is about (`BuildKit`).
+/// Annotation of an attestation's entry: the digest of its image manifest (`BuildKit`).
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
-/// The entries that are kept with these manifests: themselves, what attests them, and blobs that are not for another
-/// platform.
+/// The entries to keep with these manifests: themselves, their attestations, and blobs that are not for another platform.
 pub(in crate::transfer) fn kept_entries<'a>(
     index: &'a ImageIndex,
     chosen: &HashSet<&Digest>,
@@ -33,7 +32,7 @@ pub(in crate::transfer) fn kept_entries<'a>(
     index.manifests.iter().filter(is_kept).collect()
 }
 
-/// Whether a blob that an index lists is part of what was asked for.
+/// Whether a blob that an index lists is part of the requested content.
 pub(in crate::transfer) fn is_selected(platforms: &PlatformSelection, blob: &Descriptor) -> bool {
     match platforms {
         PlatformSelection::SparseIndex(platforms) => is_for(blob, platforms),
@@ -41,16 +40,16 @@ pub(in crate::transfer) fn is_selected(platforms: &PlatformSelection, blob: &Des
     }
 }
 
-/// Whether a blob that an index lists belongs to one of these platforms; what names none belongs to all.
+/// Whether a blob that an index lists belongs to one of these platforms; one without a platform belongs to all.
 pub(in crate::transfer) fn is_for(blob: &Descriptor, platforms: &[Platform]) -> bool {
     let Some(own) = &blob.platform else { return true };
     platforms.iter().any(|wanted| platform::matches(wanted, own))
 }
 
-/// The index with only these entries, those of the indexes nested in it among them: all else in it, known or not, stays as
-/// it was.
+/// The index with only these entries, including those of nested indexes. Everything else in it stays as it was, also unknown
+/// fields.
 ///
-/// It is another document, with another digest; where all entries are kept it is the same.
+/// It has another digest, unless all entries are kept.
 pub(in crate::transfer) fn rewrite(
     root: &Document,
     nested: &[Document],

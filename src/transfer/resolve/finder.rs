@@ -1,4 +1,4 @@
-//! Finds the documents below a root: one platform's, some, or all; within limits, because an index may be hostile.
+//! Finds the documents of one, several or all platforms below a root, within limits, because an index may be hostile.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,11 +27,11 @@ pub(in crate::transfer) const CONCURRENCY: usize = 6;
 pub(in crate::transfer) struct DocumentFinder<'a> {
     pub(in crate::transfer) source: &'a dyn Source,
     pub(super) reference: &'a str,
-    /// Looked into before the source is asked.
+    /// Read before the source.
     target: Option<&'a TargetState>,
     pub(super) documents: &'a SourceDocuments,
     retry: &'a RetryPolicy,
-    /// What was fetched to choose a platform; a hostile index could name the same ones again and again.
+    /// Documents fetched to choose a platform; a hostile index could list the same ones again and again.
     visited: Mutex<VisitedDocuments>,
 }
 
@@ -41,7 +41,7 @@ struct VisitedDocuments {
     mismatches: HashSet<(Digest, String)>,
     /// Entries without a platform.
     without_platform: usize,
-    /// What was asked for and brought nothing.
+    /// Number of fetched documents that were not used.
     budget: Budget,
 }
 
@@ -55,7 +55,7 @@ impl<'f> DocumentFinder<'f> {
         Self { target, ..Self::for_source(&*wanted.source, &wanted.reference, documents, retry) }
     }
 
-    /// Looks nowhere but at the source.
+    /// Reads the source only.
     pub(super) fn for_source(
         source: &'f dyn Source,
         reference: &'f str,
@@ -84,7 +84,7 @@ impl<'f> DocumentFinder<'f> {
         }
     }
 
-    /// The manifest for this platform, and the platform that the index says it has.
+    /// The manifest for this platform, and its platform in the index.
     pub(in crate::transfer) fn select_manifest<'a>(
         &'a self,
         index: &'a ImageIndex,
@@ -137,7 +137,7 @@ impl<'f> DocumentFinder<'f> {
         })
     }
 
-    /// Machines of one architecture may run what was made for another, which is not what its name says.
+    /// Warns if the image is for another architecture that this one can run.
     fn warn_of_fallback(&self, wanted: &Platform, own: &Platform) {
         if !platform::same_architecture(wanted, own) {
             tracing::warn!("{}: no image for {wanted}; using {own}", self.reference);
@@ -157,7 +157,7 @@ impl<'f> DocumentFinder<'f> {
         Ok(visited.mismatches.contains(&(entry.digest.clone(), platform.to_string())))
     }
 
-    /// Counts a document that was asked for and brought nothing.
+    /// Counts a fetched document that was not used.
     pub(in crate::transfer) fn count_miss(&self) -> Result<()> {
         let counted = self.visited().budget.requests(1, 0);
         counted.map_err(|limit| limit.error(self.reference).at(&self.source.endpoint().location))
@@ -176,7 +176,7 @@ impl<'f> DocumentFinder<'f> {
     ) -> Result<Vec<Document>> {
         let mut chosen = Vec::new();
         for platform in platforms {
-            // An index says which platform is which.
+            // Only an index states several platforms.
             let request = PlatformRequest::exact(platform.clone());
             chosen.push(self.select_manifest(index, &request, 0).await?.0);
         }
@@ -201,7 +201,7 @@ impl<'f> DocumentFinder<'f> {
         Ok(documents)
     }
 
-    /// A manifest that no index was asked for has one platform all the same; one that says nothing may be for any.
+    /// Checks the platform of a manifest that was requested directly; one without a platform may be for any.
     pub(in crate::transfer) async fn check_platform(
         &self,
         document: &Document,
@@ -223,7 +223,7 @@ impl<'f> DocumentFinder<'f> {
         Err(self.platform_error(wanted, &format!("available: {own}")))
     }
 
-    /// The error of an image that has no manifest for this platform.
+    /// The error for an image without a manifest for this platform.
     pub(in crate::transfer) fn platform_error(&self, wanted: &Platform, reason: &str) -> Error {
         Error::new(
             ErrorKind::NotFound,
@@ -233,7 +233,7 @@ impl<'f> DocumentFinder<'f> {
         .with_reason(reason)
     }
 
-    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
+    /// The platform of an index entry that states none, from its config; an artifact's config has none.
     async fn platform_of(&self, manifest: &ImageManifest) -> Result<Platform> {
         if !manifest.config.media_type.is_image_config() {
             return Ok(Platform::default());
@@ -259,7 +259,7 @@ impl<'f> DocumentFinder<'f> {
     }
 }
 
-/// What an index has, for those who looked in vain for a platform.
+/// The available platforms, for the error about a missing one.
 fn list_available(index: &ImageIndex) -> String {
     let mut there = platform::available_platforms(&index.manifests);
     let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();

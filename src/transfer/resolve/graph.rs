@@ -37,7 +37,7 @@ pub struct ImageGraph {
     pub blobs: Vec<Descriptor>,
     /// Referrers and digest tags, stored before the image.
     pub attached: Vec<AttachedArtifact>,
-    /// Why some attached artifacts were not found or left out; the image itself is whole.
+    /// Why some attached artifacts were not found or omitted; the image itself is complete.
     pub artifact_error: Option<Arc<Error>>,
     /// Which artifacts were requested.
     pub artifacts: ArtifactOptions,
@@ -76,7 +76,8 @@ impl ImageGraph {
         self.documents.last()
     }
 
-    /// Returns the error of this image if one of its blobs cannot be moved. An index entry that is no manifest may be no blob either.
+    /// Returns the error of this image if one of its blobs cannot be moved. An index entry that is not a manifest may not be a blob
+    /// either.
     pub(in crate::transfer) fn blob_error(&self, blob: &Descriptor, error: &Error) -> Error {
         let lists = |document: &Document| {
             matches!(document.parsed(), ParsedDocument::Index(_))
@@ -91,7 +92,7 @@ impl ImageGraph {
             .with_reason(format!("listed by its index as {kind}, which is treated as a blob"))
     }
 
-    /// Leaves out the attached artifacts that need this blob. `false` if the image itself needs it: nothing changes then.
+    /// Omits the attached artifacts that need this blob. Returns `false` and changes nothing if the image itself needs it.
     pub(in crate::transfer) fn leave_out(&mut self, blob: &Digest, reason: &Error) -> bool {
         if self.documents.iter().flat_map(Document::blobs).any(|own| own.digest == *blob) {
             return false;
@@ -111,7 +112,7 @@ impl ImageGraph {
     /// Lists the blobs of all documents.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for one that is a manifest of a kind that is not known.
+    /// [`ErrorKind::Unsupported`] for a manifest of an unknown kind.
     pub(super) fn list_blobs(&mut self, request: &ImageRequest) -> Result<()> {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();

@@ -20,7 +20,7 @@ use crate::transfer::resolve::{artifacts, platform_entries};
 use crate::transfer::side::OnSide as _;
 use crate::transfer::target_state::{IncomingImage, TargetState};
 
-/// Resolves all of them, several at once; the answers are in their order.
+/// Resolves all requests, several at once. The results are in their order.
 pub(in crate::transfer) async fn resolve_all<'a>(
     request: impl Iterator<Item = (&'a ImageRequest, &'a TargetState)>,
     documents: &SourceDocuments,
@@ -51,8 +51,8 @@ pub(in crate::transfer) async fn resolve_all<'a>(
     graphs.into_iter().map(|graph| graph.on(Side::Source)).collect()
 }
 
-/// The memory of a run grows with the lists of its images, once for each name: an archive can give a huge image thousands of
-/// names.
+/// Limits the memory of a run, which grows with the lists of its images, once per name: an archive can give a huge image
+/// thousands of names.
 fn check_total(named: usize, request: &ImageRequest) -> Result<()> {
     if named <= MAX_REFERENCED {
         return Ok(());
@@ -61,11 +61,11 @@ fn check_total(named: usize, request: &ImageRequest) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidDocument, &request.reference).with_reason(reason))
 }
 
-/// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.
+/// Resolves the image. The target is asked first, so that a pull of an image that it has costs one HEAD.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::InvalidDocument`] where it
-/// nests too deep.
+/// [`ErrorKind::NotFound`] with the available platforms if the index lacks the requested one;
+/// [`ErrorKind::InvalidDocument`] if indexes are nested too deeply.
 pub async fn resolve(
     request: &ImageRequest,
     target: &Arc<dyn Target>,
@@ -86,14 +86,14 @@ async fn resolve_for(
     let mut root = found.descriptor().clone();
     if matches!(found.parsed(), ParsedDocument::Index(_))
         && !matches!(request.platforms, PlatformSelection::Single(_))
-        // Of a source on this machine nothing needs to be spared.
+        // Reading a local source costs no requests.
         && !request.source.endpoint().kind.is_local()
     {
         target.recognize(&request.target_name, &found).await.on(Side::Target)?;
     }
     let (documents, mut index) =
         image_documents(finder, &request.platforms, found, parent_index).await?;
-    // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
+    // A registry does not record from which index a manifest was selected: the name refers to the manifest itself.
     index.take_if(|_| {
         request.platforms.is_exact() || !matches!(request.target_name, ImageName::Layout(_))
     });
@@ -141,13 +141,14 @@ async fn root(
     if let Some(root) = entries.await? {
         return Ok(root);
     }
-    // By digest nothing can have changed: what the target holds is it.
+    // Content with this digest cannot have changed.
     if let ImageName::Digest(_) = request.name {
         if let Some(document) = target.existing(&request.name).await.on(Side::Target)? {
             return Ok(document);
         }
     } else if target.existing(&request.target_name).await.on(Side::Target)?.is_some()
-        // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
+        // Docker Hub counts GETs of manifests as pulls, but not HEADs. The extra request is useful only for a name that the
+    // target has.
         && let Presence::Present(descriptor) =
             request.source.name(&request.name, Effort::Request).await?
         && let Some(document) = target.document(&descriptor).await

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::transfer::request::{PlatformRequest, PlatformSelection};
 use crate::transfer::resolve::finder::DocumentFinder;
 
-/// What these platforms need, the document that gets the name last, and the index that it was chosen from. `chosen_from`
-/// is the index that the source knows the root to be from.
+/// Returns the documents of these platforms, the one that gets the name last, and the index that it was selected from.
+/// `chosen_from` is the index that the source states for the root.
 pub(super) async fn image_documents(
     finder: &DocumentFinder<'_>,
     platforms: &PlatformSelection,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! image            one image for one target: root, documents, blobs, what the target has of it
-//!   root           the document of the name; `platform_entries` where a name has one document for each platform
-//!   image_documents  what the wanted platforms need, by `finder`, `collect`, `nested`, `filter_index`
+//!   root           the document of the name; `platform_entries` if a name has one document per platform
+//!   image_documents  the documents of the requested platforms, by `finder`, `collect`, `nested`, `filter_index`
 //!   artifacts      referrers and digest tags
 //! graph            the result
 //! source_documents documents that several targets of a run need, fetched once

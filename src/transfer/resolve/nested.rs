@@ -1,4 +1,4 @@
-//! Indexes inside an index: which of them list the manifests that were chosen.
+//! Finds the nested indexes that list the selected manifests.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::transfer::resolve::finder::DocumentFinder;
 
 impl DocumentFinder<'_> {
-    /// The nested indexes through which an index lists these manifests, inner ones first; none where it lists all of them
-    /// itself. Costs a request for each nested index that has to be looked into.
+    /// The nested indexes through which an index lists these manifests, inner ones first; none if it lists all of them
+    /// itself. Costs one request per nested index.
     pub(in crate::transfer) async fn nested_indexes(
         &self,
         index: &ImageIndex,
@@ -25,7 +25,7 @@ impl DocumentFinder<'_> {
         Ok(found)
     }
 
-    /// Adds the indexes below this one that lead to a chosen manifest; says whether there was one.
+    /// Adds the indexes below this one that lead to a selected manifest. Returns whether there is one.
     fn search_below<'a>(
         &'a self,
         index: &'a ImageIndex,

@@ -1,5 +1,4 @@
-//! The root of a name that stands for one image for each platform, where somebody asked for other platforms than the
-//! host's.
+//! The root of a name that refers to one image per platform, if other platforms than the host's are requested.
 
 use crate::content::{self, Source};
 use crate::document::Document;
@@ -8,7 +7,7 @@ use crate::name::ImageName;
 use crate::same_name;
 use crate::transfer::request::PlatformSelection;
 
-/// One platform's manifest, or an index that is made of them; `None` where the source can resolve the name as it is.
+/// The manifest of one platform, or an index made of several; `None` if the source can resolve the name itself.
 pub(in crate::transfer) async fn root(
     source: &dyn Source,
     name: &ImageName,

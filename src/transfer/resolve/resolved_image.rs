@@ -1,4 +1,4 @@
-//! Resolves a name for commands that only look at an image: no target is asked first.
+//! Resolves a name for commands that only read an image and have no target.
 
 use crate::content::Source;
 use crate::document::ParsedDocument;
@@ -11,7 +11,7 @@ use crate::transfer::resolve::graph::ResolvedImage;
 use crate::transfer::resolve::platform_entries;
 use crate::transfer::resolve::source_documents::SourceDocuments;
 
-/// Resolves a name for looking at it: documents only, and no target to look into first.
+/// Resolves a name to its documents, without a target.
 pub async fn resolve_image(
     source: &dyn Source,
     name: &ImageName,

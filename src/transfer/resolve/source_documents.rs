@@ -1,4 +1,4 @@
-//! Documents of sources that several images of a run need: each is fetched once.
+//! Documents that several images of a run need, each fetched once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
 
-/// An endpoint is its object, not its text: see [`content::is_same`].
+/// Endpoints are compared as objects, not by their text: see [`content::is_same`].
 type EndpointId = usize;
 
 fn id(source: &dyn Source) -> EndpointId {
@@ -23,9 +23,9 @@ fn id(source: &dyn Source) -> EndpointId {
 /// A document that one caller fetches while the others wait.
 type Slot = Arc<OnceCell<Document>>;
 
-/// What a run has read from its sources, for the next target that needs it.
+/// Documents that a run has read from its sources, for its other targets.
 ///
-/// The default keeps nothing: a run with one target reads each name once anyway, and its documents are in the graphs.
+/// The default stores nothing: a run with one target reads each name only once.
 #[derive(Default)]
 pub(in crate::transfer) struct SourceDocuments {
     cache: Option<DocumentCache>,
@@ -38,7 +38,7 @@ struct DocumentCache {
 }
 
 impl SourceDocuments {
-    /// Keeps all documents that are read, as long as this lives.
+    /// Stores all documents that are read.
     pub(in crate::transfer) fn shared() -> Self {
         Self { cache: Some(DocumentCache::default()) }
     }
@@ -59,7 +59,7 @@ impl SourceDocuments {
         let Some(cache) = &self.cache else { return content::document(source, descriptor).await };
         let slot = slot(&cache.children, (id(source), descriptor.digest.clone()));
         let read = slot.get_or_try_init(|| content::document(source, descriptor)).await?;
-        // The descriptor has more than the digest, and each caller has its own.
+        // The same digest can have descriptors with different other fields.
         Document::from_descriptor(read.bytes().clone(), descriptor)
     }
 }

@@ -1,4 +1,4 @@
-//! What a schedule is told: what ended, and how.
+//! Reports to a schedule what ended, and how.
 
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
@@ -8,7 +8,7 @@ use super::{BlobPhase, ImagePhase, Schedule, ScheduledImage};
 use crate::transfer::table::{BlobId, ImageId, SourceId};
 
 impl Schedule {
-    /// A job ended, whatever became of its blobs.
+    /// A job ended, with whatever result.
     pub(in crate::transfer) fn job_ended(&mut self, blobs: &[BlobId]) {
         self.running_jobs -= 1;
         for blob in blobs {
@@ -18,7 +18,7 @@ impl Schedule {
         }
     }
 
-    /// The blob is at its target. Gives the blobs that can be mounted from there now; they are queued.
+    /// The blob is at its target. Queues and returns the blobs that can be mounted from there now.
     pub(in crate::transfer) fn moved(&mut self, blob: BlobId) -> Vec<BlobId> {
         self.blobs[blob].phase = BlobPhase::Present;
         for image in self.blobs[blob].images.clone() {
@@ -41,13 +41,13 @@ impl Schedule {
         released
     }
 
-    /// The image goes without this blob.
+    /// The image is completed without this blob.
     pub(in crate::transfer) fn leave_out(&mut self, image: ImageId, blob: BlobId) {
         self.release(image, blob);
         self.blobs[blob].images.retain(|other| *other != image);
     }
 
-    /// The image does not wait for this blob any more.
+    /// The image no longer waits for this blob.
     fn release(&mut self, image: ImageId, blob: BlobId) {
         let ScheduledImage { route, phase: state } = &mut self.images[image];
         let ImagePhase::Waiting(pending) = state else { return };
@@ -60,7 +60,7 @@ impl Schedule {
         self.drop_unneeded(blob);
     }
 
-    /// Drops a blob that has not started if no image waits for it any more.
+    /// Drops a blob that has not started if no image waits for it.
     fn drop_unneeded(&mut self, blob: BlobId) {
         let is_idle = matches!(self.blobs[blob].phase, BlobPhase::Queued | BlobPhase::Following);
         if is_idle && self.waiting_images(blob).next().is_none() {
@@ -68,8 +68,8 @@ impl Schedule {
         }
     }
 
-    /// The images that fail with this blob: those that have it from this source, if only the source has failed. For other
-    /// targets too, as long as it is not on its way there.
+    /// The images that fail with this blob. If only its source has failed, those that read it from this source, also for other
+    /// targets, unless it is being moved there.
     pub(in crate::transfer) fn images_failed_by(
         &self,
         blob: BlobId,
@@ -88,8 +88,8 @@ impl Schedule {
         images.filter(|(image, _)| self.images[*image].route.source == source).collect()
     }
 
-    /// After a blob could not be moved, and its images were failed or go without it: queues it again for those that have it
-    /// from elsewhere, or lets another one of its registry go first. Says whether it is queued again.
+    /// To be called after a blob could not be moved and its images have failed or are completed without it. Queues it again for
+    /// images with another source; otherwise the next blob of its mount group is sent. Returns whether it is queued again.
     pub(in crate::transfer) fn move_failed(&mut self, blob: BlobId) -> bool {
         self.blobs[blob].reads_alone = true;
         if self.waiting_images(blob).next().is_some() {
@@ -100,7 +100,7 @@ impl Schedule {
         false
     }
 
-    /// Tries the blob once more, by itself.
+    /// Queues the blob again, to be moved alone.
     pub(in crate::transfer) fn move_alone(&mut self, blob: BlobId) {
         self.blobs[blob].reads_alone = true;
         if self.is_needed(blob) { self.enqueue(blob) } else { self.drop_blob(blob) }
@@ -127,7 +127,7 @@ impl Schedule {
         }
     }
 
-    /// The image has failed. Blobs that only it needed are dropped; those that move already are for the caller to stop.
+    /// The image has failed. Drops blobs that only it needed; the caller must stop those that are being moved.
     pub(in crate::transfer) fn fail(&mut self, image: ImageId) {
         let ScheduledImage { route, phase: state } = &mut self.images[image];
         if matches!(state, ImagePhase::Committed | ImagePhase::Failed) {
@@ -147,14 +147,14 @@ impl Schedule {
         }
     }
 
-    /// A commit ended, whatever became of it.
+    /// A commit ended, with whatever result.
     pub(in crate::transfer) fn commit_ended(&mut self, image: ImageId) {
         let target = self.images[image].route.target;
         self.targets[target].running_commits -= 1;
         self.changed.push_back(target);
     }
 
-    /// The image has its name.
+    /// The image is committed.
     pub(in crate::transfer) fn committed(&mut self, image: ImageId) {
         let ScheduledImage { route, phase: state } = &mut self.images[image];
         if matches!(state, ImagePhase::Committing) {
@@ -163,7 +163,7 @@ impl Schedule {
         }
     }
 
-    /// The target lacks blobs of this image that were believed to be there. They are moved again, and all images that need
+    /// The target lacks blobs of this image that it was believed to have. They are moved again, and all images that need
     /// them wait; then the image is committed once more.
     pub(in crate::transfer) fn recommit(
         &mut self,

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! blob     Queued -> Running -> Present                    a slot of `jobs`; alone at a sequential target
-//!          Following -> Queued                             after another repository of its registry has the blob: a mount
-//!          -> Dropped                                      no image needs it any more
+//!          Following -> Queued                             once another repository of its registry has the blob to mount
+//!          -> Dropped                                      when no image needs it
 //! image    Waiting for its blobs -> Ready -> Committing -> Committed
-//!          -> Failed, from any of them                     only for a reason of its own
+//!          -> Failed, from any of them                     only with an error of its own
 //! target   open -> finishing                               when all its images are committed or failed
 //! ```
 //!
@@ -26,15 +26,15 @@ use self::queue::{Queue, Rank};
 use crate::transfer::plan::build::ImageRoute;
 use crate::transfer::table::{BlobId, ImageId, SourceId, Table, TargetId};
 
-/// Targets that one read of a source feeds.
+/// Maximum number of targets that one read of a source is written to.
 const MAX_SINKS: usize = 8;
 
 /// How a target is written to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TargetRules {
-    /// One blob at a time, in the order of the plan, and no manifest meanwhile.
+    /// One blob at a time, in the order of the plan, and no manifest at the same time.
     pub(super) sequential: bool,
-    /// Manifests that are put concurrently.
+    /// Maximum number of manifests that are put concurrently.
     pub(super) max_commits: usize,
     /// The registry that blobs can be mounted within.
     pub(super) mount_scope: Option<String>,
@@ -91,9 +91,9 @@ struct ScheduledBlob {
     rank: Rank,
     /// Blobs with the same content, for any target.
     content: usize,
-    /// Those of one registry: one is sent, the others follow.
+    /// The same content in other repositories of the registry: one blob is sent, the others are mounted.
     group: Option<usize>,
-    /// Not to be read together with others: it continues a partial, or left a common read.
+    /// Not read together with others: it continues a partial, or was too slow in a common read.
     reads_alone: bool,
 }
 
@@ -104,7 +104,7 @@ struct ScheduledTarget {
     running_blobs: usize,
     running_commits: usize,
     ready: VecDeque<ImageId>,
-    /// Blobs of a sequential target, which are not in the common queue.
+    /// Blobs of a sequential target; they are not in the common queue.
     sequential_queue: VecDeque<BlobId>,
     is_finishing: bool,
 }
@@ -115,7 +115,7 @@ struct MountGroup {
     followers: VecDeque<BlobId>,
 }
 
-/// The state of a run, without I/O and without a clock. The default one is of a run without images.
+/// The state of a run, without I/O and without a clock. The default is a run without images.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     jobs: usize,
@@ -132,7 +132,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// What can start now. To be called until there is nothing, after each end.
+    /// Returns what can start now. Must be called after each end, until it returns `None`.
     pub(super) fn next(&mut self) -> Option<Action> {
         while let Some(&target) = self.changed.front() {
             if let Some(action) = self.next_of_target(target) {
@@ -243,7 +243,7 @@ impl Schedule {
             .filter(move |image| self.is_waiting_for(*image, blob))
     }
 
-    /// The image whose source the blob is read from: the first that waits for it, or else for one that will be mounted from it.
+    /// The image whose source the blob is read from: the first that waits for the blob, else for one that is mounted from it.
     pub(super) fn reader(&self, blob: BlobId) -> Option<ImageId> {
         let followers = self.followers(blob).flat_map(|follower| self.waiting_images(follower));
         self.waiting_images(blob).chain(followers).next()
@@ -253,7 +253,7 @@ impl Schedule {
         self.reader(blob).map(|image| self.images[image].route.source)
     }
 
-    /// Whether an image waits for the blob, or for one that is going to be mounted from there.
+    /// Whether an image waits for the blob, or for one that is mounted from it.
     pub(super) fn is_needed(&self, blob: BlobId) -> bool {
         self.reader(blob).is_some()
     }

@@ -1,9 +1,9 @@
-//! Which blob goes next.
+//! The order in which blobs are moved.
 //!
-//! Images go in the order asked for; within one image the config first, because it is small and often read first, then the
-//! largest. So images are completed one after the other, not all at the end. One exception keeps the end short: with `R` bytes
-//! queued and `c` slots, a blob of at least `R / c` goes at once, whichever image it belongs to. Without it the whole run
-//! would wait for a large blob that started last.
+//! Images are moved in the requested order; of one image first the config, because it is small and often read first, then the
+//! largest blobs. So images are completed one after the other, not all at the end. One exception: with `R` bytes queued and `c`
+//! slots, a blob of at least `R / c` is next, whichever image it belongs to. Otherwise the whole run could wait for a large blob
+//! that started last.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ impl Rank {
     }
 }
 
-/// Blobs whose turn has not come.
+/// Blobs that have not been started.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     order: BlobOrder,
@@ -77,7 +77,7 @@ impl Queue {
         }
     }
 
-    /// Takes the blob that goes next, if this many can move at the same time.
+    /// Removes and returns the next blob, if this many can be moved at the same time.
     pub(super) fn pop(&mut self, slots: usize) -> Option<BlobId> {
         let next = match self.order {
             BlobOrder::AsListed => self.by_id.first()?.1,

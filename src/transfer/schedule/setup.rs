@@ -101,7 +101,7 @@ impl Schedule {
         }
     }
 
-    /// Where several repositories of one registry lack a blob, the first one gets it, and the others mount it from there.
+    /// If several repositories of one registry lack a blob, it is sent to the first one, and the others mount it from there.
     fn form_groups(&mut self, plan: &Plan) {
         if self.targets.len() < 2 {
             return;
