@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::annotation;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
-use crate::document::Document;
+use crate::document::{Document, available_platforms, entries_for_platform};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
-use crate::platform::{self, Platform};
+use crate::platform::Platform;
 
 /// The entries that a name refers to.
 pub(crate) struct EffectiveEntries {
@@ -61,8 +61,8 @@ pub(crate) fn select<'a>(
 ) -> Result<&'a Descriptor> {
     match entries {
         [one] => Ok(one),
-        several => platform::select(requested, several).first().copied().ok_or_else(|| {
-            let available = platform::available_platforms(several).join(", ");
+        several => entries_for_platform(requested, several).first().copied().ok_or_else(|| {
+            let available = available_platforms(several).join(", ");
             Error::new(ErrorKind::NotFound, format!("platform {requested} not found in {name}"))
                 .with_reason(format!("available: {available}"))
                 .with_detail(ErrorDetail::PlatformNotFound)
@@ -142,7 +142,7 @@ mod tests {
         let crate::document::ParsedDocument::Index(index) = made.parsed() else {
             panic!("an index")
         };
-        assert_eq!(platform::available_platforms(&index.manifests), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(available_platforms(&index.manifests), ["linux/amd64", "linux/arm64"]);
         assert_eq!(index.manifests[0].annotations.len(), 1);
     }
 }

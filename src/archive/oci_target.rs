@@ -32,11 +32,11 @@ use crate::content::{
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ImageManifest, ParsedDocument};
+use crate::document::{Document, ImageManifest, ParsedDocument, entries_for_platform};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
-use crate::platform::{self, Platform};
+use crate::platform::Platform;
 
 pub(super) struct OciTarget(Arc<OciArchive>);
 
@@ -274,7 +274,7 @@ fn runnable<'a>(
         ParsedDocument::Artifact(_) => None,
         ParsedDocument::Index(index) => {
             let host = Platform::host();
-            let chosen = platform::select(&host, &index.manifests).into_iter().next()?;
+            let chosen = entries_for_platform(&host, &index.manifests).into_iter().next()?;
             stored.get(&chosen.digest)?.manifest().ok()
         }
     }

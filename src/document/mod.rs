@@ -7,6 +7,7 @@ pub(crate) mod new_manifest;
 mod parsed;
 mod raw_index;
 mod referrer;
+mod select;
 mod shape;
 mod walk;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 pub use self::parsed::{ArtifactManifest, ImageIndex, ImageManifest, ParsedDocument};
 pub(crate) use self::raw_index::{RawIndex, parse_entry};
+pub use self::select::{available_platforms, entries_for_platform};
 pub use self::shape::DOCUMENT_LIMIT;
 pub(crate) use self::walk::{TreeWalk, WalkLimits, WalkStep};
 

@@ -1,4 +1,4 @@
-//! Platforms: parsing, normalization, and selection from an index.
+//! Platforms: parsing, normalization and comparison.
 //!
 //! The rules are those of containerd's platforms package, which docker and nerdctl use.
 
@@ -6,7 +6,7 @@ mod architecture;
 mod host;
 mod parse;
 mod percent;
-mod select;
+pub(crate) mod rank;
 mod windows;
 
 use std::fmt;
@@ -14,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use self::architecture::architecture;
-pub use self::select::{available_platforms, matches, same_architecture, select};
+pub use self::rank::{matches, same_architecture};
 use crate::json::null_is_default;
 
 /// The platform that an image runs on. Spec: image-spec `image-index.md`.
@@ -76,7 +76,7 @@ impl Platform {
     }
 
     /// Whether it is the placeholder platform of attestations.
-    fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
     }
 }

@@ -13,9 +13,8 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
-use crate::document::{Document, ParsedDocument};
+use crate::document::{Document, ParsedDocument, available_platforms};
 use crate::error::Result;
-use crate::platform::available_platforms;
 
 pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;

@@ -9,7 +9,9 @@ use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
+use crate::document::{
+    Document, ImageIndex, ImageManifest, ParsedDocument, available_platforms, entries_for_platform,
+};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_INDEX_DEPTH};
 use crate::platform::{self, Platform};
@@ -94,7 +96,7 @@ impl<'f> DocumentFinder<'f> {
         Box::pin(async move {
             self.check_depth(depth)?;
             let platform = &request.platform;
-            for entry in platform::select(platform, &index.manifests) {
+            for entry in entries_for_platform(platform, &index.manifests) {
                 let is_other = entry.platform.as_ref().is_some_and(|own| !request.accepts(own));
                 if !entry.media_type.is_document()
                     || is_other
@@ -130,7 +132,7 @@ impl<'f> DocumentFinder<'f> {
             let what = format!("platform {platform} not found in {}", self.reference);
             Err(Error::new(ErrorKind::NotFound, what)
                 .with_reason(format!("available: {}", list_available(index)))
-                .with_detail(match platform::available_platforms(&index.manifests).as_slice() {
+                .with_detail(match available_platforms(&index.manifests).as_slice() {
                     [] => ErrorDetail::NothingRuns,
                     _ => ErrorDetail::PlatformNotFound,
                 }))
@@ -261,7 +263,7 @@ impl<'f> DocumentFinder<'f> {
 
 /// The available platforms, for the error about a missing one.
 fn list_available(index: &ImageIndex) -> String {
-    let mut there = platform::available_platforms(&index.manifests);
+    let mut there = available_platforms(&index.manifests);
     let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();
     types.sort_unstable();
     types.dedup();

@@ -174,6 +174,31 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
+/// The modules that all others are built on. Each may name only those before it.
+const FOUNDATION: &[&str] = &[
+    "escape",
+    "json",
+    "secret",
+    "digest",
+    "error",
+    "limits",
+    "media",
+    "platform",
+    "descriptor",
+    "verifier",
+    "name",
+    "reference",
+    "config",
+    "annotation",
+    "document",
+    "image_id",
+    "same_name",
+    "retry",
+    "progress",
+    "control",
+    "content",
+];
+
 /// Crates that only these modules may use.
 const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
@@ -325,6 +350,23 @@ fn module_dependencies_have_one_direction() {
     let sources = crate_sources();
     assert!(sources.len() > 40, "the scan finds the sources");
     assert_eq!(breaches(&sources), Vec::<String>::new());
+}
+
+#[test]
+fn foundation_modules_name_only_those_before_them() {
+    let sources = crate_sources();
+    for (position, &module) in FOUNDATION.iter().enumerate() {
+        let before = &FOUNDATION[..=position];
+        let own: Vec<_> = sources.iter().filter(|own| is_within(&own.module, module)).collect();
+        assert!(!own.is_empty(), "there is no module {module}");
+        for Source { file, imports, .. } in own {
+            let of_crate =
+                imports.all().filter(|path| path.first().is_some_and(|first| first == "crate"));
+            let mut above =
+                of_crate.filter(|path| !before.iter().any(|name| is_within(path, name)));
+            assert_eq!(above.next(), None, "{file} names what comes after {module}");
+        }
+    }
 }
 
 #[test]
