@@ -1,6 +1,7 @@
 //! Cancellation and progress of everything that takes long.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -55,6 +56,11 @@ impl Control {
         Ok(())
     }
 
+    /// Returns [`ErrorKind::Interrupted`] for an error after the cancellation: what fails then fails because of it.
+    pub(crate) fn interrupted_or(&self, what: &str, error: Error) -> Error {
+        self.check(what).err().unwrap_or(error)
+    }
+
     /// Reports that `done` of `total` bytes of a phase are done.
     pub fn advance(&self, phase: Phase, done: u64, total: u64) {
         self.progress.on_event(&Event::PhaseAdvanced { phase, done, total });
@@ -97,6 +103,26 @@ impl PhaseCounter {
             self.control.advance(self.phase, done, self.total);
         }
         Ok(())
+    }
+}
+
+/// Counts what is read; fails once the control was cancelled.
+pub(crate) struct CountedReader<'a, R> {
+    inner: R,
+    counter: &'a PhaseCounter,
+}
+
+impl<'a, R> CountedReader<'a, R> {
+    pub(crate) fn new(inner: R, counter: &'a PhaseCounter) -> Self {
+        Self { inner, counter }
+    }
+}
+
+impl<R: Read> Read for CountedReader<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.counter.add(read as u64).map_err(io::Error::other)?;
+        Ok(read)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Time between two attempts to take a lock.
@@ -14,16 +14,6 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Wait after which a warning names the holder.
 const WARN_AFTER: Duration = Duration::from_secs(2);
 
-/// Whether the process is asked to end.
-static STOPPING: AtomicBool = AtomicBool::new(false);
-
-/// Ends every wait for a lock in this process, now and later. Blocked threads have no other way to learn that the
-/// process is asked to end.
-#[cfg(feature = "cli")]
-pub(crate) fn end_all_waits() {
-    STOPPING.store(true, Ordering::Relaxed);
-}
-
 /// Shared with other holders, or exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockMode {
@@ -31,11 +21,12 @@ pub(crate) enum LockMode {
     Exclusive,
 }
 
-/// What to wait for, and how long.
+/// What to wait for, how long, and what ends the wait earlier.
 pub(crate) struct LockWait<'a> {
     pub(crate) what: &'a str,
     pub(crate) path: &'a Path,
     pub(crate) timeout: Duration,
+    pub(crate) control: &'a Control,
 }
 
 /// Takes the lock if it is free.
@@ -57,7 +48,7 @@ pub(crate) fn try_lock(file: &File, mode: LockMode, path: &Path) -> Result<bool>
 ///
 /// # Errors
 /// [`ErrorKind::Store`] with the holder after the timeout, or if the file system has no locks;
-/// [`ErrorKind::Interrupted`] if the process is asked to end.
+/// [`ErrorKind::Interrupted`] if the control is cancelled meanwhile.
 pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Result<()> {
     let mut clock = WaitTimer::new();
     while !try_lock(file, mode, waiting.path)? {
@@ -89,9 +80,7 @@ impl WaitTimer {
         waiting: &LockWait<'_>,
         progress: Option<u64>,
     ) -> Result<()> {
-        if STOPPING.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Interrupted, waiting.what).with_reason("interrupted"));
-        }
+        waiting.control.check(waiting.what)?;
         if progress != self.progress {
             self.progress = progress;
             self.last_progress = Instant::now();
@@ -140,15 +129,50 @@ fn pid_of(locks: &str, inode: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    /// The time in which a wait that ends must have ended.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Waits for the lock on a thread of its own; the receiver gets how the wait ended.
+    fn wait_for(path: &Path, control: &Control) -> mpsc::Receiver<Result<()>> {
+        let (path, control, (ended, receiver)) =
+            (path.to_owned(), control.clone(), mpsc::channel());
+        std::thread::spawn(move || {
+            let file = File::open(&path).unwrap();
+            let (what, timeout) = ("the store", NEVER);
+            let waiting = LockWait { what, path: &path, timeout, control: &control };
+            ended.send(lock(&file, LockMode::Exclusive, &waiting)).unwrap();
+        });
+        receiver
+    }
+
+    #[test]
+    fn lock_wait_ends_when_its_own_control_is_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let holder = File::open(dir.path()).unwrap();
+        assert!(try_lock(&holder, LockMode::Exclusive, dir.path()).unwrap());
+        let (cancelled, other) = (Control::default(), Control::default());
+        let [first, second] = [&cancelled, &other].map(|control| wait_for(dir.path(), control));
+        cancelled.cancel.cancel();
+        let error = first.recv_timeout(DEADLINE).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert_eq!(error.to_string(), "the store: interrupted");
+        drop(holder);
+        second.recv_timeout(DEADLINE).unwrap().unwrap();
+    }
 
     #[test]
     fn lock_timeout_names_holder() {
         let dir = tempfile::tempdir().unwrap();
         let [first, second] = [(); 2].map(|()| File::open(dir.path()).unwrap());
         assert!(try_lock(&first, LockMode::Exclusive, dir.path()).unwrap());
-        let waiting =
-            LockWait { what: "the store", path: dir.path(), timeout: Duration::from_millis(50) };
+        let (timeout, control) = (Duration::from_millis(50), &Control::default());
+        let waiting = LockWait { what: "the store", path: dir.path(), timeout, control };
         let error = lock(&second, LockMode::Shared, &waiting).unwrap_err().to_string();
         assert!(
             error.contains(&format!("still locked by process {}", std::process::id())),

@@ -89,6 +89,11 @@ pub enum Phase {
     Recheck,
     /// The blobs of images are hashed.
     Verify,
+    /// An archive is scanned: the whole file if it is compressed or a pipe, compressed layers of a docker-archive when
+    /// their image is looked up; counts what is read, compressed.
+    Scan,
+    /// The layers of a docker-archive are written, decompressed; counts what is read of them, compressed.
+    Pack,
     /// Layers are unpacked; counts what is read of them, compressed.
     Unpack,
     /// Layers are read into one tree; counts what is read of them, compressed.
@@ -102,6 +107,8 @@ impl Phase {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Recheck | Self::Verify => "check",
+            Self::Scan => "read the archive",
+            Self::Pack => "write the archive",
             Self::Unpack => "unpack",
             Self::Flatten | Self::Export => "export",
         }

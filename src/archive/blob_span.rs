@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::tarball::TarIndex;
+use crate::control::Control;
 use crate::layer::{Compression, decompress};
+use crate::progress::Phase;
 
 /// Bytes decompressed at a time.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -32,7 +32,7 @@ impl BlobSpan {
         tar: &Arc<TarIndex>,
         from: u64,
         most: u64,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> io::Result<Box<dyn Read + Send>> {
         if self.compression == Compression::Plain {
             let start = self.span.start.saturating_add(from).min(self.span.end);
@@ -40,22 +40,22 @@ impl BlobSpan {
         }
         let mut inside =
             decompress(self.compression, SpanReader::new(Arc::clone(tar), self.span.clone()))?;
-        count(inside.by_ref().take(from), stop)?;
+        count(inside.by_ref().take(from), control)?;
         Ok(Box::new(inside.take(most)))
     }
 }
 
-/// Reads to the end to count the bytes, unless the caller stops waiting.
-pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Result<u64> {
+/// Reads to the end to count the bytes, unless cancelled.
+pub(super) fn count(mut bytes: impl Read, control: &Control) -> io::Result<u64> {
     let mut buf = vec![0; BUFFER_SIZE];
     let mut count = 0;
-    while !stop.is_cancelled() {
+    loop {
+        control.check(Phase::Scan.what()).map_err(io::Error::other)?;
         match bytes.read(&mut buf)? {
             0 => return Ok(count),
             read => count += read as u64,
         }
     }
-    Err(io::Error::other("interrupted"))
 }
 
 /// Reads consecutive bytes of an archive.

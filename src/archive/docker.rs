@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::blob_span::BlobSpan;
 use super::layers::LayerFiles;
 use super::small_file::{MAX_JSON_BYTES, missing_file, small, small_file, unusable};
 use super::tarball::TarIndex;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -90,19 +90,15 @@ impl DockerImage {
     }
 
     /// Builds the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
-    pub(super) fn build(
-        &self,
-        tar: &Arc<TarIndex>,
-        stop: &CancellationToken,
-    ) -> Result<&ConvertedImage> {
+    pub(super) fn build(&self, tar: &Arc<TarIndex>, control: &Control) -> Result<&ConvertedImage> {
         if let Some(built) = self.built.get() {
             return Ok(built);
         }
-        let built = self.make(tar, stop)?;
+        let built = self.make(tar, control)?;
         Ok(self.built.get_or_init(|| built))
     }
 
-    fn make(&self, tar: &Arc<TarIndex>, stop: &CancellationToken) -> Result<ConvertedImage> {
+    fn make(&self, tar: &Arc<TarIndex>, control: &Control) -> Result<ConvertedImage> {
         let span =
             tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;
         let bytes = small(tar, &self.config, span.clone(), CONFIG_LIMIT)?;
@@ -120,7 +116,7 @@ impl DockerImage {
         let mut blobs = HashMap::new();
         let mut layers = Vec::new();
         for (name, diff_id) in self.layers.iter().zip(diff_ids) {
-            let blob = self.layer_files.layer(tar, name, diff_id, stop)?;
+            let blob = self.layer_files.layer(tar, name, diff_id, control)?;
             layers.push(Descriptor::new(LAYER_TYPE.into(), diff_id.clone(), blob.size));
             blobs.insert(diff_id.clone(), blob);
         }

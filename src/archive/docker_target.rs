@@ -6,7 +6,7 @@
 //! An archive is written in one run, which accepts blobs in any order. It holds images of one platform, and no
 //! artifacts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::future::ready;
 use std::io::{self, Read};
@@ -27,12 +27,13 @@ use super::options::WriteOptions;
 use super::single_run::SingleRun;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
-use crate::blocking::run_blocking;
+use crate::blocking::run_cancellable;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlob, Opened, Presence, Role, Target,
     TargetPlan, TargetProperties, TargetWriter, check_content,
 };
+use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -40,6 +41,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_limit};
 use crate::limits::BUFFER_SIZE;
 use crate::name::ImageName;
+use crate::progress::Phase;
 use crate::symlinks::parent_dir;
 
 pub(super) struct DockerTarget(Arc<DockerTargetInner>);
@@ -133,12 +135,18 @@ impl DockerTargetInner {
     }
 
     /// Writes the archive from the collected blobs.
-    fn write_archive(&self) -> Result<()> {
+    fn write_archive(&self, control: &Control) -> Result<()> {
         let named = self.named();
         named.check(self.options.expected_images, self.location())?;
         let archive_file = ArchiveFile::create(&self.path)?;
-        let mut tar =
-            TarWriter { file: archive_file.file(), at: 0, names: HashSet::new(), of: self };
+        let counter = PhaseCounter::new(control, Phase::Pack, layer_bytes(&named)?);
+        let mut tar = TarWriter {
+            file: archive_file.file(),
+            at: 0,
+            names: HashSet::new(),
+            of: self,
+            counter: &counter,
+        };
         let mut items = DockerManifest::default();
         for (name, document) in named.iter() {
             let manifest = document.manifest()?;
@@ -151,6 +159,7 @@ impl DockerTargetInner {
         }
         tar.entry(docker::MANIFEST, &items.json())?;
         tar.write(&END)?;
+        control.check(Phase::Pack.what())?;
         archive_file.publish(self.options.sync)
     }
 
@@ -186,13 +195,23 @@ impl DockerTargetInner {
     }
 }
 
+/// Total size of the layers, each once.
+fn layer_bytes(named: &ImageNames) -> Result<u64> {
+    let mut sizes = HashMap::new();
+    for (_, document) in named.iter() {
+        sizes.extend(document.manifest()?.layers.iter().map(|one| (&one.digest, one.size)));
+    }
+    Ok(sizes.into_values().fold(0, u64::saturating_add))
+}
+
 /// Writes the entries of the archive.
 struct TarWriter<'a> {
     file: &'a File,
     at: u64,
-    /// Names of the entries written so far.
     names: HashSet<String>,
     of: &'a DockerTargetInner,
+    /// Of what is read of the layers.
+    counter: &'a PhaseCounter,
 }
 
 impl TarWriter<'_> {
@@ -224,6 +243,7 @@ impl TarWriter<'_> {
         self.at += header(name, 0, modified).len() as u64;
         let start = self.at;
         let compressed = SlotReader { area: self.of.area()?, at: slot.start(), left: slot.size };
+        let compressed = CountedReader::new(compressed, self.counter);
         let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
                 return Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
@@ -240,6 +260,7 @@ impl TarWriter<'_> {
         loop {
             let read = decompressed.read(&mut buf).map_err(io_failure)?;
             let Some(buf) = buf.get(..read).filter(|buf| !buf.is_empty()) else { break };
+            self.counter.add(0)?;
             hasher.update(buf);
             self.write(buf)?;
         }
@@ -250,16 +271,15 @@ impl TarWriter<'_> {
             );
         }
         let header = header(name, self.at - start, modified);
-        self.file
-            .write_all_at(&header, head)
-            .map_err(|error| io_error("write", &self.of.path, error))?;
+        let written = self.file.write_all_at(&header, head);
+        written.map_err(|error| io_error("write", &self.of.path, error))?;
         self.at = self.at.next_multiple_of(BLOCK);
         Ok(())
     }
 }
 
 /// Decompresses a layer, detected by its first bytes.
-fn decompress_layer<'a>(mut layer: SlotReader<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
+fn decompress_layer<'a>(mut layer: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     layer.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
     let unread = |unread| io::Error::new(io::ErrorKind::Unsupported, format!("{unread}"));
@@ -369,7 +389,11 @@ impl TargetWriter for DockerWriter {
         Box::pin(async {
             self.0.run.finish(self.0.location())?;
             let inner = Arc::clone(&self.0);
-            run_blocking("write the archive", move || inner.write_archive()).await
+            let write = move |control: &Control| {
+                let written = inner.write_archive(control);
+                written.map_err(|error| control.interrupted_or(Phase::Pack.what(), error))
+            };
+            run_cancellable(&self.0.options.control, Phase::Pack.what(), write).await
         })
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use tokio_util::sync::CancellationToken;
-
 use super::image::ImageContent;
 use super::reader::{Archive, ArchiveInner};
 use crate::descriptor::Descriptor;
@@ -18,7 +16,7 @@ impl Archive {
     pub fn digests(&self) -> Result<BTreeSet<Digest>> {
         let mut inventory =
             Inventory { archive: &self.0, walk: TreeWalk::default(), digests: BTreeSet::new() };
-        let stop = CancellationToken::new();
+        let control = &self.0.control;
         for image in &self.0.images {
             match &image.content {
                 ImageContent::Document(root) if root.media_type.is_document() => {
@@ -26,12 +24,12 @@ impl Archive {
                 }
                 ImageContent::Document(_) => {}
                 ImageContent::DockerFiles(recipe) => {
-                    inventory.add(&recipe.build(&self.0.tar, &stop)?.document, 0);
+                    inventory.add(&recipe.build(&self.0.tar, control)?.document, 0);
                 }
             }
         }
         while let Some(step) = inventory.walk.next_step() {
-            match self.0.read_document(&step.item, &stop) {
+            match self.0.read_document(&step.item, control) {
                 Ok(document) => inventory.add(&document, step.depth),
                 // Of another platform.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

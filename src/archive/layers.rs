@@ -5,16 +5,16 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_util::sync::CancellationToken;
-
 use super::blob_span::{BlobSpan, SpanReader, count};
 use super::small_file::{missing_file, unusable};
 use super::tarball::TarIndex;
+use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layer::{
     BombGuard, Compression, decompress_with_guard, is_unsupported, needs_higher_window_limit,
 };
+use crate::progress::Phase;
 
 /// Most bytes of one layer that are decompressed to count them.
 const MAX_LAYER_BYTES: u64 = 1 << 40;
@@ -43,7 +43,7 @@ impl LayerFiles {
         tar: &Arc<TarIndex>,
         name: &str,
         diff_id: &Digest,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<BlobSpan> {
         diff_id.algorithm()?;
         let span = tar.find(name).map_err(|error| missing_file(name, error))?;
@@ -59,7 +59,7 @@ impl LayerFiles {
             return Ok(scanned.blob.clone());
         }
         let at = span.start;
-        let blob = self.scan(tar, name, span, stop)?;
+        let blob = self.scan(tar, name, span, control)?;
         scanned.insert(at, ScannedLayer { blob: blob.clone(), diff_id: diff_id.clone() });
         Ok(blob)
     }
@@ -69,7 +69,7 @@ impl LayerFiles {
         tar: &Arc<TarIndex>,
         name: &str,
         span: Range<u64>,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<BlobSpan> {
         let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
@@ -93,10 +93,12 @@ impl LayerFiles {
         if compression == Compression::Plain {
             return Ok(BlobSpan::plain(span));
         }
+        let counter = PhaseCounter::new(control, Phase::Scan, length);
         let reading = SpanReader::new(Arc::clone(tar), span.clone());
+        let reading = CountedReader::new(reading, &counter);
         let decompressed =
             decompress_with_guard(&self.inflation, compression, reading).map_err(io_failure)?;
-        let size = count(decompressed.take(MAX_LAYER_BYTES + 1), stop).map_err(io_failure)?;
+        let size = count(decompressed.take(MAX_LAYER_BYTES + 1), control).map_err(io_failure)?;
         if size > MAX_LAYER_BYTES {
             let reason = format!("expands to more than {MAX_LAYER_BYTES} bytes");
             return Err(unusable(name, &reason));

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use tokio_util::sync::CancellationToken;
-
 use super::image::{ArchiveImage, full};
 use super::reader::ArchiveInner;
 use crate::config::CONFIG_LIMIT;
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,8 +16,8 @@ use crate::same_name;
 impl ArchiveInner {
     /// Removes each name from all images but the last one of each platform that has it. Images without a name are
     /// removed.
-    pub(super) fn name_once(&mut self) {
-        let platforms = self.platforms_of_one_name();
+    pub(super) fn name_once(&mut self, control: &Control) {
+        let platforms = self.platforms_of_one_name(control);
         let mut taken: HashMap<(String, Option<Platform>), (usize, Option<Digest>)> =
             HashMap::new();
         let mut retained: Vec<ArchiveImage> = Vec::new();
@@ -53,7 +52,7 @@ impl ArchiveInner {
     }
 
     /// The platform of each image that shares a name with another one.
-    fn platforms_of_one_name(&self) -> Vec<Option<Platform>> {
+    fn platforms_of_one_name(&self, control: &Control) -> Vec<Option<Platform>> {
         let mut digests: HashMap<String, (&Digest, bool)> = HashMap::new();
         let image_named = || {
             self.images.iter().map(|image| {
@@ -68,17 +67,16 @@ impl ArchiveInner {
         let is_choice = |name: &str| digests.get(name).is_some_and(|(_, several)| *several);
         let platform = |image_named: Option<(String, &Descriptor)>| {
             let (_, descriptor) = image_named.filter(|(name, _)| is_choice(name))?;
-            descriptor.platform.clone().or_else(|| self.platform_of(descriptor))
+            descriptor.platform.clone().or_else(|| self.platform_of(descriptor, control))
         };
         image_named().map(platform).collect()
     }
 
     /// The platform in the config of a manifest, if readable.
-    fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
-        let stop = CancellationToken::new();
-        let document = self.read_document(manifest, &stop).ok()?;
+    fn platform_of(&self, manifest: &Descriptor, control: &Control) -> Option<Platform> {
+        let document = self.read_document(manifest, control).ok()?;
         let config = &document.manifest().ok()?.config;
-        let bytes = self.bytes(&config.digest, CONFIG_LIMIT, &stop).ok()?;
+        let bytes = self.bytes(&config.digest, CONFIG_LIMIT, control).ok()?;
         same_name::platform_of_config(config, &bytes)
     }
 
@@ -108,12 +106,16 @@ impl ArchiveInner {
     }
 
     /// The image with this name; of several, the one for the host's platform.
-    pub(super) fn image_named(&self, name: &str) -> Result<Option<&ArchiveImage>> {
+    pub(super) fn image_named(
+        &self,
+        name: &str,
+        control: &Control,
+    ) -> Result<Option<&ArchiveImage>> {
         let found = self.images_named(name)?;
         if found.len() < 2 {
             return Ok(found.first().copied());
         }
-        let alike = self.alike(&found);
+        let alike = self.alike(&found, control);
         let chosen = same_name::select(&alike, &Platform::host(), name)
             .map_err(|error| error.at(self.location()))?;
         let is_it = |image: &&&ArchiveImage| {
@@ -123,9 +125,10 @@ impl ArchiveInner {
     }
 
     /// The descriptors of images with one name, each with its platform.
-    pub(super) fn alike(&self, images: &[&ArchiveImage]) -> Vec<Descriptor> {
+    pub(super) fn alike(&self, images: &[&ArchiveImage], control: &Control) -> Vec<Descriptor> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
-        same_name::effective_entries(descriptors, |entry| self.platform_of(entry)).entries
+        let platform_of = |entry: &_| self.platform_of(entry, control);
+        same_name::effective_entries(descriptors, platform_of).entries
     }
 
     pub(super) fn not_found(&self, name: &str) -> Error {

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use super::spool::{Spool, SpoolError};
 use super::tarball::TarIndex;
+use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_limit};
+use crate::progress::Phase;
 
 /// Opens the file, or standard input for `-`, as a tar with random access.
-pub(super) fn open(path: &Path, location: &str) -> Result<TarIndex> {
+pub(super) fn open(path: &Path, location: &str, control: &Control) -> Result<TarIndex> {
     let io_failure =
         |error| Error::new(ErrorKind::Store, "read the archive").at(location).with_source(error);
     let mut file = if path.as_os_str() == "-" {
@@ -47,9 +49,12 @@ pub(super) fn open(path: &Path, location: &str) -> Result<TarIndex> {
         && found.is_file()
         && file.stream_position().ok() == Some(start.len() as u64)
     {
-        return TarIndex::index(file).map_err(|error| unreadable(location, error));
+        return TarIndex::index(file, control).map_err(|error| unreadable(location, error));
     }
-    let inside = decompress(compression, Cursor::new(start).chain(file)).map_err(io_failure)?;
+    let length = if found.is_file() { found.len() } else { 0 };
+    let counter = PhaseCounter::new(control, Phase::Scan, length);
+    let file = CountedReader::new(Cursor::new(start).chain(file), &counter);
+    let inside = decompress(compression, file).map_err(io_failure)?;
     let folder = std::env::temp_dir();
     let spool = Spool::new_in(&folder);
     let tar = spool.and_then(|spool| TarIndex::spool(inside, spool));

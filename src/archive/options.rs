@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::format::ArchiveFormat;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::setters::setters;
 
@@ -33,6 +34,8 @@ pub struct WriteOptions {
     pub modified: u64,
     /// Sync to disk, to survive a power failure.
     pub sync: bool,
+    /// Cancels the writing of layers at the end of a docker-archive, and receives its progress.
+    pub control: Control,
 }
 
 impl Default for WriteOptions {
@@ -45,6 +48,7 @@ impl Default for WriteOptions {
             omitted: HashSet::new(),
             modified: 0,
             sync: false,
+            control: Control::default(),
         }
     }
 }
@@ -57,5 +61,6 @@ impl WriteOptions {
         value omitted: HashSet<Digest>;
         value modified: u64;
         flag sync;
+        value control: Control;
     }
 }

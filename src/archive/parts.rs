@@ -1,9 +1,8 @@
 //! Relations between entries of a layout in an archive: referrers and their images.
 
-use tokio_util::sync::CancellationToken;
-
 use super::image::{ArchiveImage, ImageContent};
 use super::reader::ArchiveInner;
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +14,7 @@ impl ArchiveInner {
     pub(super) fn referrers_of(
         &self,
         subject: &Digest,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<Vec<Descriptor>> {
         let mut found: Vec<Descriptor> = Vec::new();
         for image in &self.images {
@@ -23,7 +22,7 @@ impl ArchiveInner {
             if !entry.media_type.is_document() {
                 continue;
             }
-            let document = self.read_document(entry, stop)?;
+            let document = self.read_document(entry, control)?;
             let refers = document.subject().is_some_and(|own| own.digest == *subject);
             if refers && found.iter().all(|known| known.digest != *document.digest()) {
                 found.push(document.as_referrer());
@@ -33,10 +32,10 @@ impl ArchiveInner {
     }
 
     /// The only image, not counting artifacts attached to it.
-    pub(super) fn only_image(&self) -> Result<&ArchiveImage> {
+    pub(super) fn only_image(&self, control: &Control) -> Result<&ArchiveImage> {
         let all = || self.images.iter();
         let mut images: Vec<&ArchiveImage> =
-            all().filter(|image| all().count() == 1 || !self.is_attached(image)).collect();
+            all().filter(|image| all().count() == 1 || !self.is_attached(image, control)).collect();
         if images.is_empty() {
             images = all().collect();
         }
@@ -71,10 +70,10 @@ impl ArchiveInner {
         }
     }
 
-    pub(super) fn is_attached(&self, image: &ArchiveImage) -> bool {
+    pub(super) fn is_attached(&self, image: &ArchiveImage, control: &Control) -> bool {
         let ImageContent::Document(entry) = &image.content else { return false };
         let refers = || {
-            let document = self.read_document(entry, &CancellationToken::new());
+            let document = self.read_document(entry, control);
             document.is_ok_and(|document| document.subject().is_some())
         };
         match image.names.first() {

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::format::ArchiveFormat;
 use super::image::{ArchiveImage, ImageContent, images};
 use super::open::open;
 use super::tarball::TarIndex;
 use crate::content::{Endpoint, EndpointKind};
+use crate::control::Control;
 use crate::document::Document;
 use crate::error::Result;
+use crate::progress::Phase;
 
 /// An archive open for reading.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(super) struct ArchiveInner {
     pub(super) endpoint: Endpoint,
     /// The path, for messages.
     pub(super) shown: String,
+    /// Cancels scans, and receives their progress.
+    pub(super) control: Control,
 }
 
 impl Archive {
@@ -35,16 +37,35 @@ impl Archive {
     /// [`crate::error::ErrorKind::NotFound`] if the file does not exist, [`crate::error::ErrorKind::Store`] if it is
     /// not an archive of that format.
     pub fn open(path: &Path, form: Option<ArchiveFormat>) -> Result<Self> {
+        Self::open_with_control(path, form, &Control::default())
+    }
+
+    /// Like [`Archive::open`], but `control` can watch and cancel this and all later scans of the archive: one that is
+    /// compressed is read to its end, and compressed layers of a docker-archive when their image is looked up.
+    ///
+    /// # Errors
+    /// As [`Archive::open`], and [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted) if it was cancelled.
+    pub fn open_with_control(
+        path: &Path,
+        form: Option<ArchiveFormat>,
+        control: &Control,
+    ) -> Result<Self> {
+        let scanned = Self::scan(path, form, control);
+        scanned.map_err(|error| control.interrupted_or(Phase::Scan.what(), error))
+    }
+
+    fn scan(path: &Path, form: Option<ArchiveFormat>, control: &Control) -> Result<Self> {
         let shown = match path.to_str() {
             Some("-") => "standard input".to_owned(),
             _ => path.display().to_string(),
         };
         let location = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
         let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
-        let tar = Arc::new(open(path, &shown)?);
+        let tar = Arc::new(open(path, &shown, control)?);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
-        let mut inner = ArchiveInner { tar, images, endpoint, shown };
-        inner.name_once();
+        let mut inner = ArchiveInner { tar, images, endpoint, shown, control: control.clone() };
+        inner.name_once(control);
+        control.check(Phase::Scan.what())?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -59,7 +80,7 @@ impl Archive {
             Some(name) => {
                 *self.0.images_named(name)?.first().ok_or_else(|| self.0.not_found(name))?
             }
-            None => self.0.only_image()?,
+            None => self.0.only_image(&self.0.control)?,
         };
         Ok(image.names.first().cloned().unwrap_or_default())
     }
@@ -71,15 +92,11 @@ impl ArchiveInner {
         &self.endpoint.location
     }
 
-    pub(super) fn document_of(
-        &self,
-        image: &ArchiveImage,
-        stop: &CancellationToken,
-    ) -> Result<Document> {
+    pub(super) fn document_of(&self, image: &ArchiveImage, control: &Control) -> Result<Document> {
         match &image.content {
-            ImageContent::Document(descriptor) => self.read_document(descriptor, stop),
+            ImageContent::Document(descriptor) => self.read_document(descriptor, control),
             ImageContent::DockerFiles(recipe) => {
-                Ok(recipe.build(&self.tar, stop)?.document.clone())
+                Ok(recipe.build(&self.tar, control)?.document.clone())
             }
         }
     }

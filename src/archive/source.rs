@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use tokio_util::sync::CancellationToken;
 
 use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
@@ -15,10 +14,11 @@ use super::oci;
 use super::reader::{Archive, ArchiveInner};
 use super::small_file::unusable;
 use super::tarball::EntryError;
-use crate::blocking::run_blocking;
+use crate::blocking::run_cancellable;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence, Source,
 };
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
 use crate::name::ImageName;
+use crate::progress::Phase;
 use crate::verifier::verify;
 
 /// Streams a reader in buffers.
@@ -76,7 +77,7 @@ impl ArchiveInner {
     fn find_in_converted<T>(
         &self,
         search: impl Fn(&ConvertedImage) -> Option<T>,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<Option<T>> {
         if let Some(found) = self.recipes().filter_map(DockerImage::built).find_map(&search) {
             return Ok(Some(found));
@@ -84,7 +85,7 @@ impl ArchiveInner {
         // A broken image must not hide the content of the others.
         let mut broken = None;
         for recipe in self.recipes() {
-            match recipe.build(&self.tar, stop) {
+            match recipe.build(&self.tar, control) {
                 Ok(built) => {
                     if let Some(found) = search(built) {
                         return Ok(Some(found));
@@ -97,10 +98,10 @@ impl ArchiveInner {
     }
 
     /// Locates the blob with this digest.
-    fn locate(&self, digest: &Digest, stop: &CancellationToken) -> Result<BlobSpan> {
+    fn locate(&self, digest: &Digest, control: &Control) -> Result<BlobSpan> {
         let name = oci::name_of(digest)?;
         if let Some(span) =
-            self.find_in_converted(|built| built.blobs.get(digest).cloned(), stop)?
+            self.find_in_converted(|built| built.blobs.get(digest).cloned(), control)?
         {
             return Ok(span);
         }
@@ -115,13 +116,8 @@ impl ArchiveInner {
         .map_err(|error| error.at(self.location()))
     }
 
-    pub(super) fn bytes(
-        &self,
-        digest: &Digest,
-        limit: u64,
-        stop: &CancellationToken,
-    ) -> Result<Bytes> {
-        let span = self.locate(digest, stop)?;
+    pub(super) fn bytes(&self, digest: &Digest, limit: u64, control: &Control) -> Result<Bytes> {
+        let span = self.locate(digest, control)?;
         if span.size > limit {
             let reason = format!("larger than the limit of {limit} bytes");
             return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
@@ -129,8 +125,9 @@ impl ArchiveInner {
                 .with_reason(reason));
         }
         let mut bytes = Vec::new();
-        let read =
-            span.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
+        let read = span
+            .read(&self.tar, 0, limit, control)
+            .and_then(|mut read| read.read_to_end(&mut bytes));
         read.map_err(|error| {
             Error::new(ErrorKind::Store, "read the archive").at(self.location()).with_source(error)
         })?;
@@ -142,11 +139,11 @@ impl ArchiveInner {
         &self,
         descriptor: &Descriptor,
         limit: u64,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<Bytes> {
-        let bytes = match self.built(&descriptor.digest, stop)? {
+        let bytes = match self.built(&descriptor.digest, control)? {
             Some(document) => document.bytes().clone(),
-            None => self.bytes(&descriptor.digest, limit, stop)?,
+            None => self.bytes(&descriptor.digest, limit, control)?,
         };
         verify(descriptor, &bytes).map_err(|error| error.at(self.location()))?;
         Ok(bytes)
@@ -156,25 +153,25 @@ impl ArchiveInner {
     pub(super) fn read_document(
         &self,
         descriptor: &Descriptor,
-        stop: &CancellationToken,
+        control: &Control,
     ) -> Result<Document> {
-        let bytes = self.read_verified(descriptor, DOCUMENT_LIMIT, stop)?;
+        let bytes = self.read_verified(descriptor, DOCUMENT_LIMIT, control)?;
         Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.location()))
     }
 
     /// A converted manifest, by its digest.
-    fn built(&self, digest: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
+    fn built(&self, digest: &Digest, control: &Control) -> Result<Option<Document>> {
         let is_it = |built: &ConvertedImage| {
             Some(&built.document).filter(|own| own.digest() == digest).cloned()
         };
-        self.find_in_converted(is_it, stop)
+        self.find_in_converted(is_it, control)
     }
 
-    fn by_digest(&self, digest: &Digest, stop: &CancellationToken) -> Result<Document> {
-        if let Some(document) = self.built(digest, stop)? {
+    fn by_digest(&self, digest: &Digest, control: &Control) -> Result<Document> {
+        if let Some(document) = self.built(digest, control)? {
             return Ok(document);
         }
-        let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop);
+        let bytes = self.bytes(digest, DOCUMENT_LIMIT, control);
         let read = bytes.and_then(|bytes| {
             Document::from_response(bytes, &MediaType::from(""), Some(digest))
                 .map_err(|error| error.at(self.location()))
@@ -183,31 +180,31 @@ impl ArchiveInner {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidDocument) =>
             {
-                self.by_config(digest, stop)?.ok_or(error)
+                self.by_config(digest, control)?.ok_or(error)
             }
             read => read,
         }
     }
 
     /// The manifest whose config has this digest, docker's image id.
-    fn by_config(&self, config: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
+    fn by_config(&self, config: &Digest, control: &Control) -> Result<Option<Document>> {
         let is_it = |document: &Document| {
             document.manifest().is_ok_and(|manifest| manifest.config.digest == *config)
         };
         let of_files =
             |built: &ConvertedImage| Some(&built.document).filter(|one| is_it(one)).cloned();
-        if let Some(found) = self.find_in_converted(of_files, stop)? {
+        if let Some(found) = self.find_in_converted(of_files, control)? {
             return Ok(Some(found));
         }
         for image in &self.images {
             let ImageContent::Document(entry) = &image.content else { continue };
             // A broken image must not hide the content of the others.
-            let Ok(root) = self.read_document(entry, stop) else { continue };
+            let Ok(root) = self.read_document(entry, control) else { continue };
             if is_it(&root) {
                 return Ok(Some(root));
             }
             let mut children =
-                root.children().filter_map(|child| self.read_document(child, stop).ok());
+                root.children().filter_map(|child| self.read_document(child, control).ok());
             if let Some(found) = children.find(is_it) {
                 return Ok(Some(found));
             }
@@ -215,23 +212,25 @@ impl ArchiveInner {
         Ok(None)
     }
 
-    fn find(&self, name: &ImageName) -> Result<Option<&ArchiveImage>> {
+    fn find(&self, name: &ImageName, control: &Control) -> Result<Option<&ArchiveImage>> {
         match name {
-            ImageName::Tag(text) | ImageName::Layout(text) => self.image_named(text),
+            ImageName::Tag(text) | ImageName::Layout(text) => self.image_named(text, control),
             ImageName::Only => {
-                let sole = self.only_image()?;
-                sole.own_names().first().map_or(Ok(Some(sole)), |own| self.image_named(own))
+                let sole = self.only_image(control)?;
+                sole.own_names()
+                    .first()
+                    .map_or(Ok(Some(sole)), |own| self.image_named(own, control))
             }
             ImageName::Digest(_) => Ok(None),
         }
     }
 
-    fn resolve(&self, name: &ImageName, stop: &CancellationToken) -> Result<Document> {
+    fn resolve(&self, name: &ImageName, control: &Control) -> Result<Document> {
         if let ImageName::Digest(digest) = name {
-            return self.by_digest(digest, stop);
+            return self.by_digest(digest, control);
         }
-        let image = self.find(name)?.ok_or_else(|| self.not_found(&name.to_string()))?;
-        self.document_of(image, stop).map_err(|error| error.at(self.location()))
+        let image = self.find(name, control)?.ok_or_else(|| self.not_found(&name.to_string()))?;
+        self.document_of(image, control).map_err(|error| error.at(self.location()))
     }
 }
 
@@ -242,8 +241,8 @@ impl Archive {
     /// [`ErrorKind::NotFound`] if the archive does not have it.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let digest = digest.clone();
-        self.search(move |inner, stop| {
-            let size = inner.locate(&digest, stop)?.size;
+        self.search(move |inner, control| {
+            let size = inner.locate(&digest, control)?.size;
             Ok(Descriptor::new("application/octet-stream".into(), digest, size))
         })
         .await
@@ -252,25 +251,27 @@ impl Archive {
     /// The digest of each image without a name, in order, or an error if it cannot be read. Artifacts attached to other
     /// images are omitted.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
-        self.search(|inner, stop| {
+        self.search(|inner, control| {
             let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());
             let alone = inner.images.len() == 1;
-            let images = nameless.filter(|image| alone || !inner.is_attached(image));
-            let digest = |image| Ok(inner.document_of(image, stop)?.digest().clone());
+            let images = nameless.filter(|image| alone || !inner.is_attached(image, control));
+            let digest = |image| Ok(inner.document_of(image, control)?.digest().clone());
             Ok(images.map(digest).collect())
         })
         .await
     }
 
-    /// Runs `look` on a blocking thread: a compressed layer is read to its end to learn its size. Dropping the future
-    /// stops it.
+    /// Runs `work` on a blocking thread: a compressed layer is read to its end to learn its size. Dropping the future
+    /// stops it, and so does the control that the archive was opened with.
     async fn search<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ArchiveInner, &CancellationToken) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&ArchiveInner, &Control) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (inner, stop) = (Arc::clone(&self.0), CancellationToken::new());
-        let _stops = stop.clone().drop_guard();
-        run_blocking("read the archive", move || work(&inner, &stop)).await
+        let (inner, what) = (Arc::clone(&self.0), Phase::Scan.what());
+        let search = move |control: &Control| {
+            work(&inner, control).map_err(|error| control.interrupted_or(what, error))
+        };
+        run_cancellable(&self.0.control, what, search).await
     }
 }
 
@@ -285,8 +286,8 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
         let name = name.clone();
-        Box::pin(self.search(move |inner, stop| {
-            let document = inner.resolve(&name, stop);
+        Box::pin(self.search(move |inner, control| {
+            let document = inner.resolve(&name, control);
             Presence::from_result(document.map(|document| document.descriptor().clone()))
         }))
     }
@@ -298,8 +299,8 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         let descriptor = descriptor.clone();
-        Box::pin(self.search(move |inner, stop| {
-            Presence::from_result(inner.read_verified(&descriptor, limit, stop))
+        Box::pin(self.search(move |inner, control| {
+            Presence::from_result(inner.read_verified(&descriptor, limit, control))
         }))
     }
 
@@ -315,15 +316,15 @@ impl Lookup for Archive {
 impl Source for Archive {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         let name = name.clone();
-        Box::pin(self.search(move |inner, stop| inner.resolve(&name, stop)))
+        Box::pin(self.search(move |inner, control| inner.resolve(&name, control)))
     }
 
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         let (digest, range) = (request.descriptor.digest.clone(), request.range_to_read());
-        Box::pin(self.search(move |inner, stop| {
-            let span = inner.locate(&digest, stop)?;
+        Box::pin(self.search(move |inner, control| {
+            let span = inner.locate(&digest, control)?;
             let length = range.end.saturating_sub(range.start);
-            let reader = span.read(&inner.tar, range.start, length, stop).map_err(|error| {
+            let reader = span.read(&inner.tar, range.start, length, control).map_err(|error| {
                 Error::new(ErrorKind::Store, "read the archive")
                     .at(inner.location())
                     .with_source(error)
@@ -338,11 +339,9 @@ impl Source for Archive {
         subject: &'a Digest,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let subject = subject.clone();
-        Box::pin(
-            self.search(move |inner, stop| {
-                Ok(Presence::Present(inner.referrers_of(&subject, stop)?))
-            }),
-        )
+        Box::pin(self.search(move |inner, control| {
+            Ok(Presence::Present(inner.referrers_of(&subject, control)?))
+        }))
     }
 
     fn platform_entries<'a>(
@@ -350,14 +349,14 @@ impl Source for Archive {
         name: &'a ImageName,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let name = name.clone();
-        Box::pin(self.search(move |inner, _| {
+        Box::pin(self.search(move |inner, control| {
             let own = match &name {
                 ImageName::Tag(text) | ImageName::Layout(text) => Some(text),
-                ImageName::Only => inner.only_image()?.own_names().first(),
+                ImageName::Only => inner.only_image(control)?.own_names().first(),
                 ImageName::Digest(_) => None,
             };
             let entries = match own {
-                Some(own) => inner.alike(&inner.images_named(own)?),
+                Some(own) => inner.alike(&inner.images_named(own)?, control),
                 None => Vec::new(),
             };
             Ok(Presence::Present(entries))

@@ -13,8 +13,10 @@ use rustix::io::{pread, retry_on_intr};
 
 use super::names::{clean, resolve};
 use super::spool::Spool;
+use crate::control::Control;
 use crate::layer::{Content, Entries, EntryLimits, Located};
 use crate::limits::BUFFER_SIZE;
+use crate::progress::Phase;
 
 /// Size of a header; every entry is padded to a multiple of it.
 pub(super) const BLOCK: u64 = 512;
@@ -72,15 +74,15 @@ pub(super) enum EntryError {
 }
 
 impl TarIndex {
-    /// Reads all headers of the file.
+    /// Reads all headers of the file, unless cancelled.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if it is not a tar or is ambiguous.
-    pub(super) fn index(file: File) -> io::Result<Self> {
+    pub(super) fn index(file: File, control: &Control) -> io::Result<Self> {
         let length = file.metadata()?.len();
         check_length(length)?;
-        let reader =
-            BufReader::with_capacity(WINDOW_BYTES, FileCursor { file: &file, next: 0, length });
+        let cursor = FileCursor { file: &file, next: 0, length, control };
+        let reader = BufReader::with_capacity(WINDOW_BYTES, cursor);
         let mut entries = Entries::passing(reader, pass_over, limits());
         let nodes = Table::default().read(&mut entries)?;
         Ok(Self { file, nodes })
@@ -224,10 +226,12 @@ struct FileCursor<'a> {
     file: &'a File,
     next: u64,
     length: u64,
+    control: &'a Control,
 }
 
 impl Read for FileCursor<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.control.check(Phase::Scan.what()).map_err(io::Error::other)?;
         let read = retry_on_intr(|| pread(self.file, &mut *into, self.next))?;
         self.next += read as u64;
         Ok(read)
@@ -342,7 +346,7 @@ mod tests {
         tar.extend(END);
         let mut spool = Spool::new_in(&std::env::temp_dir()).unwrap();
         spool.write(&tar).unwrap();
-        let tarball = TarIndex::index(spool.into_file()).unwrap();
+        let tarball = TarIndex::index(spool.into_file(), &Control::default()).unwrap();
         for (letter, size) in (b'a'..).zip(sizes) {
             let span = tarball.find_unique(&format!("./{}", char::from(letter))).unwrap();
             assert_eq!(tarball.bytes(span).unwrap(), vec![letter; size]);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::image_source::{From, ImageSource};
 use super::opened::OpenedLocation;
 use crate::archive::{Archive, ArchiveFormat};
-use crate::blocking::run_blocking;
+use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{Effort, Lookup as _, Presence, Source};
+use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
@@ -20,14 +21,19 @@ use crate::registry::Client;
 pub(super) struct SourceOpener<'a> {
     client: &'a Result<Arc<Client>>,
     plain: DefaultLocation,
+    control: &'a Control,
     layouts: HashMap<PathBuf, Arc<Layout>>,
     archives: HashMap<PathBuf, Archive>,
 }
 
 impl<'a> SourceOpener<'a> {
     /// `plain` states what a reference without a prefix means.
-    pub(super) fn new(client: &'a Result<Arc<Client>>, plain: DefaultLocation) -> Self {
-        Self { client, plain, layouts: HashMap::new(), archives: HashMap::new() }
+    pub(super) fn new(
+        client: &'a Result<Arc<Client>>,
+        plain: DefaultLocation,
+        control: &'a Control,
+    ) -> Self {
+        Self { client, plain, control, layouts: HashMap::new(), archives: HashMap::new() }
     }
 
     pub(super) async fn open(&mut self, image: &ImageSource) -> Result<OpenedLocation> {
@@ -96,8 +102,8 @@ impl<'a> SourceOpener<'a> {
             return Ok(archive.clone());
         }
         let file = path.to_owned();
-        let open = move || Archive::open(&file, Some(form));
-        let archive = run_blocking("read the archive", open).await?;
+        let open = move |control: &Control| Archive::open_with_control(&file, Some(form), control);
+        let archive = run_cancellable(self.control, "read the archive", open).await?;
         self.archives.insert(path.to_owned(), archive.clone());
         Ok(archive)
     }
@@ -107,7 +113,8 @@ impl<'a> SourceOpener<'a> {
             return Ok(Arc::clone(layout));
         }
         let root = path.to_owned();
-        let layout = Arc::new(run_blocking("open", move || Layout::open(&root)).await?);
+        let open = move |control: &Control| Layout::open_with_control(&root, control);
+        let layout = Arc::new(run_cancellable(self.control, "open", open).await?);
         self.layouts.insert(path.to_owned(), Arc::clone(&layout));
         Ok(layout)
     }

@@ -8,8 +8,9 @@ use super::image_target::{ImageTarget, To};
 use super::open_source::store_path;
 use super::opened::OpenedLocation;
 use crate::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
-use crate::blocking::run_blocking;
+use crate::blocking::run_cancellable;
 use crate::content::{EmptyTarget, Target};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::location::{DefaultLocation, Location};
@@ -40,6 +41,7 @@ pub(super) struct OpenedTarget {
 pub(super) struct TargetOpener<'a> {
     client: &'a Result<Arc<Client>>,
     purpose: OpenFor,
+    control: &'a Control,
     paths: HashMap<PathBuf, Arc<dyn Target>>,
     repositories: HashMap<String, Arc<dyn Target>>,
     /// Number of images of each archive.
@@ -52,6 +54,7 @@ impl<'a> TargetOpener<'a> {
     pub(super) fn new<'b>(
         client: &'a Result<Arc<Client>>,
         purpose: OpenFor,
+        control: &'a Control,
         targets: impl Iterator<Item = &'b ImageTarget>,
     ) -> Self {
         let mut archives = HashMap::new();
@@ -66,6 +69,7 @@ impl<'a> TargetOpener<'a> {
         Self {
             client,
             purpose,
+            control,
             paths: HashMap::new(),
             repositories: HashMap::new(),
             archives,
@@ -158,10 +162,12 @@ impl<'a> TargetOpener<'a> {
             return Ok(Arc::clone(target));
         }
         let (root, purpose) = (path.to_owned(), self.purpose);
-        let open = move || -> Result<Arc<dyn Target>> {
+        let open = move |control: &Control| -> Result<Arc<dyn Target>> {
             match purpose {
-                OpenFor::Write => Ok(Arc::new(Layout::create(&root, options)?)),
-                OpenFor::Plan => match Layout::open(&root) {
+                OpenFor::Write => {
+                    Ok(Arc::new(Layout::create_with_control(&root, options, control)?))
+                }
+                OpenFor::Plan => match Layout::open_with_control(&root, control) {
                     Ok(layout) => Ok(Arc::new(layout)),
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         Ok(Arc::new(EmptyTarget::new(format!("oci:{}", root.display()))))
@@ -171,7 +177,7 @@ impl<'a> TargetOpener<'a> {
             }
         };
         // Opening may wait for other processes, and hash many blobs after a restart.
-        let target = run_blocking("open", open).await?;
+        let target = run_cancellable(self.control, "open", open).await?;
         self.paths.insert(path.to_owned(), Arc::clone(&target));
         Ok(target)
     }
@@ -181,7 +187,8 @@ impl<'a> TargetOpener<'a> {
             return Ok(Arc::clone(target));
         }
         let expected_images = self.archives.get(path).copied().unwrap_or(1);
-        let options = WriteOptions { form, expected_images, ..WriteOptions::default() };
+        let control = self.control.clone();
+        let options = WriteOptions { form, expected_images, control, ..WriteOptions::default() };
         let target = archive::write(ArchiveOutput::File(path.to_owned()), options)?;
         self.paths.insert(path.to_owned(), Arc::clone(&target));
         Ok(target)

@@ -121,10 +121,10 @@ impl Run {
     }
 
     async fn open(&self, purpose: OpenFor) -> Vec<Result<Opened>> {
-        let client = self.settings.client();
-        let mut sources = SourceOpener::new(&client, self.verb.default_location());
+        let (client, control) = (self.settings.client(), &self.settings.control);
+        let mut sources = SourceOpener::new(&client, self.verb.default_location(), control);
         let to = self.images.iter().flat_map(|(_, targets)| targets);
-        let mut targets = TargetOpener::new(&client, purpose, to);
+        let mut targets = TargetOpener::new(&client, purpose, control, to);
         let mut opened = Vec::new();
         if self.has_stray_target {
             opened.push(Err(self.invalid("the first target has no image")));

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::image_source::ImageSource;
 use super::open_layer::open_layer;
 use super::open_source::SourceOpener;
-use crate::blocking::run_blocking;
+use crate::blocking::run_cancellable;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::control::Control;
 use crate::descriptor::Descriptor;
@@ -128,7 +128,7 @@ impl Unpack {
                 Arc::new(Client::new(RegistryOptions { foreign_layers: true, retry, ..options }))
             }),
         };
-        let opener = SourceOpener::new(&client, DefaultLocation::Registry);
+        let opener = SourceOpener::new(&client, DefaultLocation::Registry, &self.control);
         let image = { opener }.open(&self.image).await?;
         let (source, reference) = (&*image.source, &image.reference);
         let resolving = resolve_image(source, &image.name, reference, Some(&platform), &self.retry);
@@ -136,17 +136,14 @@ impl Unpack {
         let manifest = manifest.manifest()?;
         let config = read_small(source, &manifest.config, CONFIG_LIMIT, self.retry).await?;
         let config = ImageConfig::parse(&config)?;
-        // Dropping the future stops the thread as well.
-        let control = self.control.child();
-        let _stop_when_dropped = control.cancel.clone().drop_guard();
         let open = |layer: &Descriptor| open_layer(&image, layer.clone(), self.retry);
         let layers = LayerBlob::from_image(reference, manifest, &config, open)?;
         let options = self.options;
-        let work = move || {
+        let work = move |control: &Control| {
             let builder = RootBuilder::begin(&directory)?;
-            builder.apply(layers, options, &control, || Ok(())).map(|(unpacked, _)| unpacked)
+            builder.apply(layers, options, control, || Ok(())).map(|(unpacked, _)| unpacked)
         };
-        run_blocking("unpack", work).await
+        run_cancellable(&self.control, "unpack", work).await
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) fn phase_label(phase: Phase) -> &'static str {
     match phase {
         Phase::Recheck => "checking after a restart",
         Phase::Verify => "verifying",
+        Phase::Scan => "reading the archive",
+        Phase::Pack => "writing the archive",
         Phase::Unpack => "unpacking",
         Phase::Flatten => "reading",
         Phase::Export => "exporting",

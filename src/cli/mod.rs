@@ -75,7 +75,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let code = runtime.block_on(async {
         signals::survive_file_size_limit();
         match cli.verb {
-            Verb::Pull(args) => commands::pull::run(args, &settings).await,
+            Verb::Pull(args) => Box::pin(commands::pull::run(args, &settings)).await,
             Verb::Push(args) => commands::push::run(args, &settings).await,
             Verb::Copy(args) => commands::copy::run(args, &settings).await,
             Verb::Save(args) => commands::save::run(args, &settings).await,

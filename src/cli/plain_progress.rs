@@ -108,8 +108,16 @@ impl PlainState {
         let last_line = self.phase_last_line.get_or_insert_with(Instant::now);
         if last_line.elapsed() >= REPORT_INTERVAL {
             *last_line = Instant::now();
-            let percent = percent(done, total);
-            note(&format!("{label} {} of {} ({percent})", size(done), size(total)));
+            match total {
+                // A pipe has no known size.
+                0 => note(&format!("{label} {}", size(done))),
+                _ => note(&format!(
+                    "{label} {} of {} ({})",
+                    size(done),
+                    size(total),
+                    percent(done, total)
+                )),
+            }
         }
     }
 

@@ -114,6 +114,10 @@ impl ProgressBars {
         };
         let Total { bar, rate } = state.phase.get_or_insert_with(new);
         rate.add(state.done - before);
+        // A pipe has no known size.
+        if state.done > size {
+            bar.set_length(state.done);
+        }
         bar.set_position(state.done);
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::args::{CommonArgs, ProgressKind};
 use super::output;
+use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::reference::Reference;
@@ -49,6 +50,8 @@ pub(super) struct Settings {
     pub(super) quiet: bool,
     pub(super) progress: ProgressMode,
     pub(super) retry: RetryPolicy,
+    /// Cancels the command, and shows its progress.
+    pub(super) control: Control,
     registry: crate::cli::args::RegistryArgs,
 }
 
@@ -69,6 +72,7 @@ impl Settings {
                 retry_for: Duration::from_secs(common.registry.retry_for.into()),
                 ..RetryPolicy::default()
             },
+            control: Control::default(),
             registry: common.registry,
         }
     }
@@ -92,6 +96,11 @@ impl Settings {
     /// Returns these settings with another store.
     pub(super) fn with_store(&self, store: PathBuf) -> Self {
         Self { store: Some(store), ..self.clone() }
+    }
+
+    /// Returns these settings for a command with this control.
+    pub(super) fn with_control(&self, control: Control) -> Self {
+        Self { control, ..self.clone() }
     }
 
     /// Returns whether both have the same `--creds`.
@@ -231,12 +240,12 @@ impl Settings {
 
     /// Opens the local store for reading; `None` if it does not exist.
     pub(super) fn existing_store(&self) -> Result<Option<Arc<Layout>>> {
-        existing_layout(&self.store()?)
+        existing_layout(&self.store()?, &self.control)
     }
 
     /// Opens the local store if it is set and exists. For commands that can also read from a registry.
     pub(super) fn store_if_any(&self) -> Result<Option<Arc<Layout>>> {
-        self.store().map_or(Ok(None), |path| existing_layout(&path))
+        self.store().map_or(Ok(None), |path| existing_layout(&path, &self.control))
     }
 
     /// Opens the local store for a command that needs the image `name` in it.
@@ -253,8 +262,8 @@ pub(super) fn not_in_store(name: &str) -> Error {
 }
 
 /// Opens the layout at this path. `None` if it does not exist.
-pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
-    match Layout::open(path) {
+pub(super) fn existing_layout(path: &Path, control: &Control) -> Result<Option<Arc<Layout>>> {
+    match Layout::open_with_control(path, control) {
         Ok(layout) => Ok(Some(Arc::new(layout))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

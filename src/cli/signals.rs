@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::run_cancellable;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Exit code for the received signal: 128 + its number.
@@ -32,18 +34,8 @@ pub(super) fn survive_file_size_limit() {
     _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).is_ok();
 }
 
-/// Returns a token that the first signal cancels, together with all waits for locks. The second signal ends the
-/// process.
+/// Returns a token that the first signal cancels. The second signal ends the process.
 pub(super) fn cancelled_by_signals() -> CancellationToken {
-    watched(crate::lock::end_all_waits)
-}
-
-/// As [`cancelled_by_signals`], but waits for locks continue: the caller finishes requests of other processes first.
-pub(super) fn drained_by_signals() -> CancellationToken {
-    watched(|| {})
-}
-
-fn watched(at_first: fn()) -> CancellationToken {
     let token = CancellationToken::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let listen = |kind: SignalKind| {
@@ -56,7 +48,7 @@ fn watched(at_first: fn()) -> CancellationToken {
     let interrupt = listen(SignalKind::interrupt());
     let terminate = listen(SignalKind::terminate());
     let hangup = listen(SignalKind::hangup());
-    tokio::spawn(watch([interrupt, terminate, hangup], token.clone(), at_first));
+    tokio::spawn(watch([interrupt, terminate, hangup], token.clone()));
     token
 }
 
@@ -81,17 +73,14 @@ pub(super) async fn or_cancelled<T>(
 
 /// As [`or_cancelled`], for blocking work: opening a store may wait for other processes.
 pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
-    cancel: &CancellationToken,
+    control: &Control,
     what: &str,
-    open: impl FnOnce() -> Result<T> + Send + 'static,
+    open: impl FnOnce(&Control) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let opening = tokio::task::spawn_blocking(open);
-    or_cancelled(cancel, what, opening)
-        .await?
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).with_source(error)))
+    or_cancelled(&control.cancel, what, run_cancellable(control, what, open)).await?
 }
 
-async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first: fn()) {
+async fn watch(signals: [Option<Signal>; 3], token: CancellationToken) {
     let [mut interrupt, mut terminate, mut hangup] = signals;
     loop {
         let code = tokio::select! {
@@ -104,7 +93,6 @@ async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first:
             exit_now(code);
         }
         token.cancel();
-        at_first();
     }
 }
 

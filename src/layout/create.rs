@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::io::{files, io_error, replace_durably, sync_dir};
 use super::{LayoutOptions, blobs};
+use crate::control::Control;
 use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
@@ -99,13 +100,13 @@ fn check_blobs(root: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::Store`] if the directory has other content or is not writable.
-pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
+pub(super) fn create(root: &Path, options: &LayoutOptions, control: &Control) -> Result<()> {
     let mode = if options.private { 0o700 } else { 0o777 };
     match check(root) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
             folders(root, mode)?;
-            initialize(root, mode, options.lock_timeout)?;
+            initialize(root, mode, options.lock_timeout, control)?;
         }
         Err(error) => return Err(error),
     }
@@ -116,12 +117,12 @@ pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
 }
 
 /// Initializes the directory. Of several processes that found it empty at the same time, the first one does it.
-fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
+fn initialize(root: &Path, mode: u32, timeout: Duration, control: &Control) -> Result<()> {
     let guard = File::open(root).map_err(|error| io_error("open", root, error))?;
     lock::lock(
         &guard,
         LockMode::Exclusive,
-        &LockWait { what: "the new store", path: root, timeout: patience },
+        &LockWait { what: "the new store", path: root, timeout, control },
     )?;
     if root.join(MARKER).exists() {
         return check(root);
@@ -178,15 +179,16 @@ mod tests {
     fn create_finishes_partial_layout_but_not_foreign_dir() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a/b");
-        create(&root, &LayoutOptions::default()).unwrap();
+        create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
         check(&root).unwrap();
         std::fs::remove_file(root.join(MARKER)).unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::NotFound);
         std::fs::write(root.join("blobs/sha256/x"), "").unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::Store, "it holds something");
-        create(&root, &LayoutOptions::default()).unwrap();
+        create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
         check(&root).unwrap();
-        let error = create(folder.path(), &LayoutOptions::default()).unwrap_err();
+        let error =
+            create(folder.path(), &LayoutOptions::default(), &Control::default()).unwrap_err();
         assert!(error.to_string().contains("not an OCI image layout"), "{error}");
     }
 
@@ -196,7 +198,9 @@ mod tests {
         for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
             std::fs::write(folder.path().join(MARKER), bad).unwrap();
             assert_eq!(
-                create(folder.path(), &LayoutOptions::default()).unwrap_err().kind(),
+                create(folder.path(), &LayoutOptions::default(), &Control::default())
+                    .unwrap_err()
+                    .kind(),
                 ErrorKind::Store,
                 "{bad}"
             );
@@ -210,7 +214,9 @@ mod tests {
         let root = folder.path().join("store");
         std::thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| create(&root, &LayoutOptions::default()).unwrap());
+                scope.spawn(|| {
+                    create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
+                });
             }
         });
         check(&root).unwrap();

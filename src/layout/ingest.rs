@@ -13,7 +13,7 @@ use super::{LayoutInner, blobs, create, io_error, sync_dir};
 use crate::content::{BlobWriter, ByteStream, Opened, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, LockMode, LockWait, WaitTimer};
+use crate::lock::{self, LockMode, WaitTimer};
 use crate::verifier::Verified;
 
 /// Returns `Exists` or opens the blob for writing. Waits while another process or task is writing it.
@@ -21,7 +21,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
-    let waiting = LockWait { what: &what, path: &inner.root, timeout: inner.options.lock_timeout };
+    let waiting = inner.lock_wait(&what, &inner.control);
     let mut clock = WaitTimer::new();
     loop {
         if inner.has(descriptor)? {

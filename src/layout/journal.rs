@@ -152,7 +152,7 @@ pub(super) fn recover(root: &Path, patience: Duration, control: &Control) -> Res
     journals.retain(|path| boot_of(path) != Some(&boot));
     let total = journals.iter().map(|path| bytes_of(root, path)).sum();
     let counter = PhaseCounter::new(control, Phase::Recheck, total);
-    journals.iter().try_for_each(|path| recheck(root, path, patience, &counter))
+    journals.iter().try_for_each(|path| recheck(root, path, patience, control, &counter))
 }
 
 /// Total size of the blobs of a journal.
@@ -162,7 +162,13 @@ fn bytes_of(root: &Path, path: &Path) -> u64 {
     sizes.filter_map(|size| size.ok().flatten()).sum()
 }
 
-fn recheck(root: &Path, path: &Path, timeout: Duration, counter: &PhaseCounter) -> Result<()> {
+fn recheck(
+    root: &Path,
+    path: &Path,
+    timeout: Duration,
+    control: &Control,
+    counter: &PhaseCounter,
+) -> Result<()> {
     let mut file = match blobs::open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == Io::PermissionDenied => {
@@ -179,7 +185,7 @@ fn recheck(root: &Path, path: &Path, timeout: Duration, counter: &PhaseCounter) 
     lock::lock(
         &file,
         LockMode::Exclusive,
-        &LockWait { what: "the re-check after a restart", path: root, timeout },
+        &LockWait { what: "the re-check after a restart", path: root, timeout, control },
     )?;
     if file.metadata().map_err(|error| io_error("read", path, error))?.nlink() == 0 {
         return Ok(());

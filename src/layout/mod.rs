@@ -79,6 +79,8 @@ struct LayoutInner {
     /// Blobs that this run may rename; see [`journal`].
     journal: RunJournal,
     endpoint: Endpoint,
+    /// Ends the waits for locks.
+    control: Control,
 }
 
 impl Layout {
@@ -87,8 +89,16 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no layout, [`ErrorKind::Store`] if it is damaged or of another version.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::open_with_control(root, &Control::default())
+    }
+
+    /// Like [`Layout::open`], but `control` can end the wait for other processes, and all later waits of this layout.
+    ///
+    /// # Errors
+    /// As [`Layout::open`], and [`ErrorKind::Interrupted`] if it was cancelled.
+    pub fn open_with_control(root: &Path, control: &Control) -> Result<Self> {
         create::check(root)?;
-        let inner = LayoutInner::new(root, LayoutOptions::default())?;
+        let inner = LayoutInner::new(root, LayoutOptions::default(), control)?;
         // A layout on a read-only file system, or one without locks, can still be read.
         match inner.lock_folder(LockMode::Shared) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
@@ -106,7 +116,8 @@ impl Layout {
         Self::create_with_control(root, options, &Control::default())
     }
 
-    /// Like [`Layout::create`], but `control` can watch and cancel the check.
+    /// Like [`Layout::create`], but `control` can watch and cancel the check, and end this wait for other processes and
+    /// all later ones of this layout.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] if it was cancelled.
@@ -115,8 +126,8 @@ impl Layout {
         options: LayoutOptions,
         control: &Control,
     ) -> Result<Self> {
-        create::create(root, &options)?;
-        let inner = LayoutInner::new(root, options)?;
+        create::create(root, &options, control)?;
+        let inner = LayoutInner::new(root, options, control)?;
         inner.lock_folder(LockMode::Shared)?;
         journal::recover(&inner.root, options.lock_timeout, control)?;
         inner.write_list()?;
@@ -130,33 +141,43 @@ impl Layout {
 }
 
 impl LayoutInner {
-    fn new(root: &Path, options: LayoutOptions) -> Result<Self> {
+    fn new(root: &Path, options: LayoutOptions, control: &Control) -> Result<Self> {
         let folder = File::open(root).map_err(|error| io_error("open", root, error))?;
         let location = format!("oci:{}", root.display());
         let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
         let journal = RunJournal::new(root, options);
-        Ok(Self { root: root.to_owned(), options, folder, journal, endpoint })
+        let (root, control) = (root.to_owned(), control.clone());
+        Ok(Self { root, options, folder, journal, endpoint, control })
     }
 
     fn lock_folder(&self, mode: LockMode) -> Result<()> {
-        let waiting =
-            LockWait { what: "the store", path: &self.root, timeout: self.options.lock_timeout };
-        lock::lock(&self.folder, mode, &waiting)
+        lock::lock(&self.folder, mode, &self.lock_wait("the store", &self.control))
+    }
+
+    fn lock_wait<'a>(&'a self, what: &'a str, control: &'a Control) -> LockWait<'a> {
+        LockWait { what, path: &self.root, timeout: self.options.lock_timeout, control }
     }
 
     /// Waits until no other process is changing names, and locks them.
-    fn lock_names(&self) -> Result<File> {
+    fn lock_names(&self, control: &Control) -> Result<File> {
         let path = self.root.join("oci-layout");
         let guard = File::open(&path).map_err(|error| io_error("open", &path, error))?;
-        let waiting =
-            LockWait { what: "index.json", path: &self.root, timeout: self.options.lock_timeout };
-        lock::lock(&guard, LockMode::Exclusive, &waiting)?;
+        lock::lock(&guard, LockMode::Exclusive, &self.lock_wait("index.json", control))?;
         Ok(guard)
     }
 
     /// Reads index.json, calls `change`, and writes the result if it returned true. Only one process does so at a time.
     fn change_index(&self, change: impl FnOnce(&mut IndexFile) -> Result<bool>) -> Result<()> {
-        let _guard = self.lock_names()?;
+        self.change_index_unless_cancelled(&self.control, change)
+    }
+
+    /// Like [`LayoutInner::change_index`]; `control` ends the wait for other processes.
+    fn change_index_unless_cancelled(
+        &self,
+        control: &Control,
+        change: impl FnOnce(&mut IndexFile) -> Result<bool>,
+    ) -> Result<()> {
+        let _guard = self.lock_names(control)?;
         let mut index = IndexFile::read(&self.root)?;
         if change(&mut index)? {
             index.write(&self.root)?;

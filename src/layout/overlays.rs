@@ -33,7 +33,7 @@ impl Layout {
     }
 
     fn change_overlays(&self, change: impl FnOnce(&mut BTreeSet<PathBuf>) -> bool) -> Result<()> {
-        let _guard = self.0.lock_names()?;
+        let _guard = self.0.lock_names(&self.0.control)?;
         let mut known = self.overlays()?;
         if !change(&mut known) {
             return Ok(());

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::index::IndexFile;
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
-use crate::blocking::run_blocking;
+use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{
     FinishGuard, OpenBlob, Opened, Provenance, Role, TargetPlan, TargetWriter, check_content,
 };
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,8 +71,11 @@ impl LayoutWriter {
                 ImageName::Tag(name) | ImageName::Layout(name) => name.clone(),
                 ImageName::Digest(_) => {
                     let (inner, descriptor) = (Arc::clone(self.inner()), descriptor.clone());
-                    let keep = move || inner.change_index(|index| index.keep(descriptor));
-                    run_blocking("write index.json", keep).await?;
+                    let keep = move |control: &Control| {
+                        let keep = |index: &mut IndexFile| index.keep(descriptor);
+                        inner.change_index_unless_cancelled(control, keep)
+                    };
+                    self.change_names(keep).await?;
                     continue;
                 }
                 ImageName::Only => {
@@ -98,8 +103,8 @@ impl LayoutWriter {
         is_attached: bool,
     ) -> Result<()> {
         let (inner, origins) = (Arc::clone(self.inner()), provenance.repositories.clone());
-        let work = move || {
-            inner.change_index(|index| {
+        let work = move |control: &Control| {
+            inner.change_index_unless_cancelled(control, |index| {
                 // A name that a user pulled must not disappear together with the subject.
                 if is_attached && index.find(&name)?.is_some() {
                     return Ok(false);
@@ -108,7 +113,15 @@ impl LayoutWriter {
                 index.set(&name, descriptor)
             })
         };
-        run_blocking("write index.json", work).await
+        self.change_names(work).await
+    }
+
+    /// Dropping the future ends the wait for other processes.
+    async fn change_names(
+        &self,
+        change: impl FnOnce(&Control) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        run_cancellable(&self.inner().control, "write index.json", change).await
     }
 
     /// Documents are small enough to be read again, so a damaged one is detected and replaced.

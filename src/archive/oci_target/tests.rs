@@ -1,5 +1,3 @@
-use std::collections::HashSet;
-
 use super::super::ArchiveFormat;
 use super::*;
 use crate::content::Provenance;
@@ -7,14 +5,7 @@ use crate::verifier::verify;
 
 /// An archive for a pipe whose other end takes everything.
 fn piped() -> OciTarget {
-    let options = WriteOptions {
-        form: ArchiveFormat::Oci,
-        with_docker_manifest: false,
-        expected_images: 1,
-        omitted: HashSet::new(),
-        modified: 0,
-        sync: false,
-    };
+    let options = WriteOptions { form: ArchiveFormat::Oci, ..WriteOptions::default() };
     let target = OciTarget::new(ArchiveOutput::Stdout, options);
     let sink = ArchiveSink::pipe(Box::new(std::io::sink()), "stdout");
     let open = OpenArchive { area: BlobArea::new(sink), archive_file: Mutex::new(None) };

@@ -90,12 +90,12 @@ async fn to_stream(
 async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descriptor)> {
     let (reference, stored) = match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
         Location::Layout { path, name: ImageName::Digest(digest) } => {
-            let layout = Layout::open(&path)?;
+            let layout = Layout::open_with_control(&path, &settings.control)?;
             let blob = layout.stat_blob(&digest)?;
             return Ok((Arc::new(layout), blob));
         }
         Location::Archive { format, path, name: ImageName::Digest(digest) } => {
-            let archive = open_archive(path, Some(format)).await?;
+            let archive = open_archive(path, Some(format), settings).await?;
             let blob = archive.stat_blob(&digest).await?;
             return Ok((Arc::new(archive), blob));
         }

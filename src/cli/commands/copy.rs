@@ -8,9 +8,9 @@ use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
-use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, interruptible, platforms_to_pass_on};
 use crate::cli::settings::{ForeignLayers, Settings};
-use crate::cli::signals::{self, or_cancelled};
+use crate::cli::signals::or_cancelled;
 use crate::error::Result;
 use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
@@ -38,9 +38,9 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;
-    let cancel = signals::cancelled_by_signals();
-    let run = TransferRun::parse(&args.moving, &labels::COPY, settings, &cancel)?
-        .with_artifacts(artifacts);
+    let settings = &interruptible(&labels::COPY, settings);
+    let cancel = &settings.control.cancel;
+    let run = TransferRun::parse(&args.moving, settings)?.with_artifacts(artifacts);
     let sides = args.sides;
     let source_settings =
         settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);
@@ -51,10 +51,10 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     }
     let requests = if let Some(repository) = repository {
         let finding = tags(&repository, &destination, &platforms, &source_settings);
-        or_cancelled(&cancel, "copy", finding).await??
+        or_cancelled(cancel, "copy", finding).await??
     } else {
         let opening = one(&location, &destination, platforms, &source_settings);
-        vec![or_cancelled(&cancel, "copy", opening).await??]
+        vec![or_cancelled(cancel, "copy", opening).await??]
     };
     let shape = JsonShape::list_if(args.all_tags);
     let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;

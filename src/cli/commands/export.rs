@@ -19,9 +19,9 @@ use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{
     json_of, layer_rows, print_summary, run_with_progress, with_layer,
 };
-use crate::cli::run::transfer_run::control;
+use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{self, or_cancelled};
+use crate::cli::signals::or_cancelled;
 use crate::cli::{labels, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +48,8 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
     let output = super::save::output(path);
     super::save::check_stdout(&output, settings)?;
-    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
+    let settings = &interruptible(&labels::PULL, settings);
+    let control = &settings.control;
     // Check the arguments before the first request.
     let target = ExportFile::open(output)?;
     let request = EnsureLocal {
@@ -60,10 +61,10 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
         keep: StorePolicy::Always,
         sync: args.sync,
     };
-    let mut image = request.open(settings, &control).await?;
+    let mut image = request.open(settings).await?;
     let start = Instant::now();
-    let tree = Arc::new(read(&mut image, settings, &control).await?);
-    let written = write(&image, &tree, target, args.sync, settings, &control).await?;
+    let tree = Arc::new(read(&mut image, settings).await?);
+    let written = write(&image, &tree, target, args.sync, settings).await?;
     if let Err(error) = written {
         return Err(with_layer(&image, settings, &control.cancel, error).await);
     }
@@ -71,7 +72,8 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
 }
 
 /// Reads the layers into a tree; the output is written afterwards.
-async fn read(image: &mut OpenedImage, settings: &Settings, control: &Control) -> Result<Tree> {
+async fn read(image: &mut OpenedImage, settings: &Settings) -> Result<Tree> {
+    let control = &settings.control;
     let layers = layer_blobs(image, settings.retry)?;
     if let Some(arriving) = &image.arriving {
         // After the download the layout has the whole image.
@@ -88,9 +90,9 @@ async fn write(
     target: ExportFile,
     sync: bool,
     settings: &Settings,
-    control: &Control,
 ) -> Result<Result<()>> {
     let layers = layer_blobs(image, settings.retry)?;
+    let control = &settings.control;
     let is_file = matches!(target.to, Sink::Atomic(_));
     let (tree, own) = (Arc::clone(tree), control.clone());
     let work = move || target.write_tree(&tree, layers, sync, &own);

@@ -9,9 +9,9 @@ use crate::cli::args::Load;
 use crate::cli::image::open::open_archive;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
-use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
+use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_keep};
 use crate::cli::settings::Settings;
-use crate::cli::signals::{self, or_cancelled};
+use crate::cli::signals::or_cancelled;
 use crate::cli::{exit, labels};
 use crate::content::{Lookup as _, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,13 +22,14 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
     let platforms = platforms_to_keep(&args.moving, PlatformSelection::FilteredIndex)?
         .unwrap_or(PlatformSelection::Available);
-    let cancel = signals::cancelled_by_signals();
-    let run = TransferRun::parse(&args.moving, &labels::LOAD, settings, &cancel)?;
+    let settings = &interruptible(&labels::LOAD, settings);
+    let cancel = &settings.control.cancel;
+    let run = TransferRun::parse(&args.moving, settings)?;
     let finding = async {
-        let archive = Arc::new(open_archive(args.file.clone(), None).await?);
+        let archive = Arc::new(open_archive(args.file.clone(), None, settings).await?);
         images(&archive, &platforms).await
     };
-    let mut images = or_cancelled(&cancel, "load", finding).await??;
+    let mut images = or_cancelled(cancel, "load", finding).await??;
     if images.image_requests.is_empty()
         && let Some(error) = images.failed.pop()
     {

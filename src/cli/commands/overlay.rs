@@ -14,11 +14,11 @@ use crate::cli::image::ensure_local::EnsureLocal;
 use crate::cli::image::layer_blobs::layer_blobs;
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{json_of, run_with_progress, warn_of_left_out};
+use crate::cli::labels;
 use crate::cli::output::{self, note};
-use crate::cli::run::transfer_run::control;
+use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::size::{percent, plural, size};
-use crate::cli::{labels, signals};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,12 +37,13 @@ struct OverlayJob {
 }
 
 pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode> {
-    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
+    let settings = &interruptible(&labels::PULL, settings);
+    let control = &settings.control;
     if let Some(point) = &args.layers.mount {
         check_is_dir(point)?;
     }
     OverlayDirectory::check(&args.dir)?;
-    let mut image = EnsureLocal::to_unpack(&args).open(settings, &control).await?;
+    let mut image = EnsureLocal::to_unpack(&args).open(settings).await?;
     let work = OverlayJob::new(&image, &args, settings)?;
     let chains = work.image.chains.clone();
     let (wait_for_pull, own) = (image.wait_for_end(), control.clone());

@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::cli::args::{OnePlatform, OverlayArgs, Pull, Unpack};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
-use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
+use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_keep};
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout, not_in_store, platform};
-use crate::cli::signals::{self, opened_unless_cancelled, or_cancelled};
+use crate::cli::signals::{opened_unless_cancelled, or_cancelled};
 use crate::content::Source;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
@@ -29,8 +28,9 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let parse = if args.all_tags { repository_reference } else { image_reference };
     let references = args.images.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
-    let cancel = signals::cancelled_by_signals();
-    let run = TransferRun::parse(&args.moving, &labels::PULL, settings, &cancel)?;
+    let settings = &interruptible(&labels::PULL, settings);
+    let cancel = &settings.control.cancel;
+    let run = TransferRun::parse(&args.moving, settings)?;
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::for_pull(args.output.as_deref())?;
     if several {
@@ -39,10 +39,10 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let named = platforms_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
     let platforms = destination.platforms(named, PlatformSelection::Single(platform(None)?))?;
     let requests = if settings.offline && !args.all_tags {
-        in_store(&references, &platforms, &destination, settings, &cancel).await?
+        in_store(&references, &platforms, &destination, settings).await?
     } else {
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
-        or_cancelled(&cancel, "pull", finding).await??
+        or_cancelled(cancel, "pull", finding).await??
     };
     let (code, _) =
         run.execute(&requests, &destination, JsonShape::list_if(several), settings).await?;
@@ -94,10 +94,10 @@ async fn in_store(
     platforms: &PlatformSelection,
     destination: &Destination,
     settings: &Settings,
-    cancel: &CancellationToken,
 ) -> Result<Vec<ImageRequest>> {
     let path = settings.store()?;
-    let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
+    let open = move |control: &Control| existing_layout(&path, control);
+    let store = opened_unless_cancelled(&settings.control, "pull", open).await?;
     let requests = references.iter().map(|reference| {
         let name = reference.to_string();
         let source = store.clone().ok_or_else(|| not_in_store(&name))?;

@@ -6,7 +6,7 @@ use crate::cli::args::Push;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
-use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, interruptible, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,12 +33,13 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     settings.check_creds(source.registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
-    let cancel = signals::cancelled_by_signals();
-    let run = TransferRun::parse(&args.moving, &labels::PUSH, settings, &cancel)?;
+    let settings = &interruptible(&labels::PUSH, settings);
+    let cancel = &settings.control.cancel;
+    let run = TransferRun::parse(&args.moving, settings)?;
     let destination = Destination::for_push(reference.clone(), chunk_size)?;
     let opening = open_location(&source, settings);
     let OpenedLocation { source, name, layout, .. } =
-        signals::or_cancelled(&cancel, "push", opening).await??;
+        signals::or_cancelled(cancel, "push", opening).await??;
     let target_name = reference.name();
     let requests = [ImageRequest {
         source,

@@ -13,9 +13,9 @@ use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::omit_list;
 use crate::cli::run::report::JsonShape;
-use crate::cli::run::transfer_run::{TransferRun, platforms_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_pass_on};
 use crate::cli::settings::Settings;
-use crate::cli::signals::{self, or_cancelled};
+use crate::cli::signals::or_cancelled;
 use crate::content::{Effort, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
@@ -35,11 +35,12 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
         Some(path) => omit_list::omitted_digests(path, settings).await?,
         None => HashSet::new(),
     };
-    let cancel = signals::cancelled_by_signals();
-    let run = TransferRun::parse(&args.moving, &labels::SAVE, settings, &cancel)?;
+    let settings = &interruptible(&labels::SAVE, settings);
+    let cancel = &settings.control.cancel;
+    let run = TransferRun::parse(&args.moving, settings)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
     let finding = find(&locations, &destination, &platforms, settings);
-    let requests = or_cancelled(&cancel, "save", finding).await??;
+    let requests = or_cancelled(cancel, "save", finding).await??;
     let shape = JsonShape::list_if(requests.len() > 1);
     let (code, _) = run.execute(&requests, &destination, shape, settings).await?;
     Ok(code)

@@ -8,11 +8,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::blocking::run_cancellable;
 use crate::cli::args::Serve;
 use crate::cli::run::destination::open_to_write;
-use crate::cli::run::transfer_run::control;
+use crate::cli::run::transfer_run::progress;
 use crate::cli::settings::{Settings, existing_layout};
-use crate::cli::signals::{self, opened_unless_cancelled};
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::cli::{labels, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +25,7 @@ const MAX_FILES: u64 = 4096;
 
 /// Serves until a signal ends it, which is success.
 pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
-    let cancel = signals::drained_by_signals();
+    let cancel = cancelled_by_signals();
     let options = ServeOptions {
         read_only: args.read_only,
         sparse: args.sparse,
@@ -33,13 +34,16 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
         hosts: args.hosts,
     };
     allow_more_files();
-    let control = control(&cancel, &labels::PULL, settings);
-    let layout = if args.read_only {
-        open_existing(settings, &control).await?
-    } else {
+    // A control of its own: after a signal, requests are finished, and may wait for locks meanwhile.
+    let opening = Control { progress: progress(&labels::PULL, settings), ..Control::default() };
+    let open = async {
+        if args.read_only {
+            return open_existing(settings, &opening).await;
+        }
         let private = LayoutOptions { private: true, ..LayoutOptions::default() };
-        open_to_write(settings.store()?, private, &control).await?
+        open_to_write(settings.store()?, private, &opening).await
     };
+    let layout = or_cancelled(&cancel, "open", open).await??;
     let server = Server::new(layout, &options)?;
     let (listener, address) = listen(&args.addr).await?;
     print_result(&server, address, &options, settings)?;
@@ -62,8 +66,8 @@ fn allow_more_files() {
 async fn open_existing(settings: &Settings, control: &Control) -> Result<Layout> {
     let path = settings.store()?;
     let location = path.display().to_string();
-    let found =
-        opened_unless_cancelled(&control.cancel, "open", move || existing_layout(&path)).await?;
+    let open = move |control: &Control| existing_layout(&path, control);
+    let found = run_cancellable(control, "open", open).await?;
     let layout = found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "store")
             .at(location)

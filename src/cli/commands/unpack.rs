@@ -12,9 +12,9 @@ use crate::cli::image::layer_blobs::layer_blobs;
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{json_of, layer_rows, print_summary, run_with_progress};
 use crate::cli::run::path_checks;
-use crate::cli::run::transfer_run::control;
+use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
-use crate::cli::{labels, output, signals};
+use crate::cli::{labels, output};
 use crate::error::Result;
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
@@ -31,10 +31,11 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     if args.layers.overlay {
         return super::overlay::unpack(args, settings).await;
     }
-    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
+    let settings = &interruptible(&labels::PULL, settings);
+    let control = &settings.control;
     // Check the arguments before the first request.
     let builder = RootBuilder::begin(&args.dir)?;
-    let mut image = EnsureLocal::to_unpack(&args).open(settings, &control).await?;
+    let mut image = EnsureLocal::to_unpack(&args).open(settings).await?;
     let layers = layer_blobs(&image, settings.retry)?;
     let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };

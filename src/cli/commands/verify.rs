@@ -7,7 +7,7 @@ use super::store::ImageArg;
 use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
 use crate::cli::image::open::{OpenedLocation, open_location};
-use crate::cli::run::transfer_run::control;
+use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::{labels, output, signals};
@@ -22,11 +22,12 @@ use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blo
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
     let (others, names) = split_arguments(&args.images, settings)?;
-    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
+    let settings = &interruptible(&labels::PULL, settings);
+    let control = &settings.control;
     let mut report = VerifyReport::default();
     if others.is_empty() || !names.is_empty() {
         match (settings.existing_store()?, names.first()) {
-            (Some(store), _) => report = hash(store, names, &control).await?,
+            (Some(store), _) => report = hash(store, names, control).await?,
             (None, Some(name)) => {
                 return Err(not_in_store(name));
             }
@@ -36,7 +37,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     let of_store = || settings.store().map(|path| format!("store: {}", path.display()));
     let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
     for location in others {
-        let checking = check_location(&location, settings, &control);
+        let checking = check_location(&location, settings);
         let found = signals::or_cancelled(&control.cancel, "verify", checking).await??;
         if !found.bad.is_empty() {
             bad.get_or_insert_with(|| location.to_string());
@@ -66,13 +67,11 @@ fn split_arguments(images: &[String], settings: &Settings) -> Result<(Vec<Locati
 }
 
 /// Hashes a layout in place; of other locations it reads all blobs.
-async fn check_location(
-    location: &Location,
-    settings: &Settings,
-    control: &Control,
-) -> Result<VerifyReport> {
+async fn check_location(location: &Location, settings: &Settings) -> Result<VerifyReport> {
+    let control = &settings.control;
     if let Location::Layout { path, name: ImageName::Only } = location {
-        return hash(Arc::new(Layout::open(path)?), Vec::new(), control).await;
+        return hash(Arc::new(Layout::open_with_control(path, control)?), Vec::new(), control)
+            .await;
     }
     let OpenedLocation { source, name, reference, layout, .. } =
         open_location(location, settings).await?;

@@ -11,7 +11,6 @@ use crate::cli::run::destination::{Destination, open_to_write};
 use crate::cli::run::transfer_run::options;
 use crate::cli::settings::{Settings, platform};
 use crate::cli::signals;
-use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::layout::LayoutOptions;
 use crate::location::{DefaultLocation, Location};
@@ -62,15 +61,13 @@ impl<'a> EnsureLocal<'a> {
     }
 
     /// Opens the image. A missing one is opened as soon as its config has been pulled.
-    pub(in crate::cli) async fn open(
-        &self,
-        settings: &Settings,
-        control: &Control,
-    ) -> Result<OpenedImage> {
-        match signals::or_cancelled(&control.cancel, self.verb, self.find(settings)).await?? {
+    pub(in crate::cli) async fn open(&self, settings: &Settings) -> Result<OpenedImage> {
+        match signals::or_cancelled(&settings.control.cancel, self.verb, self.find(settings))
+            .await??
+        {
             Located::Available(image) => Ok(*image),
             Located::MustPull(opened, damage) => {
-                let pulled = self.pull(opened, settings, control).await;
+                let pulled = self.pull(opened, settings).await;
                 pulled.map_err(|error| error_after_fallback(damage, error))
             }
         }
@@ -109,12 +106,7 @@ impl<'a> EnsureLocal<'a> {
     }
 
     /// Starts to pull the image into the store.
-    async fn pull(
-        &self,
-        opened: OpenedLocation,
-        settings: &Settings,
-        control: &Control,
-    ) -> Result<OpenedImage> {
+    async fn pull(&self, opened: OpenedLocation, settings: &Settings) -> Result<OpenedImage> {
         let request = ImageRequest {
             source: Arc::clone(&opened.source),
             name: opened.name.clone(),
@@ -123,17 +115,17 @@ impl<'a> EnsureLocal<'a> {
             platforms: PlatformSelection::Single(platform(self.platform)?),
         };
         let options = match self.pull {
-            Some(moving) => options(moving, settings, control)?,
+            Some(moving) => options(moving, settings)?,
             None => TransferOptions {
                 retry: settings.retry,
-                control: control.clone(),
+                control: settings.control.clone(),
                 ..TransferOptions::default()
             },
         };
         // Unpacking needs every layer.
         let options = TransferOptions { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
-        let store = open_to_write(settings.store()?, private, control).await?;
+        let store = open_to_write(settings.store()?, private, &settings.control).await?;
         OpenedImage::download(opened, ImageDownload::begin(request, store, options)).await
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
-use crate::blocking::run_blocking;
+use crate::blocking::run_cancellable;
 pub(in crate::cli) use crate::builders::OpenedLocation;
 use crate::cli::settings::{ForeignLayers, Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -39,11 +40,11 @@ pub(in crate::cli) async fn open_location(
             registry(reference, settings)
         }
         Location::Layout { path, name } => {
-            let layout = Arc::new(Layout::open(path)?);
+            let layout = Arc::new(Layout::open_with_control(path, &settings.control)?);
             OpenedLocation::find_in_layout(layout, name, location.to_string())
         }
         Location::Archive { format, path, name } => {
-            let archive = open_archive(path.clone(), Some(*format)).await?;
+            let archive = open_archive(path.clone(), Some(*format), settings).await?;
             OpenedLocation::find_in_archive(archive, name, location.to_string())
         }
     }
@@ -53,8 +54,10 @@ pub(in crate::cli) async fn open_location(
 pub(in crate::cli) async fn open_archive(
     path: PathBuf,
     format: Option<ArchiveFormat>,
+    settings: &Settings,
 ) -> Result<Archive> {
-    run_blocking("read the archive", move || Archive::open(&path, format)).await
+    let open = move |control: &Control| Archive::open_with_control(&path, format, control);
+    run_cancellable(&settings.control, "read the archive", open).await
 }
 
 /// Parses an image in a registry, for commands that need one.

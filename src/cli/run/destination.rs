@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::archive::ArchiveOutput;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
@@ -140,7 +138,6 @@ impl Destination {
         settings: &Settings,
         images: usize,
         sync: bool,
-        control: &Control,
     ) -> Result<Arc<dyn Target>> {
         let path = match self {
             Self::Registry { reference, chunk_size, sessions } => {
@@ -148,18 +145,17 @@ impl Destination {
             }
             Self::Store(_) => settings.store()?,
             Self::Layout { path, .. } => path.clone(),
-            Self::Archive(archive, _) => return archive.open(images, sync),
+            Self::Archive(archive, _) => return archive.open(images, sync, &settings.control),
         };
         let private = matches!(self, Self::Store(_));
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
-        Ok(Arc::new(open_to_write(path, options, control).await?))
+        Ok(Arc::new(open_to_write(path, options, &settings.control).await?))
     }
 
     /// Opens the destination without changing anything; a missing one is treated as empty.
     pub(in crate::cli) async fn open_for_plan(
         &self,
         settings: &Settings,
-        cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
         let path = match self {
             Self::Registry { reference, chunk_size, sessions } => {
@@ -170,7 +166,8 @@ impl Destination {
             Self::Archive(archive, _) => return archive.open_for_plan(),
         };
         let location = format!("oci:{}", path.display());
-        match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
+        let open = move |control: &Control| existing_layout(&path, control);
+        match opened_unless_cancelled(&settings.control, "plan", open).await? {
             Some(layout) => Ok(layout),
             None => Ok(Arc::new(EmptyTarget::new(location))),
         }
@@ -259,7 +256,6 @@ pub(in crate::cli) async fn open_to_write(
     options: LayoutOptions,
     control: &Control,
 ) -> Result<Layout> {
-    let own = control.clone();
-    let make = move || Layout::create_with_control(&path, options, &own);
-    opened_unless_cancelled(&control.cancel, "open", make).await
+    let make = move |control: &Control| Layout::create_with_control(&path, options, control);
+    opened_unless_cancelled(control, "open", make).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
 use crate::content::Target;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,8 +39,14 @@ impl NewArchive {
     }
 
     /// Opens the archive for this number of images.
-    pub(in crate::cli) fn open(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
-        let options = WriteOptions { expected_images: images, sync, ..self.options() };
+    pub(in crate::cli) fn open(
+        &self,
+        images: usize,
+        sync: bool,
+        control: &Control,
+    ) -> Result<Arc<dyn Target>> {
+        let (expected_images, control) = (images, control.clone());
+        let options = WriteOptions { expected_images, sync, control, ..self.options() };
         archive::write(self.output.clone(), options)
     }
 

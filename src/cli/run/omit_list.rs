@@ -46,7 +46,11 @@ pub(in crate::cli) async fn omitted_digests(
                 .at(path.display().to_string())
                 .with_reason("an archive must be a file, not a pipe"));
         }
-        return Ok(open_archive(path.to_owned(), None).await?.digests()?.into_iter().collect());
+        return Ok(open_archive(path.to_owned(), None, settings)
+            .await?
+            .digests()?
+            .into_iter()
+            .collect());
     }
     file.take(MAX_INVENTORY_BYTES).read_to_end(&mut text).map_err(fail)?;
     if json {

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::destination::Destination;
 use super::report::{JsonShape, ReportOptions, print_reports};
 use crate::cli::args::TransferArgs;
@@ -12,7 +10,7 @@ use crate::cli::labels::ProgressLabels;
 use crate::cli::plain_progress::PlainProgress;
 use crate::cli::progress_bars::ProgressBars;
 use crate::cli::settings::{ProgressMode, Settings};
-use crate::cli::signals::or_cancelled;
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::cli::size::parse_rate;
 use crate::content::Target;
 use crate::control::Control;
@@ -35,13 +33,8 @@ pub(in crate::cli) struct TransferRun {
 }
 
 impl TransferRun {
-    pub(in crate::cli) fn parse(
-        moving: &TransferArgs,
-        labels: &'static ProgressLabels,
-        settings: &Settings,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let options = options(moving, settings, &control(cancel, labels, settings))?;
+    pub(in crate::cli) fn parse(moving: &TransferArgs, settings: &Settings) -> Result<Self> {
+        let options = options(moving, settings)?;
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
@@ -59,15 +52,14 @@ impl TransferRun {
         shape: JsonShape,
         settings: &Settings,
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
-        let control = self.options.control.clone();
-        let cancel = &control.cancel;
+        let cancel = &settings.control.cancel;
         let to = |target: &Arc<dyn Target>| Transfer::new(self.options).images(wanted, target);
         if self.only_plan {
-            let target = destination.open_for_plan(settings, cancel).await?;
+            let target = destination.open_for_plan(settings).await?;
             let plans = or_cancelled(cancel, "plan", Box::pin(to(&target).plan())).await?;
             return Ok((super::plan::show(&plans, shape, settings)?, Vec::new()));
         }
-        let target = destination.open(settings, wanted.len(), self.sync, &control).await?;
+        let target = destination.open(settings, wanted.len(), self.sync).await?;
         let finished = Box::pin(to(&target).run()).await.images;
         let report = ReportOptions { shape, names: !destination.is_stdout() };
         Ok((print_reports(&finished, report, settings)?, finished))
@@ -78,14 +70,13 @@ impl TransferRun {
 pub(in crate::cli) fn options(
     moving: &TransferArgs,
     settings: &Settings,
-    control: &Control,
 ) -> Result<TransferOptions> {
     let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
     Ok(TransferOptions {
         jobs: usize::from(moving.jobs),
         retry: settings.retry,
         throttle: throttle.map(Throttle::new),
-        control: control.clone(),
+        control: settings.control.clone(),
         foreign_layers: moving.foreign_layers,
         ..TransferOptions::default()
     })
@@ -139,16 +130,23 @@ pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
-/// Returns what stops a command and shows its progress.
-pub(in crate::cli) fn control(
-    cancel: &CancellationToken,
+/// Returns the settings of a command that signals cancel and that shows its progress.
+pub(in crate::cli) fn interruptible(
     labels: &'static ProgressLabels,
     settings: &Settings,
-) -> Control {
-    let progress: Arc<dyn Progress> = match settings.progress {
+) -> Settings {
+    let (cancel, progress) = (cancelled_by_signals(), progress(labels, settings));
+    settings.with_control(Control { cancel, progress })
+}
+
+/// Returns what shows the progress of a command.
+pub(in crate::cli) fn progress(
+    labels: &'static ProgressLabels,
+    settings: &Settings,
+) -> Arc<dyn Progress> {
+    match settings.progress {
         ProgressMode::Bars => Arc::new(ProgressBars::new(labels)),
         ProgressMode::Lines => Arc::new(PlainProgress::new(labels)),
         ProgressMode::Nothing => Arc::new(NoProgress),
-    };
-    Control { cancel: cancel.clone(), progress }
+    }
 }

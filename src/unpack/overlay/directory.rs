@@ -14,7 +14,7 @@ use super::xattr::OverlayXattr;
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, LockMode, LockWait, WaitTimer};
+use crate::lock::{self, LockMode, LockWait};
 use crate::unpack::root::RootDir;
 
 /// All names in an overlay directory. Other names in a directory without layers belong to another program.
@@ -122,13 +122,8 @@ impl OverlayDirectory {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
-        let waiting = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT };
-        let mut clock = WaitTimer::new();
-        while !lock::try_lock(&file, LockMode::Exclusive, &self.path)? {
-            control.check("unpack")?;
-            clock.tick(&file, &waiting, None)?;
-            std::thread::sleep(lock::POLL_INTERVAL);
-        }
+        let waiting = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT, control };
+        lock::lock(&file, LockMode::Exclusive, &waiting)?;
         Ok(OverlayLock(file))
     }
 

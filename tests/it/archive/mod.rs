@@ -1,5 +1,6 @@
 //! OCI and docker archives: reading them, and `save` and `load`.
 
+mod cancel;
 mod docker;
 mod limits;
 mod load;
