@@ -141,9 +141,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Told(Mutex<Vec<String>>);
+    struct EventLog(Mutex<Vec<String>>);
 
-    impl Progress for Told {
+    impl Progress for EventLog {
         fn on_event(&self, event: &Event<'_>) {
             self.0.lock().unwrap().push(format!("{event:?}"));
         }
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn phase_reports_bytes_and_end_and_stops_when_cancelled() {
-        let told = Arc::new(Told::default());
-        let control = Control { progress: Arc::clone(&told) as _, ..Control::default() };
+        let log = Arc::new(EventLog::default());
+        let control = Control { progress: Arc::clone(&log) as _, ..Control::default() };
         drop(PhaseCounter::new(&control, Phase::Verify, 0));
         let counter = PhaseCounter::new(&control, Phase::Verify, 9);
         for bytes in [4, 0, 5] {
@@ -161,12 +161,12 @@ mod tests {
         control.cancel.cancel();
         assert_eq!(counter.add(1).unwrap_err().kind(), ErrorKind::Interrupted);
         drop(counter);
-        let wanted = [
+        let expected = [
             "PhaseAdvanced { phase: Verify, done: 4, total: 9 }",
             "PhaseAdvanced { phase: Verify, done: 9, total: 9 }",
             "PhaseFinished { phase: Verify }",
         ];
-        assert_eq!(*told.0.lock().unwrap(), wanted);
+        assert_eq!(*log.0.lock().unwrap(), expected);
     }
 
     #[test]

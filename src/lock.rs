@@ -93,13 +93,13 @@ impl WaitTimer {
             return Ok(());
         }
         let (holder, seconds) = (holder(file), waiting.timeout.as_secs());
-        let why = match progress {
+        let reason = match progress {
             Some(_) => format!("locked by {holder}, no progress for {seconds} s"),
             None => format!("still locked by {holder} after {seconds} s"),
         };
         Err(Error::new(ErrorKind::Store, waiting.what)
             .at(waiting.path.display().to_string())
-            .with_reason(why))
+            .with_reason(reason))
     }
 }
 

@@ -88,14 +88,14 @@ fn architecture(name: &str) -> image::Arch {
 
 impl From<&Platform> for image::Platform {
     fn from(platform: &Platform) -> Self {
-        let mut there = Self::default();
-        there
+        let mut converted = Self::default();
+        converted
             .set_architecture(architecture(&platform.architecture))
             .set_os(platform.os.as_str().into())
             .set_os_version(platform.os_version.clone())
             .set_os_features(some(platform.os_features.clone()))
             .set_variant(platform.variant.clone());
-        there
+        converted
     }
 }
 
@@ -116,14 +116,14 @@ impl TryFrom<&Descriptor> for image::Descriptor {
 
     fn try_from(descriptor: &Descriptor) -> Result<Self> {
         let digest = image::Digest::try_from(&descriptor.digest)?;
-        let mut there = Self::new((&descriptor.media_type).into(), descriptor.size, digest);
-        there
+        let mut converted = Self::new((&descriptor.media_type).into(), descriptor.size, digest);
+        converted
             .set_urls(some(descriptor.urls.clone()))
             .set_annotations(hash_map(&descriptor.annotations))
             .set_data(descriptor.data.clone())
             .set_artifact_type(descriptor.artifact_type.as_deref().map(Into::into))
             .set_platform(descriptor.platform.as_ref().map(Into::into));
-        Ok(there)
+        Ok(converted)
     }
 }
 
@@ -133,7 +133,7 @@ impl TryFrom<&image::Descriptor> for Descriptor {
     /// # Errors
     /// [`ErrorKind::InvalidDocument`] for a descriptor that would be rejected in a document.
     fn try_from(descriptor: &image::Descriptor) -> Result<Self> {
-        let here = Self {
+        let original = Self {
             media_type: descriptor.media_type().into(),
             digest: descriptor.digest().try_into()?,
             size: descriptor.size(),
@@ -144,7 +144,7 @@ impl TryFrom<&image::Descriptor> for Descriptor {
             platform: descriptor.platform().as_ref().map(Into::into),
         };
         // Parsing is the only place that checks the fields.
-        let checked = serde_json::to_value(&here).and_then(serde_json::from_value);
+        let checked = serde_json::to_value(&original).and_then(serde_json::from_value);
         checked.map_err(|error| {
             Error::new(ErrorKind::InvalidDocument, "descriptor").with_source(error)
         })
@@ -170,18 +170,18 @@ impl Document {
     /// As [`Document::manifest`] for a document of another kind.
     pub fn to_oci_manifest(&self) -> Result<image::ImageManifest> {
         let (manifest, own) = (self.manifest()?, self.own_fields());
-        let mut there = image::ImageManifestBuilder::default()
+        let mut converted = image::ImageManifestBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(&self.descriptor().media_type)
             .config(image::Descriptor::try_from(&manifest.config)?)
             .layers(all::<_, image::Descriptor>(&manifest.layers)?)
             .build()
             .map_err(|error| refused("manifest", error))?;
-        there
+        converted
             .set_artifact_type(own.artifact_type.as_ref().map(Into::into))
             .set_subject(optional(manifest.subject.as_ref())?)
             .set_annotations(hash_map(&own.annotations));
-        Ok(there)
+        Ok(converted)
     }
 
     /// Returns the index as a type of oci-spec: a copy, whose JSON has another digest.
@@ -197,15 +197,15 @@ impl Document {
             .with_reason("expected an index, got a manifest"));
         };
         let own = self.own_fields();
-        let mut there = image::ImageIndex::default();
-        there
+        let mut converted = image::ImageIndex::default();
+        converted
             .set_schema_version(SCHEMA_VERSION)
             .set_media_type(Some((&self.descriptor().media_type).into()))
             .set_artifact_type(own.artifact_type.as_ref().map(Into::into))
             .set_manifests(all(&index.manifests)?)
             .set_subject(optional(index.subject.as_ref())?)
             .set_annotations(hash_map(&own.annotations));
-        Ok(there)
+        Ok(converted)
     }
 
     /// Creates a manifest. The same content always has the same bytes.
@@ -238,8 +238,8 @@ impl ImageConfig {
         let run_options = run_options.map_err(|error| refused("image config", error.into()))?;
         let mut rootfs = image::RootFs::default();
         rootfs.set_diff_ids(self.rootfs.diff_ids.iter().map(ToString::to_string).collect());
-        let mut there = image::ImageConfiguration::default();
-        there
+        let mut converted = image::ImageConfiguration::default();
+        converted
             .set_created(self.created.clone())
             .set_author(self.author.clone())
             .set_architecture(architecture(&self.architecture))
@@ -250,19 +250,19 @@ impl ImageConfig {
             .set_config(run_options)
             .set_rootfs(rootfs)
             .set_history(some(self.history.iter().map(history).collect()));
-        Ok(there)
+        Ok(converted)
     }
 }
 
 fn history(entry: &HistoryEntry) -> image::History {
-    let mut there = image::History::default();
-    there
+    let mut converted = image::History::default();
+    converted
         .set_created(entry.created.clone())
         .set_created_by(some(entry.created_by.clone()))
         .set_author(some(entry.author.clone()))
         .set_comment(some(entry.comment.clone()))
         .set_empty_layer(some(entry.empty_layer));
-    there
+    converted
 }
 
 #[cfg(test)]
@@ -326,28 +326,28 @@ mod tests {
         #[test]
         fn oci_digest_round_trips(text in "[a-z0-9]{1,8}([+._-][a-z0-9]{1,4})?:[a-zA-Z0-9=_-]{1,70}") {
             // Each accepts what the other accepts.
-            let (here, there) = (text.parse::<Digest>(), image::Digest::try_from(text.clone()));
-            prop_assert_eq!(here.is_ok(), there.is_ok());
-            if let Ok(here) = here {
-                let there = image::Digest::try_from(&here).unwrap();
-                prop_assert_eq!(Digest::try_from(&there).unwrap(), here);
+            let (original, converted) = (text.parse::<Digest>(), image::Digest::try_from(text.clone()));
+            prop_assert_eq!(original.is_ok(), converted.is_ok());
+            if let Ok(original) = original {
+                let converted = image::Digest::try_from(&original).unwrap();
+                prop_assert_eq!(Digest::try_from(&converted).unwrap(), original);
             }
         }
 
         #[test]
-        fn oci_media_type_round_trips(here in media_types()) {
-            prop_assert_eq!(MediaType::from(&image::MediaType::from(&here)), here);
+        fn oci_media_type_round_trips(original in media_types()) {
+            prop_assert_eq!(MediaType::from(&image::MediaType::from(&original)), original);
         }
 
         #[test]
-        fn oci_platform_round_trips(here in platforms()) {
-            prop_assert_eq!(Platform::from(&image::Platform::from(&here)), here);
+        fn oci_platform_round_trips(original in platforms()) {
+            prop_assert_eq!(Platform::from(&image::Platform::from(&original)), original);
         }
 
         #[test]
-        fn oci_descriptor_round_trips(here in descriptors()) {
-            let there = image::Descriptor::try_from(&here).unwrap();
-            prop_assert_eq!(Descriptor::try_from(&there).unwrap(), here);
+        fn oci_descriptor_round_trips(original in descriptors()) {
+            let converted = image::Descriptor::try_from(&original).unwrap();
+            prop_assert_eq!(Descriptor::try_from(&converted).unwrap(), original);
         }
 
         #[test]
@@ -369,15 +369,15 @@ mod tests {
     #[test]
     fn oci_descriptor_beyond_limits_is_refused() {
         let valid = Descriptor::for_bytes(MediaType::OCI_CONFIG, b"{}");
-        let mut there = image::Descriptor::try_from(&valid).unwrap();
-        assert_eq!(Descriptor::try_from(&there).unwrap(), valid);
-        there.set_size((1 << 53) + 1);
-        let refused = Descriptor::try_from(&there).unwrap_err();
+        let mut converted = image::Descriptor::try_from(&valid).unwrap();
+        assert_eq!(Descriptor::try_from(&converted).unwrap(), valid);
+        converted.set_size((1 << 53) + 1);
+        let refused = Descriptor::try_from(&converted).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidDocument);
-        there.set_size(2).set_urls(Some(vec!["no url".to_owned()]));
-        assert!(Descriptor::try_from(&there).is_err());
-        there.set_urls(None).set_media_type("no type".into());
-        assert!(Descriptor::try_from(&there).is_err());
+        converted.set_size(2).set_urls(Some(vec!["no url".to_owned()]));
+        assert!(Descriptor::try_from(&converted).is_err());
+        converted.set_urls(None).set_media_type("no type".into());
+        assert!(Descriptor::try_from(&converted).is_err());
     }
 
     #[test]
@@ -388,12 +388,12 @@ mod tests {
             );
             ImageConfig::parse(text.as_bytes()).unwrap().to_oci_config()
         };
-        let there = config(r#"["sh"]"#).unwrap();
-        assert_eq!(there.architecture(), &image::Arch::ARM64);
-        assert_eq!(there.variant().as_deref(), Some("v8"));
-        let run_options = there.config().as_ref().unwrap();
+        let converted = config(r#"["sh"]"#).unwrap();
+        assert_eq!(converted.architecture(), &image::Arch::ARM64);
+        assert_eq!(converted.variant().as_deref(), Some("v8"));
+        let run_options = converted.config().as_ref().unwrap();
         assert_eq!(run_options.cmd().as_deref(), Some(&["sh".to_owned()][..]));
-        assert_eq!(there.history().as_ref().unwrap()[0].empty_layer(), Some(true));
+        assert_eq!(converted.history().as_ref().unwrap()[0].empty_layer(), Some(true));
         assert_eq!(config(r#""sh""#).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }

@@ -106,14 +106,14 @@ impl RetryPolicy {
     /// `retry_for`.
     fn outage_delay(&self, failures: &mut Failures, outage: Outage) -> Option<Duration> {
         failures.outages += 1;
-        let own = failures.since.get_or_insert_with(Instant::now).elapsed();
+        let elapsed = failures.since.get_or_insert_with(Instant::now).elapsed();
         // If `retry_for` was used up by other tasks or slow attempts, the usual number of attempts still applies.
-        let left = self.retry_for.saturating_sub(own.max(outage.lasted));
-        if left.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
+        let remaining = self.retry_for.saturating_sub(elapsed.max(outage.lasted));
+        if remaining.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
             return self.exponential_delay(failures.count, failures.count);
         }
         let grown = (outage.lasted / 2).max(self.base_delay).min(MAX_OUTAGE_DELAY);
-        Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(left))
+        Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(remaining))
     }
 
     setters! {

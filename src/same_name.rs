@@ -110,14 +110,14 @@ mod tests {
         let config_says = |_: &Descriptor| Some("linux/s390x".parse().unwrap());
         let amd = entry("a", Some("linux/amd64"));
         let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
-        let unsaid = entry("d", None);
-        let all = vec![arm.clone(), amd.clone(), unsaid.clone(), newer.clone(), amd.clone()];
+        let without = entry("d", None);
+        let all = vec![arm.clone(), amd.clone(), without.clone(), newer.clone(), amd.clone()];
         let EffectiveEntries { entries: kept, has_replaced } = effective_entries(all, config_says);
         assert!(has_replaced);
-        let expected = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
+        let expected = [&amd, &without, &newer].map(|entry| &entry.digest);
         assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), expected);
         for (platform, expected) in
-            [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &unsaid)]
+            [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &without)]
         {
             let chosen = select(&kept, &platform.parse().unwrap(), "app").unwrap();
             assert_eq!(chosen.digest, expected.digest, "{platform}");

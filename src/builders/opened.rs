@@ -85,7 +85,7 @@ impl OpenedLocation {
 
 /// The name to resolve in the layout, and the image's own name, which is empty for an entry without one.
 fn names_in_layout(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
-    let wanted = match name {
+    let requested = match name {
         ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
         ImageName::Only => {
             return Ok(match layout.only_entry()?.names.into_iter().next() {
@@ -96,15 +96,15 @@ fn names_in_layout(layout: &Layout, name: &ImageName) -> Result<(ImageName, Stri
         ImageName::Layout(text) | ImageName::Tag(text) => text,
     };
     // `oci:PATH:alpine` also finds an image that a pull stored under its full name.
-    let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
-    for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
-        if let Some(entry) = layout.entry(wanted)?
-            && let Some(own) = entry.matching_name(wanted)
+    let written_out = requested.parse::<Reference>().ok().map(|reference| reference.to_string());
+    for requested in [Some(requested), written_out.as_ref()].into_iter().flatten() {
+        if let Some(entry) = layout.entry(requested)?
+            && let Some(own) = entry.matching_name(requested)
         {
-            return Ok((ImageName::Layout(wanted.clone()), own.to_owned()));
+            return Ok((ImageName::Layout(requested.clone()), own.to_owned()));
         }
     }
-    Err(Error::new(ErrorKind::NotFound, wanted)
+    Err(Error::new(ErrorKind::NotFound, requested)
         .at(format!("oci:{}", layout.root().display()))
         .with_reason("not in the layout"))
 }

@@ -51,9 +51,9 @@ fn share_one_arena() {
     if getrlimit(Resource::As).current.is_none() || std::env::var_os(ARENAS).is_some() {
         return;
     }
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_else(|| "rpull".into());
-    let failed = Command::new("/proc/self/exe").arg0(name).args(words).env(ARENAS, "1").exec();
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "rpull".into());
+    let failed = Command::new("/proc/self/exe").arg0(name).args(arguments).env(ARENAS, "1").exec();
     tracing::debug!("failed to restart: {failed}");
 }
 

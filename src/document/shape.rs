@@ -89,15 +89,15 @@ impl TopLevel {
 
     /// Returns the media type that header, field and structure agree on.
     fn media_type(&self, declared: &MediaType) -> Result<MediaType> {
-        let own = match &self.media_type {
+        let field = match &self.media_type {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.is_empty() => None,
             Some(Value::String(text)) => Some(MediaType::from(text.as_str())),
             Some(_) => return Err(invalid("mediaType is not a string")),
         };
         // A document with another media type is not schema 1 but ambiguous, which is checked below.
-        let schema1 = match &own {
-            Some(own) => own.is_schema1(),
+        let schema1 = match &field {
+            Some(field) => field.is_schema1(),
             None => self.has("fsLayers") || declared.is_schema1(),
         };
         if schema1 && !self.has("manifests") && !self.has("layers") && !self.has("config") {
@@ -106,7 +106,7 @@ impl TopLevel {
                 .with_hint("push the image again with a current tool"));
         }
         // Artifact manifests have no `schemaVersion`.
-        let is_artifact = own.as_ref().is_some_and(MediaType::is_artifact_manifest);
+        let is_artifact = field.as_ref().is_some_and(MediaType::is_artifact_manifest);
         if self.schema_version != Some(Value::from(2))
             && !(is_artifact && self.schema_version.is_none())
         {
@@ -115,20 +115,20 @@ impl TopLevel {
         if self.has("fsLayers") || self.has("history") {
             return Err(invalid("ambiguous: schema 1 keys with schemaVersion 2"));
         }
-        let chosen = match (own, declared) {
-            (Some(own), declared) if own.is_document() => {
+        let chosen = match (field, declared) {
+            (Some(field), declared) if field.is_document() => {
                 let kinds = |kind: &MediaType| (kind.is_index(), kind.is_artifact_manifest());
-                if declared.is_document() && kinds(declared) != kinds(&own) {
+                if declared.is_document() && kinds(declared) != kinds(&field) {
                     return Err(invalid(format!(
-                        "ambiguous: Content-Type is {declared}, mediaType is {own}"
+                        "ambiguous: Content-Type is {declared}, mediaType is {field}"
                     )));
                 }
-                own
+                field
             }
             (None, declared) if declared.is_document() => declared.clone(),
             (None, declared) if declared.is_uninformative() => self.guess()?,
-            (own, declared) => {
-                let named = own.unwrap_or_else(|| declared.clone());
+            (field, declared) => {
+                let named = field.unwrap_or_else(|| declared.clone());
                 return Err(invalid(format!("not an image manifest or index, but {named}")));
             }
         };

@@ -29,14 +29,14 @@ const SHELLS: [&str; 10] =
 pub fn display_command(created_by: &str) -> String {
     let (kind, text) = read(created_by);
     let text = if kind == Some(LayerKind::Run) { without_shell(text) } else { text };
-    let words = text.split_whitespace().map(|word| match word.split_once(':') {
+    let replaced = text.split_whitespace().map(|word| match word.split_once(':') {
         // The classic builder identifies the added files by an internal hash, which is shortened.
         Some((kind @ ("file" | "dir" | "multi"), hash)) if hash.len() == 64 => {
             format!("{kind}:{}", hash.get(..12).unwrap_or(hash))
         }
         _ => word.to_owned(),
     });
-    words.collect::<Vec<_>>().join(" ")
+    replaced.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the kind of layer that a step created.

@@ -169,9 +169,9 @@ impl<R: BufRead> Entries<R> {
                     return Err(invalid("is corrupt: invalid tar header"));
                 }
             };
-            let own = header.size().ok_or_else(|| invalid("has an entry with an invalid size"))?;
+            let size = header.size().ok_or_else(|| invalid("has an entry with an invalid size"))?;
             if let kind @ (b'L' | b'K' | b'x' | b'g') = header.kind() {
-                let bytes = self.extension(own)?;
+                let bytes = self.extension(size)?;
                 match kind {
                     b'g' => check_global(&bytes)?,
                     b'x' => ahead.read_pax(&bytes)?,
@@ -179,7 +179,7 @@ impl<R: BufRead> Entries<R> {
                 }
                 continue;
             }
-            let mut raw = combine(header, own, &mut ahead)?;
+            let mut raw = combine(header, size, &mut ahead)?;
             self.body = self.body_of(&mut raw)?;
             self.count += 1;
             if self.count > self.limits.entries {

@@ -93,14 +93,14 @@ impl Extensions {
         Ok(())
     }
 
-    /// Returns the stored bytes of an entry with the size `own` in its header.
-    pub(super) fn size(&self, own: u64) -> io::Result<u64> {
+    /// Returns the stored bytes of an entry with this size in its header.
+    pub(super) fn size(&self, in_header: u64) -> io::Result<u64> {
         match self.size {
-            Some(size) if size != own && size < BEYOND_OCTAL => {
+            Some(size) if size != in_header && size < BEYOND_OCTAL => {
                 Err(invalid("has conflicting sizes for one entry"))
             }
             Some(size) => Ok(size),
-            None => Ok(own),
+            None => Ok(in_header),
         }
     }
 
@@ -114,16 +114,16 @@ impl Extensions {
         Ok(Some(sparse))
     }
 
-    /// Returns the name; `own` is the one in the header.
-    pub(super) fn take_name(&mut self, own: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+    /// Returns the name.
+    pub(super) fn take_name(&mut self, in_header: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
         merge_pax_and_gnu(self.path.take(), self.long_name.take())
-            .map(|name| name.unwrap_or_else(own))
+            .map(|name| name.unwrap_or_else(in_header))
     }
 
-    /// Returns the link target; `own` is the one in the header.
-    pub(super) fn take_link(&mut self, own: &[u8]) -> io::Result<Vec<u8>> {
+    /// Returns the link target.
+    pub(super) fn take_link(&mut self, in_header: &[u8]) -> io::Result<Vec<u8>> {
         merge_pax_and_gnu(self.link.take(), self.long_link.take())
-            .map(|link| link.unwrap_or_else(|| own.to_vec()))
+            .map(|link| link.unwrap_or_else(|| in_header.to_vec()))
     }
 }
 

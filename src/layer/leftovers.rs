@@ -23,8 +23,8 @@ impl<T> Default for Leftovers<T> {
 }
 
 impl<T: Clone> Leftovers<T> {
-    pub(crate) fn keep(&mut self, path: &[u8], own: T) -> Option<Leftover<T>> {
-        self.0.insert(path.to_vec(), Leftover::Own(own))
+    pub(crate) fn keep(&mut self, path: &[u8], file: T) -> Option<Leftover<T>> {
+        self.0.insert(path.to_vec(), Leftover::Own(file))
     }
 
     /// Keeps a hard link. Its target is checked only when another entry links to it.

@@ -47,12 +47,12 @@ pub(super) enum SparseMapLocation {
 /// Combines a header with the extensions in front of it.
 pub(super) fn combine(
     header: Header<'_>,
-    own: u64,
+    size_in_header: u64,
     ahead: &mut Extensions,
 ) -> io::Result<RawEntry> {
     let kind = header.kind();
     // These types have no bytes, whatever the header says. Go's `archive/tar`, which wrote most images, agrees.
-    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
+    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(size_in_header)? };
     if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
         return Err(invalid("has an entry with an invalid size"));
     }

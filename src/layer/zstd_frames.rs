@@ -36,7 +36,7 @@ struct WindowLimitError {
 
 impl fmt::Display for WindowLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (window, limit) = (words(self.window), words(self.limit));
+        let (window, limit) = (size_text(self.window), size_text(self.limit));
         write!(f, "asks for a zstd window of {window}, and {limit} is the limit")
     }
 }
@@ -152,7 +152,7 @@ fn window(start: &[u8]) -> Option<u64> {
     }
 }
 
-fn words(bytes: u64) -> String {
+fn size_text(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 30) {
         format!("{} GiB", bytes >> 30)
     } else {

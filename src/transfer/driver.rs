@@ -282,15 +282,15 @@ impl Run {
         tracing::info!("{}; uploading blobs that were reported as present", error.chain());
         let target = &self.targets[self.images[image].route.target].state;
         target.known().invalidate(error.missing());
-        let own = &self.plan.images[image];
+        let blobs = &self.plan.images[image];
         let is_assumed = |blob: &&BlobId| {
             matches!(self.results[**blob], BlobResult::Shared | BlobResult::Mounted(_))
         };
-        let assumed: Vec<BlobId> = own.iter().filter(is_assumed).copied().collect();
+        let assumed: Vec<BlobId> = blobs.iter().filter(is_assumed).copied().collect();
         for blob in &assumed {
             self.results[*blob] = BlobResult::Missing;
         }
-        self.schedule.recommit(image, own, &assumed);
+        self.schedule.recommit(image, blobs, &assumed);
     }
 
     fn finish_ended(&mut self, target: TargetId, result: Result<()>) {

@@ -48,9 +48,9 @@ impl PlatformRequest {
     }
 
     /// Whether an image of this platform satisfies the request.
-    pub(super) fn accepts(&self, own: &Platform) -> bool {
-        let runs = platform::matches(&self.platform, own);
-        runs && (!self.exact || platform::same_architecture(&self.platform, own))
+    pub(super) fn accepts(&self, platform: &Platform) -> bool {
+        let runs = platform::matches(&self.platform, platform);
+        runs && (!self.exact || platform::same_architecture(&self.platform, platform))
     }
 }
 

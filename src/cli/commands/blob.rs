@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
         return Ok(ExitCode::SUCCESS);
     };
     let fail = write_failed(path);
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let mut file = open_special(path).await?.map_err(&fail)?;
         to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
     } else {

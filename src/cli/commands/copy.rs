@@ -94,11 +94,11 @@ async fn tags(
     let mut requests = Vec::new();
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;
-        let (there, target_name) = destination.name_of_tag(&reference, &tag)?;
+        let (target_reference, target_name) = destination.name_of_tag(&reference, &tag)?;
         requests.push(ImageRequest {
             source: Arc::new(client.repository(&reference)?),
             name: reference.name(),
-            reference: there,
+            reference: target_reference,
             target_name,
             platforms: platforms.clone(),
         });

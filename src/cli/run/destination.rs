@@ -219,12 +219,12 @@ impl Destination {
     ) -> Result<(String, ImageName)> {
         match self {
             Self::Registry { reference, .. } => {
-                let there = reference.with_tag(tag)?;
-                Ok((there.to_string(), there.name()))
+                let tagged = reference.with_tag(tag)?;
+                Ok((tagged.to_string(), tagged.name()))
             }
             Self::Store(Some(reference)) => {
-                let there = reference.with_tag(tag)?;
-                Ok((there.to_string(), ImageName::Layout(there.store_name())))
+                let tagged = reference.with_tag(tag)?;
+                Ok((tagged.to_string(), ImageName::Layout(tagged.store_name())))
             }
             _ => Ok((image.to_string(), self.name(&image.store_name())?)),
         }

@@ -56,10 +56,10 @@ mod tests {
         let found = lookup("127.0.0.1").await.unwrap();
         assert_eq!(found, ["127.0.0.1:0".parse().unwrap()]);
         let error = lookup("rpull-test.invalid").await.unwrap_err();
-        let words = error.to_string();
+        let text = error.to_string();
         assert!(
-            ["host not found", "temporary failure of name resolution"].contains(&words.as_str()),
-            "{words}"
+            ["host not found", "temporary failure of name resolution"].contains(&text.as_str()),
+            "{text}"
         );
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct UploadSession {
 /// A running request with bytes of the blob.
 struct UploadRequest {
     body: mpsc::Sender<Result<Bytes, std::io::Error>>,
-    answer: AbortOnDropHandle<Result<UploadResponse>>,
+    response: AbortOnDropHandle<Result<UploadResponse>>,
     /// Offset of its first byte.
     start: u64,
     /// Bytes still to be sent.
@@ -107,20 +107,20 @@ impl UploadSession {
         };
         self.min_chunk = location.min_chunk;
         self.redirects += location.redirects;
-        let rest = self.descriptor.size.saturating_sub(self.position);
+        let remaining = self.descriptor.size.saturating_sub(self.position);
         let chunk = self.repository.transport.chunk_size().map(|size| size.max(location.min_chunk));
         // Later ones were recorded when the previous chunk was acknowledged.
         if self.position == self.resumed && location.redirects == 0 {
             self.repository.keep_upload(&self.descriptor, &location.url);
         }
-        if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
+        if let Some(chunk) = chunk.filter(|&chunk| chunk < remaining) {
             return self.request(Method::PATCH, location.url, chunk);
         }
         let mut url = location.url;
         if location.redirects == 0 {
             url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
         }
-        self.request(Method::PUT, url, rest)
+        self.request(Method::PUT, url, remaining)
     }
 
     /// A request with the next `length` bytes. It states their range unless it has the whole blob.
@@ -134,14 +134,14 @@ impl UploadSession {
         let (body, mut received) = mpsc::channel(1);
         let stream = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
         let (repository, what) = (self.repository.clone(), self.what());
-        let answer = tokio::spawn(async move {
+        let response = tokio::spawn(async move {
             let request = Request { method, ..repository.get(RequestKind::Upload, url, &what) };
             let body = reqwest::Body::wrap_stream(stream);
             repository.transport.send_stream(&request, body, length, range).await
         });
         Ok(UploadRequest {
             body,
-            answer: AbortOnDropHandle::new(answer),
+            response: AbortOnDropHandle::new(response),
             start: self.position,
             left: length,
             is_chunk,
@@ -165,7 +165,7 @@ impl UploadSession {
                 Ok(Ok(())) => {}
                 // The server answered before the end of the body; its response says why.
                 Ok(Err(_)) => {
-                    let response = self.answer(sending).await?;
+                    let response = self.await_response(sending).await?;
                     let reason =
                         format!("responded {} before the upload finished", response.status());
                     return Err(self.connection_error(&reason));
@@ -178,7 +178,7 @@ impl UploadSession {
                 }
             }
             if sending.is_chunk && sending.left == 0 {
-                let response = self.answer(sending).await?;
+                let response = self.await_response(sending).await?;
                 self.update_location(&response)?;
             } else {
                 self.sending = Some(sending);
@@ -199,12 +199,12 @@ impl UploadSession {
         Ok(())
     }
 
-    async fn answer(&mut self, sending: UploadRequest) -> Result<Response> {
-        let UploadRequest { body, answer, start, is_whole_blob, .. } = sending;
+    async fn await_response(&mut self, sending: UploadRequest) -> Result<Response> {
+        let UploadRequest { body, response, start, is_whole_blob, .. } = sending;
         // Ends the body.
         drop(body);
         let timeout = self.repository.transport.http.options.timeouts.commit;
-        match tokio::time::timeout(timeout, answer).await {
+        match tokio::time::timeout(timeout, response).await {
             Ok(Ok(Ok(UploadResponse::Done(response)))) => Ok(response),
             Ok(Ok(Ok(UploadResponse::Redirected(url)))) => Err(self.redirected(url, start)),
             Ok(Ok(Err(error))) => Err(self.record_failure(error, is_whole_blob)),
@@ -293,7 +293,7 @@ impl UploadSession {
             Some(sending) => sending,
             None => self.start_request().await?,
         };
-        let response = self.answer(sending).await?;
+        let response = self.await_response(sending).await?;
         self.repository.forget_upload(&self.descriptor);
         if let Some(announced) = mismatched_digest(response.headers(), &digest) {
             return Err(Error::new(ErrorKind::Mismatch, self.what())

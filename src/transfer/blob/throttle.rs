@@ -23,11 +23,11 @@ impl Throttle {
     pub(in crate::transfer) async fn acquire(&self, bytes: u64) {
         let now = Instant::now();
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
-        let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let needed = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let until = {
             let mut due = self.available_at.lock().unwrap_or_else(PoisonError::into_inner);
             // Idle time is not saved up: a burst afterwards would exceed the rate.
-            let next = due.map_or(now, |due| due.max(now)) + wanted;
+            let next = due.map_or(now, |due| due.max(now)) + needed;
             *due = Some(next);
             next
         };

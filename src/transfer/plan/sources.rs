@@ -32,13 +32,13 @@ impl Plan {
             }
         }
         let images = self.images.iter().filter_map(|(image, blobs)| {
-            let lacking: Vec<&PlannedBlob> = blobs
+            let needed: Vec<&PlannedBlob> = blobs
                 .iter()
                 .filter(|blob| missing.contains(blob))
                 .map(|blob| &self.blobs[*blob])
                 .collect();
-            let target = &targets[lacking.first()?.target].inner.endpoint().location;
-            let digests = lacking.iter().map(|blob| blob.descriptor.digest.clone()).collect();
+            let target = &targets[needed.first()?.target].inner.endpoint().location;
+            let digests = needed.iter().map(|blob| blob.descriptor.digest.clone()).collect();
             Some((image, omitted(requests[image], target, digests)))
         });
         Ok(images.collect())

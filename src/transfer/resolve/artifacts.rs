@@ -69,8 +69,8 @@ pub(in crate::transfer) fn is_refusal(error: &Error) -> bool {
 /// The error of an image that was stored without some of its referrers and digest tags.
 pub(in crate::transfer) fn incomplete_error(reference: &str, reason: &Error) -> Error {
     let what = format!("referrers and digest tags of {reference}");
-    let words = format!("the image was copied without some of them: {}", reason.chain());
-    Error::new(reason.kind(), what).with_reason(words).with_data_of(reason)
+    let text = format!("the image was copied without some of them: {}", reason.chain());
+    Error::new(reason.kind(), what).with_reason(text).with_data_of(reason)
 }
 
 struct ArtifactSearch<'a> {
@@ -184,9 +184,9 @@ impl ArtifactSearch<'_> {
 
     /// Warns once about refusals, and returns the first error that is not one.
     fn into_error(self) -> Option<Error> {
-        let left_out = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let errors = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (refusals, failures): (Vec<Error>, Vec<Error>) =
-            left_out.into_iter().partition(is_refusal);
+            errors.into_iter().partition(is_refusal);
         if let Some(first) = refusals.first() {
             tracing::warn!(
                 "{}: the referrers list may be incomplete: {}",
@@ -209,12 +209,12 @@ impl ArtifactSearch<'_> {
                 }
             };
             for listed in listed {
-                let whole = match self.fetch_referrer(&listed, &subject).await {
+                let documents = match self.fetch_referrer(&listed, &subject).await {
                     Ok(None) => continue,
                     Ok(Some(document)) => self.collect_documents(document).await,
                     Err(error) => Err(error),
                 };
-                match whole {
+                match documents {
                     Ok(documents) => {
                         let name = digest_name(&self.request.target_name, &listed.digest);
                         found.push(FoundArtifact { name, documents, is_referrer: true });
@@ -264,7 +264,7 @@ impl ArtifactSearch<'_> {
         }
         let reason = match read {
             Ok(document) => match document.subject() {
-                Some(own) if own.digest == *subject => return Ok(Some(document)),
+                Some(found) if found.digest == *subject => return Ok(Some(document)),
                 _ => "its subject is another manifest",
             },
             Err(error) if error.kind() == ErrorKind::NotFound => "is missing",
@@ -282,8 +282,8 @@ impl ArtifactSearch<'_> {
 /// The name of another tag in the repository that this name is in.
 fn sibling_tag(name: &ImageName, tag: &str) -> ImageName {
     let ImageName::Layout(text) = name else { return ImageName::Tag(tag.to_owned()) };
-    let beside = full_reference(text).and_then(|reference| reference.with_tag(tag).ok());
-    ImageName::Layout(beside.map_or_else(|| tag.to_owned(), |reference| reference.to_string()))
+    let sibling = full_reference(text).and_then(|reference| reference.with_tag(tag).ok());
+    ImageName::Layout(sibling.map_or_else(|| tag.to_owned(), |reference| reference.to_string()))
 }
 
 /// The name of something that has no tag in the repository that this name is in.

@@ -84,8 +84,8 @@ impl DocumentFinder<'_> {
         entries: &[Descriptor],
         children: &[Result<Document>],
     ) -> Result<()> {
-        let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
-        let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
+        let is_missing = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
+        let missing = entries.iter().zip(children).filter(|(_, child)| is_missing(child));
         let missing: Vec<&Descriptor> = missing.map(|(entry, _)| entry).collect();
         if missing.is_empty() {
             return Ok(());
@@ -93,17 +93,17 @@ impl DocumentFinder<'_> {
         let reason =
             format!("manifests listed by its index are missing: {}", list_entries(&missing));
         let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
-        let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
+        let mut existing = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
         // Only a store or layout can be completed by a pull.
-        let matter = match self.source.endpoint().kind {
+        let detail = match self.source.endpoint().kind {
             EndpointKind::Layout => Some(ErrorDetail::MissingChildren),
-            _ => there.next().map(|_| ErrorDetail::ChildrenGone),
+            _ => existing.next().map(|_| ErrorDetail::ChildrenGone),
         };
         Err(Error::new(ErrorKind::NotFound, self.reference)
             .at(&self.source.endpoint().location)
             .with_reason(reason)
             .with_missing(missing.iter().map(|entry| entry.digest.clone()).collect())
-            .with_detail(matter))
+            .with_detail(detail))
     }
 
     /// The documents that the source has of an index that lists more, and the index itself if it has only one platform of
@@ -113,14 +113,14 @@ impl DocumentFinder<'_> {
         root: &Document,
         index: &ImageIndex,
     ) -> Result<Option<(Vec<Document>, Option<Document>)>> {
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        let (mut existing, mut missing) = (Vec::new(), Vec::new());
         for entry in index.manifests.iter().filter(|entry| entry.media_type.is_document()) {
             let is_missing =
                 self.is_omitted(entry).await? && self.document_at_target(entry).await.is_none();
-            if is_missing { missing.push(entry) } else { there.push(entry) }
+            if is_missing { missing.push(entry) } else { existing.push(entry) }
         }
         let images: Vec<&Descriptor> =
-            there.iter().filter(|entry| !entry.is_attestation()).copied().collect();
+            existing.iter().filter(|entry| !entry.is_attestation()).copied().collect();
         if missing.is_empty() || images.is_empty() {
             return Ok(None);
         }
@@ -139,7 +139,7 @@ impl DocumentFinder<'_> {
             }
         }
         let mut seen = HashSet::new();
-        for entry in there {
+        for entry in existing {
             if seen.insert(&entry.digest) {
                 let document = self.document(entry).await?;
                 documents.push(document.with_platform(entry.platform.clone()));
@@ -205,7 +205,7 @@ fn children_first(documents: Vec<Document>) -> Vec<Document> {
 fn list_entries(entries: &[&Descriptor]) -> String {
     let (attestations, images): (Vec<&Descriptor>, Vec<&Descriptor>) =
         entries.iter().partition(|entry| entry.is_attestation());
-    let mut words: Vec<String> = images
+    let mut parts: Vec<String> = images
         .iter()
         .take(MAX_LISTED)
         .map(|entry| match &entry.platform {
@@ -214,14 +214,14 @@ fn list_entries(entries: &[&Descriptor]) -> String {
         })
         .collect();
     if images.len() > MAX_LISTED {
-        words.push(format!("{} more", images.len() - MAX_LISTED));
+        parts.push(format!("{} more", images.len() - MAX_LISTED));
     }
     match attestations.len() {
         0 => {}
-        1 => words.push("1 attestation".to_owned()),
-        several => words.push(format!("{several} attestations")),
+        1 => parts.push("1 attestation".to_owned()),
+        several => parts.push(format!("{several} attestations")),
     }
-    words.join(", ")
+    parts.join(", ")
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(in crate::transfer) fn is_selected(platforms: &PlatformSelection, blob: &Des
 /// Whether a blob that an index lists belongs to one of these platforms; one without a platform belongs to all.
 pub(in crate::transfer) fn is_for(blob: &Descriptor, platforms: &[Platform]) -> bool {
     let Some(own) = &blob.platform else { return true };
-    platforms.iter().any(|wanted| platform::matches(wanted, own))
+    platforms.iter().any(|requested| platform::matches(requested, own))
 }
 
 /// The index with only these entries, including those of nested indexes. Everything else in it stays as it was, also unknown

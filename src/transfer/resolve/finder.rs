@@ -49,12 +49,12 @@ struct VisitedDocuments {
 
 impl<'f> DocumentFinder<'f> {
     pub(in crate::transfer) fn new(
-        wanted: &'f ImageRequest,
+        request: &'f ImageRequest,
         target: Option<&'f TargetState>,
         documents: &'f SourceDocuments,
         retry: &'f RetryPolicy,
     ) -> Self {
-        Self { target, ..Self::for_source(&*wanted.source, &wanted.reference, documents, retry) }
+        Self { target, ..Self::for_source(&*request.source, &request.reference, documents, retry) }
     }
 
     /// Reads the source only.
@@ -97,7 +97,7 @@ impl<'f> DocumentFinder<'f> {
             self.check_depth(depth)?;
             let platform = &request.platform;
             for entry in entries_for_platform(platform, &index.manifests) {
-                let is_other = entry.platform.as_ref().is_some_and(|own| !request.accepts(own));
+                let is_other = entry.platform.as_ref().is_some_and(|found| !request.accepts(found));
                 if !entry.media_type.is_document()
                     || is_other
                     || self.is_known_mismatch(entry, platform)?
@@ -109,8 +109,8 @@ impl<'f> DocumentFinder<'f> {
                     ParsedDocument::Index(nested) => {
                         match self.select_manifest(nested, request, depth + 1).await {
                             Err(error) if error.kind() == ErrorKind::NotFound => {
-                                let vain = (entry.digest.clone(), platform.to_string());
-                                self.visited().mismatches.insert(vain);
+                                let mismatch = (entry.digest.clone(), platform.to_string());
+                                self.visited().mismatches.insert(mismatch);
                                 self.count_miss()?;
                             }
                             chosen => return chosen,
@@ -118,13 +118,13 @@ impl<'f> DocumentFinder<'f> {
                     }
                     ParsedDocument::Artifact(_) => {}
                     ParsedDocument::Manifest(manifest) => {
-                        let own = match &entry.platform {
-                            Some(own) => own.clone(),
+                        let found = match &entry.platform {
+                            Some(found) => found.clone(),
                             None => self.platform_of(manifest).await?,
                         };
-                        if request.accepts(&own) {
-                            self.warn_of_fallback(platform, &own);
-                            return Ok((document, Some(own)));
+                        if request.accepts(&found) {
+                            self.warn_of_fallback(platform, &found);
+                            return Ok((document, Some(found)));
                         }
                     }
                 }
@@ -140,9 +140,9 @@ impl<'f> DocumentFinder<'f> {
     }
 
     /// Warns if the image is for another architecture that this one can run.
-    fn warn_of_fallback(&self, wanted: &Platform, own: &Platform) {
-        if !platform::same_architecture(wanted, own) {
-            tracing::warn!("{}: no image for {wanted}; using {own}", self.reference);
+    fn warn_of_fallback(&self, requested: &Platform, found: &Platform) {
+        if !platform::same_architecture(requested, found) {
+            tracing::warn!("{}: no image for {requested}; using {found}", self.reference);
         }
     }
 
@@ -210,26 +210,26 @@ impl<'f> DocumentFinder<'f> {
         manifest: &ImageManifest,
         request: &PlatformRequest,
     ) -> Result<()> {
-        let wanted = &request.platform;
-        let own = match &document.descriptor().platform {
-            Some(own) => own.clone(),
+        let requested = &request.platform;
+        let found = match &document.descriptor().platform {
+            Some(found) => found.clone(),
             None => self.platform_of(manifest).await?,
         };
-        if own.is_empty() {
+        if found.is_empty() {
             return Ok(());
         }
-        if request.accepts(&own) {
-            self.warn_of_fallback(wanted, &own);
+        if request.accepts(&found) {
+            self.warn_of_fallback(requested, &found);
             return Ok(());
         }
-        Err(self.platform_error(wanted, &format!("available: {own}")))
+        Err(self.platform_error(requested, &format!("available: {found}")))
     }
 
     /// The error for an image without a manifest for this platform.
-    pub(in crate::transfer) fn platform_error(&self, wanted: &Platform, reason: &str) -> Error {
+    pub(in crate::transfer) fn platform_error(&self, requested: &Platform, reason: &str) -> Error {
         Error::new(
             ErrorKind::NotFound,
-            format!("platform {wanted} not found in {}", self.reference),
+            format!("platform {requested} not found in {}", self.reference),
         )
         .at(&self.source.endpoint().location)
         .with_reason(reason)
@@ -263,15 +263,15 @@ impl<'f> DocumentFinder<'f> {
 
 /// The available platforms, for the error about a missing one.
 fn list_available(index: &ImageIndex) -> String {
-    let mut there = available_platforms(&index.manifests);
+    let mut available = available_platforms(&index.manifests);
     let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();
     types.sort_unstable();
     types.dedup();
-    if there.is_empty() {
-        there.push("no images".to_owned());
+    if available.is_empty() {
+        available.push("no images".to_owned());
     }
     if !types.is_empty() {
-        there.push(format!("blobs ({})", types.join(", ")));
+        available.push(format!("blobs ({})", types.join(", ")));
     }
-    there.join(", ")
+    available.join(", ")
 }

@@ -41,8 +41,8 @@ pub(in crate::transfer) async fn resolve_all<'a>(
                 graph.artifact_error = found.error.map(Arc::new);
                 graph.list_blobs(request)?;
             }
-            let own = graph.all_documents().count() + graph.blobs.len();
-            check_total(named.fetch_add(own, Ordering::Relaxed) + own, request)?;
+            let count = graph.all_documents().count() + graph.blobs.len();
+            check_total(named.fetch_add(count, Ordering::Relaxed) + count, request)?;
             Ok(graph)
         }
     });

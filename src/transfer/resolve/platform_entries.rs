@@ -13,19 +13,19 @@ pub(in crate::transfer) async fn root(
     name: &ImageName,
     platforms: &PlatformSelection,
 ) -> Result<Option<Document>> {
-    let alike = source.platform_entries(name).await?.present().unwrap_or_default();
-    if alike.len() < 2 {
+    let entries = source.platform_entries(name).await?.present().unwrap_or_default();
+    if entries.len() < 2 {
         return Ok(None);
     }
     match platforms {
         PlatformSelection::Single(request) => {
-            let chosen = same_name::select(&alike, &request.platform, &name.to_string());
+            let chosen = same_name::select(&entries, &request.platform, &name.to_string());
             let chosen = chosen.map_err(|error| error.at(&source.endpoint().location))?;
             content::document(source, chosen).await.map(Some)
         }
         PlatformSelection::SparseIndex(_)
         | PlatformSelection::FilteredIndex(_)
-        | PlatformSelection::OriginalIndex => same_name::index(&alike).map(Some),
+        | PlatformSelection::OriginalIndex => same_name::index(&entries).map(Some),
         PlatformSelection::All | PlatformSelection::Available => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 //! Reports to a schedule what ended, and how.
 
-#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their blobs rows")]
 
 use std::collections::HashSet;
 
@@ -168,13 +168,13 @@ impl Schedule {
     pub(in crate::transfer) fn recommit(
         &mut self,
         image: ImageId,
-        own: &[BlobId],
+        blobs: &[BlobId],
         missing: &[BlobId],
     ) {
         if !matches!(self.images[image].phase, ImagePhase::Committing) {
             return;
         }
-        for &blob in own {
+        for &blob in blobs {
             let is_gone = match self.blobs[blob].phase {
                 BlobPhase::Present => missing.contains(&blob),
                 BlobPhase::Dropped => true,
@@ -199,7 +199,7 @@ impl Schedule {
             let state = self.blobs[**blob].phase;
             matches!(state, BlobPhase::Queued | BlobPhase::Running | BlobPhase::Following)
         };
-        let pending: HashSet<BlobId> = own.iter().filter(is_moving).copied().collect();
+        let pending: HashSet<BlobId> = blobs.iter().filter(is_moving).copied().collect();
         let target = self.images[image].route.target;
         self.changed.push_back(target);
         self.images[image].phase = if pending.is_empty() {

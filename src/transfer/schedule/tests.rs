@@ -199,8 +199,8 @@ impl Model {
         for (image, needed) in self.schedule.images_failed_by(blob, source) {
             if self.rng.u8(0..6) == 0 {
                 // As an image that goes without an attached artifact.
-                let own = &mut self.plan.images[image];
-                own.retain(|own| *own != needed);
+                let blobs = &mut self.plan.images[image];
+                blobs.retain(|blobs| *blobs != needed);
                 self.schedule.leave_out(image, needed);
                 continue;
             }
@@ -233,16 +233,16 @@ impl Model {
 
     fn end_commit(&mut self, image: ImageId) {
         self.schedule.commit_ended(image);
-        let own = self.plan.images[image].clone();
-        let lacks = own.iter().any(|blob| self.falsely_present.contains(blob));
-        if lacks && self.has_recommitted.insert(image) {
+        let blobs = self.plan.images[image].clone();
+        let is_missing = blobs.iter().any(|blob| self.falsely_present.contains(blob));
+        if is_missing && self.has_recommitted.insert(image) {
             let missing: Vec<BlobId> =
-                own.iter().filter(|blob| self.falsely_present.contains(blob)).copied().collect();
+                blobs.iter().filter(|blob| self.falsely_present.contains(blob)).copied().collect();
             for blob in &missing {
                 self.present.remove(blob);
             }
-            self.schedule.recommit(image, &own, &missing);
-        } else if lacks || (self.failures == Failures::Random && self.rng.u8(0..9) == 0) {
+            self.schedule.recommit(image, &blobs, &missing);
+        } else if is_missing || (self.failures == Failures::Random && self.rng.u8(0..9) == 0) {
             self.outcomes.insert(image, false);
             self.schedule.fail(image);
         } else {
