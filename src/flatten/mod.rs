@@ -21,12 +21,11 @@
 //! # }
 //! ```
 
-mod apply;
 mod order;
 mod path_map;
 mod tree;
 mod write;
 
-pub use self::path_map::MAX_TREE_BYTES;
 pub use self::tree::{Tree, TreeTotals};
 pub use self::write::TarSink;
+pub use crate::image_layers::apply::MAX_TREE_BYTES;

@@ -8,7 +8,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::path_map::{EntryPosition, Inode, PathMap};
+use super::path_map::{Inode, PathMap};
+use crate::image_layers::apply::EntryPosition;
 use crate::layer::{EntryKind, split};
 
 /// Position after the entries of all layers.
@@ -159,7 +160,7 @@ fn is_in(path: &[u8], directory: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flatten::apply::implicit_dir;
+    use crate::image_layers::apply::{NameTree as _, implicit_dir};
 
     /// The order of these paths, each created by an entry of its own. A trailing slash marks a directory, a trailing
     /// `@` a link that GNU tar creates at its end.
@@ -167,14 +168,15 @@ mod tests {
         let mut names = PathMap::default();
         for (entry, path) in (0..).zip(paths) {
             let at = EntryPosition { layer: 0, entry };
-            let mut node = implicit_dir(at);
+            let mut made = implicit_dir();
             let name = path.trim_end_matches(['/', '@']);
             if path.ends_with('@') {
-                (node.entry.kind, node.entry.link) = (EntryKind::Symlink, b"../x".to_vec());
+                (made.kind, made.link) = (EntryKind::Symlink, b"../x".to_vec());
             } else if !path.ends_with('/') {
-                node.entry.kind = EntryKind::File;
+                made.kind = EntryKind::File;
             }
-            names.add(name.into(), Arc::new(node), at).unwrap();
+            let node = names.create(made, at).unwrap();
+            names.add(name.into(), &node, at).unwrap();
         }
         let name = |item: &TarItem<'_>| match item.path {
             b"" => ".".to_owned(),

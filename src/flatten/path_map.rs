@@ -5,23 +5,14 @@ use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::image_layers::apply::{EntryPosition, MAX_TREE_BYTES, NameTree, too_large};
 use crate::layer::{EntryKind, LayerEntry, split};
-
-/// Bytes that the names of a tree and what is known of them may take: over a million files of ordinary names.
-pub const MAX_TREE_BYTES: usize = 512 << 20;
 
 /// Memory of a name without its path.
 const NAME_BYTES: usize = size_of::<(Vec<u8>, PathEntry)>() * 3 / 2;
 
 /// Memory of a file without its link target and attributes.
 const INODE_BYTES: usize = size_of::<Inode>() + 2 * size_of::<usize>();
-
-/// An entry of a layer: the number of the layer, and its number there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct EntryPosition {
-    pub(super) layer: u32,
-    pub(super) entry: u32,
-}
 
 /// A file with one or more names.
 #[derive(Debug)]
@@ -72,97 +63,16 @@ impl PathMap {
         self.map.get(path)
     }
 
-    pub(super) fn has_directory(&self, path: &[u8]) -> bool {
-        self.get(path).is_some_and(PathEntry::is_directory)
-    }
-
     /// Each, sorted by the bytes of its path, which puts directories before what is in them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &PathEntry)> {
         self.map.iter().map(|(path, name)| (&path[..], name))
     }
 
-    /// Notes that a layer made this, or something in it.
-    pub(super) fn touch(&mut self, path: &[u8], layer: u32) {
-        let mut path = path;
-        while let Some(name) = self.map.get_mut(path)
-            && name.modified_in != layer
-        {
-            name.modified_in = layer;
-            path = split(path).0;
-        }
-    }
-
-    /// Adds a name that does not exist yet.
-    pub(super) fn add(
-        &mut self,
-        path: Vec<u8>,
-        node: Arc<Inode>,
-        made: EntryPosition,
-    ) -> io::Result<()> {
-        self.touch(split(&path).0, made.layer);
-        if Arc::strong_count(&node) == 1 {
-            self.size += node.size();
-        }
-        self.size += path.len() + NAME_BYTES;
-        self.map.insert(path, PathEntry { node, made, modified_in: made.layer, opaque_in: 0 });
-        self.check()
-    }
-
-    /// Says something else about what has this name.
-    pub(super) fn describe(&mut self, path: &[u8], node: Inode) -> io::Result<()> {
-        self.touch(path, node.made.layer);
-        if let Some(name) = self.map.get_mut(path) {
-            self.size = self.size + node.size() - name.node.size();
-            name.node = Arc::new(node);
-        }
-        self.check()
-    }
-
-    /// Counts the memory of a file that is kept without a name.
-    pub(super) fn hold(&mut self, node: &Inode) -> io::Result<()> {
-        self.size += node.size();
-        self.check()
-    }
-
-    /// Ends [`hold`](Self::hold). A file with names still counts.
-    pub(super) fn release(&mut self, node: &Arc<Inode>) {
-        if Arc::strong_count(node) == 1 {
-            self.size -= node.size();
-        }
-    }
-
     fn check(&self) -> io::Result<()> {
         if self.size > MAX_TREE_BYTES {
-            return Err(io::Error::other("has more names than fit in memory"));
+            return Err(too_large());
         }
         Ok(())
-    }
-
-    /// Removes a name and all below it, where there is one.
-    pub(super) fn remove(&mut self, path: &[u8]) {
-        if self.has_directory(path) {
-            self.remove_below(path, |_| true);
-        }
-        self.take(path);
-    }
-
-    /// Removes what is in a directory unless this layer made it.
-    pub(super) fn clear(&mut self, directory: &[u8], layer: u32) {
-        // What is there since the layer did so before is its own.
-        let mut above = directory;
-        while let Some(name) = self.get(above) {
-            if name.opaque_in == layer {
-                return;
-            }
-            if above.is_empty() {
-                break;
-            }
-            above = split(above).0;
-        }
-        self.remove_below(directory, |name| name.modified_in != layer);
-        if let Some(name) = self.map.get_mut(directory) {
-            name.opaque_in = layer;
-        }
     }
 
     fn remove_below(&mut self, directory: &[u8], goes: impl Fn(&PathEntry) -> bool) {
@@ -185,9 +95,94 @@ impl PathMap {
     fn take(&mut self, path: &[u8]) {
         if let Some(name) = self.map.remove(path) {
             self.size -= path.len() + NAME_BYTES;
-            if Arc::strong_count(&name.node) == 1 {
-                self.size -= name.node.size();
+            self.release(name.node);
+        }
+    }
+}
+
+impl NameTree for PathMap {
+    type Node = Arc<Inode>;
+
+    fn kind(&self, path: &[u8]) -> Option<EntryKind> {
+        self.get(path).map(|name| name.node.entry.kind)
+    }
+
+    fn symlink(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let entry = &self.get(path)?.node.entry;
+        (entry.kind == EntryKind::Symlink).then(|| entry.link.clone())
+    }
+
+    fn node(&self, path: &[u8]) -> Option<Arc<Inode>> {
+        self.get(path).map(|name| Arc::clone(&name.node))
+    }
+
+    fn is_modified_in(&self, path: &[u8], layer: u32) -> bool {
+        self.get(path).is_some_and(|name| name.modified_in == layer)
+    }
+
+    fn create(&mut self, entry: LayerEntry, at: EntryPosition) -> io::Result<Arc<Inode>> {
+        let node = Inode { entry, made: at };
+        self.size += node.size();
+        self.check()?;
+        Ok(Arc::new(node))
+    }
+
+    fn release(&mut self, node: Arc<Inode>) {
+        if Arc::strong_count(&node) == 1 {
+            self.size -= node.size();
+        }
+    }
+
+    fn add(&mut self, path: Vec<u8>, node: &Arc<Inode>, made: EntryPosition) -> io::Result<()> {
+        self.touch(split(&path).0, made.layer);
+        self.size += path.len() + NAME_BYTES;
+        let node = Arc::clone(node);
+        self.map.insert(path, PathEntry { node, made, modified_in: made.layer, opaque_in: 0 });
+        self.check()
+    }
+
+    fn describe(&mut self, path: &[u8], entry: LayerEntry, at: EntryPosition) -> io::Result<()> {
+        self.touch(path, at.layer);
+        let node = Inode { entry, made: at };
+        if let Some(name) = self.map.get_mut(path) {
+            self.size = self.size + node.size() - name.node.size();
+            name.node = Arc::new(node);
+        }
+        self.check()
+    }
+
+    fn touch(&mut self, path: &[u8], layer: u32) {
+        let mut path = path;
+        while let Some(name) = self.map.get_mut(path)
+            && name.modified_in != layer
+        {
+            name.modified_in = layer;
+            path = split(path).0;
+        }
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        if self.get(path).is_some_and(PathEntry::is_directory) {
+            self.remove_below(path, |_| true);
+        }
+        self.take(path);
+    }
+
+    fn clear(&mut self, directory: &[u8], layer: u32) {
+        // What is there since the layer did so before is its own.
+        let mut above = directory;
+        while let Some(name) = self.get(above) {
+            if name.opaque_in == layer {
+                return;
             }
+            if above.is_empty() {
+                break;
+            }
+            above = split(above).0;
+        }
+        self.remove_below(directory, |name| name.modified_in != layer);
+        if let Some(name) = self.map.get_mut(directory) {
+            name.opaque_in = layer;
         }
     }
 }
@@ -195,28 +190,18 @@ impl PathMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::{Device, Timestamp};
+    use crate::image_layers::apply::implicit_dir;
 
-    fn node(kind: EntryKind, layer: u32, link: &str) -> Inode {
-        let entry = LayerEntry {
-            path: Vec::new(),
-            kind,
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            mtime: Timestamp::default(),
-            size: 0,
-            link: link.into(),
-            device: Device::default(),
-            xattrs: vec![(b"user.a".to_vec(), vec![0; 9])],
-        };
-        Inode { entry, made: EntryPosition { layer, entry: 0 } }
+    fn entry(kind: EntryKind, link: &str) -> LayerEntry {
+        let xattrs = vec![(b"user.a".to_vec(), vec![0; 9])];
+        LayerEntry { kind, link: link.into(), xattrs, ..implicit_dir() }
     }
 
     fn add(names: &mut PathMap, path: &str, kind: EntryKind, layer: u32) {
-        let node = node(kind, layer, path);
-        let made = node.made;
-        names.add(path.into(), Arc::new(node), made).unwrap();
+        let at = EntryPosition { layer, entry: 0 };
+        let node = names.create(entry(kind, path), at).unwrap();
+        names.add(path.into(), &node, at).unwrap();
+        names.release(node);
     }
 
     #[test]
@@ -229,11 +214,13 @@ mod tests {
         }
         add(&mut names, "a/b/c/f", EntryKind::File, 0);
         let file = Arc::clone(&names.get(b"a/b/c/f").unwrap().node);
-        names.add(b"link".to_vec(), file, EntryPosition { layer: 0, entry: 1 }).unwrap();
+        names.add(b"link".to_vec(), &file, EntryPosition { layer: 0, entry: 1 }).unwrap();
+        names.release(file);
         names.remove(b"a");
         let left: Vec<_> = names.iter().map(|(path, _)| path).collect();
         assert_eq!(left, [&b""[..], b"a-b", b"a0", b"link"]);
-        names.describe(b"a0", node(EntryKind::Directory, 1, "longer than before")).unwrap();
+        let described = entry(EntryKind::Directory, "longer than before");
+        names.describe(b"a0", described, EntryPosition { layer: 1, entry: 0 }).unwrap();
         for path in ["a0", "link", "a-b", "absent"] {
             names.remove(path.as_bytes());
         }
@@ -260,13 +247,8 @@ mod tests {
 
     #[test]
     fn tree_over_memory_limit_fails() {
-        let mut names =
-            PathMap { size: MAX_TREE_BYTES - NAME_BYTES - INODE_BYTES, ..PathMap::default() };
-        let error = names.add(
-            b"path".to_vec(),
-            Arc::new(node(EntryKind::File, 0, "")),
-            EntryPosition::default(),
-        );
+        let mut names = PathMap { size: MAX_TREE_BYTES - INODE_BYTES, ..PathMap::default() };
+        let error = names.create(entry(EntryKind::File, ""), EntryPosition::default());
         assert!(error.unwrap_err().to_string().contains("more names than fit in memory"));
     }
 }

@@ -2,14 +2,16 @@
 
 use std::io;
 
-use super::apply::TreeBuilder;
 use super::order::items;
 use super::path_map::PathMap;
 use crate::control::{Control, PhaseCounter};
 use crate::error::Result;
+use crate::image_layers::apply::Applier;
 use crate::image_layers::read::{BlobEntries, read_all};
+use crate::image_layers::skipped::{SkipLog, SkipReason};
+use crate::image_layers::xattr_filter::is_allowed;
 use crate::image_layers::{LayerBlob, Skipped, failed};
-use crate::layer::{BombGuard, EntryKind};
+use crate::layer::{BombGuard, EntryKind, LayerEntry};
 use crate::progress::Phase;
 
 /// Maximum bytes of holes in all files. A sparse map of a few bytes can declare many, and each is written.
@@ -48,25 +50,48 @@ impl Tree {
     /// and for a tree that is too large.
     pub fn read(layers: Vec<LayerBlob<'_>>, control: &Control) -> Result<Self> {
         let fail = |error| failed("layers", "", error);
-        let mut applier = TreeBuilder::new().map_err(fail)?;
+        let names = Applier::new(PathMap::default()).map_err(fail)?;
+        let mut builder = TreeBuilder { names, left_out: SkipLog::default() };
         let take = |name: &str, layer: &mut BlobEntries<'_>| {
-            read_layer(&mut applier, name, layer)?;
-            applier.next_layer();
+            read_layer(&mut builder, name, layer)?;
+            builder.names.end_layer();
             Ok(())
         };
         let total = layers.iter().map(|layer| layer.size).sum();
         let counter = PhaseCounter::new(control, Phase::Flatten, total);
         let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take)?;
-        let shown = shown(&applier.names);
+        let TreeBuilder { names: Applier { names, .. }, left_out } = builder;
+        let shown = shown(&names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
             return Err(fail(io::Error::other("have sparse files whose holes are too large")));
         }
-        let TreeBuilder { names, left_out, .. } = applier;
         Ok(Self { names, shown, sizes, skipped: left_out.into_list() })
     }
 }
 
-fn read_layer(applier: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
+/// Applies what of the layers can be kept.
+struct TreeBuilder {
+    names: Applier<PathMap>,
+    left_out: SkipLog,
+}
+
+impl TreeBuilder {
+    fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
+        if !matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
+            entry.xattrs.clear();
+        }
+        entry.xattrs.retain(|(name, _)| {
+            let keep = is_allowed(name);
+            if !keep {
+                self.left_out.note(SkipReason::ForeignAttribute, &entry.path);
+            }
+            keep
+        });
+        self.names.entry(entry)
+    }
+}
+
+fn read_layer(builder: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
     let mut last = String::new();
     loop {
         let entry = match layer.next_entry() {
@@ -75,7 +100,7 @@ fn read_layer(applier: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>
             Err(error) => return Err(failed(name, &last, error)),
         };
         last = String::from_utf8_lossy(&entry.path).into_owned();
-        applier.entry(entry).map_err(|error| failed(name, &last, error))?;
+        builder.entry(entry).map_err(|error| failed(name, &last, error))?;
     }
 }
 

@@ -1,6 +1,7 @@
-//! The layers of an image as streams of entries, verified against the config. Nothing is written here; unpack and
+//! The layers of an image as streams of entries, verified against the config. Nothing is written here; unpack, flatten and
 //! flatten both read through it.
 
+pub(crate) mod apply;
 pub(crate) mod inflate;
 pub(crate) mod layer_blob;
 pub(crate) mod read;

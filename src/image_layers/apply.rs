@@ -1,82 +1,105 @@
-//! Applies the entries of layers to a tree in memory, as [`mod@crate::unpack`] applies them to a directory.
+//! Applies the entries of layers to a tree of names in memory, as [`mod@crate::unpack`] applies them to a directory.
 //!
-//! What a kernel would reject is an error here too.
+//! What a kernel would reject is an error here too. Spec: image-spec `layer.md`, "Applying Changesets".
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::path_map::{EntryPosition, Inode, PathEntry, PathMap};
 use crate::image_layers::resolve::{PATH_MAX, push, resolve};
-use crate::image_layers::skipped::{SkipLog, SkipReason};
-use crate::image_layers::xattr_filter::is_allowed;
 use crate::layer::{
     Device, EntryKind, LayerEntry, Leftover, Leftovers, Timestamp, is_leftover, split,
 };
 
+/// Bytes that the names of a tree and what is known of them may take: over a million files of ordinary names.
+pub const MAX_TREE_BYTES: usize = 512 << 20;
+
 /// Bytes of a name in a directory.
 const NAME_MAX: usize = 255;
 
-/// Applies layers, base first.
-#[derive(Debug)]
-pub(super) struct TreeBuilder {
-    pub(super) names: PathMap,
-    pub(super) left_out: SkipLog,
-    /// Files of the current layer under names reserved by AUFS.
-    aside: Leftovers<Arc<Inode>>,
-    /// The entry that comes next.
-    at: EntryPosition,
+/// An entry of a layer: the number of the layer, and its number there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryPosition {
+    pub(crate) layer: u32,
+    pub(crate) entry: u32,
 }
 
-impl TreeBuilder {
+/// A tree of names that layers are applied to. Its paths are clean, and have no links in them; the root is empty.
+pub(crate) trait NameTree {
+    /// A file, which may have several names.
+    type Node: Clone;
+
+    /// Returns the type of what has this name.
+    fn kind(&self, path: &[u8]) -> Option<EntryKind>;
+
+    /// Returns the target of a symbolic link.
+    fn symlink(&self, path: &[u8]) -> Option<Vec<u8>>;
+
+    fn node(&self, path: &[u8]) -> Option<Self::Node>;
+
+    /// Whether this layer created the name or something below it.
+    fn is_modified_in(&self, path: &[u8], layer: u32) -> bool;
+
+    /// Creates a file without a name. It is kept until it is [released](Self::release) and has no name.
+    fn create(&mut self, entry: LayerEntry, at: EntryPosition) -> io::Result<Self::Node>;
+
+    fn release(&mut self, node: Self::Node);
+
+    /// Adds a name that does not exist yet, in a directory that does.
+    fn add(&mut self, path: Vec<u8>, node: &Self::Node, at: EntryPosition) -> io::Result<()>;
+
+    /// Replaces the metadata of a directory.
+    fn describe(&mut self, path: &[u8], entry: LayerEntry, at: EntryPosition) -> io::Result<()>;
+
+    /// Marks the name and all directories above it as modified in this layer.
+    fn touch(&mut self, path: &[u8], layer: u32);
+
+    /// Removes a name and everything below it, if present.
+    fn remove(&mut self, path: &[u8]);
+
+    /// Removes everything in a directory that this layer did not create.
+    fn clear(&mut self, directory: &[u8], layer: u32);
+}
+
+/// Applies layers, base first.
+#[derive(Debug)]
+pub(crate) struct Applier<T: NameTree> {
+    pub(crate) names: T,
+    /// Files of the current layer under names reserved by AUFS.
+    aside: Leftovers<T::Node>,
+    /// The entry that comes next.
+    pub(crate) at: EntryPosition,
+}
+
+impl<T: NameTree> Applier<T> {
     /// Begins with an empty root.
-    pub(super) fn new() -> io::Result<Self> {
-        let mut names = PathMap::default();
-        names.add(
-            Vec::new(),
-            Arc::new(implicit_dir(EntryPosition::default())),
-            EntryPosition::default(),
-        )?;
-        let aside = Leftovers::default();
-        Ok(Self { names, left_out: SkipLog::default(), aside, at: EntryPosition::default() })
+    pub(crate) fn new(mut names: T) -> io::Result<Self> {
+        let at = EntryPosition::default();
+        let root = names.create(implicit_dir(), at)?;
+        names.add(Vec::new(), &root, at)?;
+        names.release(root);
+        Ok(Self { names, aside: Leftovers::default(), at })
     }
 
-    /// Continues with the next layer above.
-    pub(super) fn next_layer(&mut self) {
+    /// Ends the layer.
+    pub(crate) fn end_layer(&mut self) {
         for gone in std::mem::take(&mut self.aside).into_all() {
             self.release(gone);
         }
         self.at = EntryPosition { layer: self.at.layer + 1, entry: 0 };
     }
 
-    pub(super) fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
+    pub(crate) fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
         let path = std::mem::take(&mut entry.path);
-        self.filter_xattrs(&path, &mut entry);
         match entry.kind {
             _ if is_leftover(&path) => self.put_aside(&path, entry)?,
             EntryKind::Whiteout => self.apply_whiteout(&path)?,
             EntryKind::Opaque => self.apply_opaque(&path)?,
-            EntryKind::Directory if path.is_empty() => {
-                self.names.describe(b"", Inode { entry, made: self.at })?;
-            }
+            EntryKind::Directory if path.is_empty() => self.names.describe(b"", entry, self.at)?,
             _ => self.make(&path, entry)?,
         }
         self.at.entry += 1;
         Ok(())
-    }
-
-    fn filter_xattrs(&mut self, path: &[u8], entry: &mut LayerEntry) {
-        if !matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
-            entry.xattrs.clear();
-        }
-        entry.xattrs.retain(|(name, _)| {
-            let keep = is_allowed(name);
-            if !keep {
-                self.left_out.note(SkipReason::ForeignAttribute, path);
-            }
-            keep
-        });
     }
 
     /// Keeps an AUFS file until the layer ends, for hard links to it.
@@ -84,8 +107,7 @@ impl TreeBuilder {
         let old = if entry.kind == EntryKind::Hardlink {
             self.aside.keep_link(path, &entry.link)
         } else {
-            let node = Arc::new(Inode { entry, made: self.at });
-            self.names.hold(&node)?;
+            let node = self.names.create(entry, self.at)?;
             self.aside.keep(path, node)
         };
         if let Some(old) = old {
@@ -94,9 +116,9 @@ impl TreeBuilder {
         Ok(())
     }
 
-    fn release(&mut self, leftover: Leftover<Arc<Inode>>) {
+    fn release(&mut self, leftover: Leftover<T::Node>) {
         if let Leftover::Own(node) = leftover {
-            self.names.release(&node);
+            self.names.release(node);
         }
     }
 
@@ -109,14 +131,21 @@ impl TreeBuilder {
         }
         match entry.kind {
             EntryKind::Hardlink => self.link(path, &entry.link),
-            EntryKind::Directory if self.names.has_directory(&path) => {
-                self.names.describe(&path, Inode { entry, made: self.at })
+            EntryKind::Directory if self.has_directory(&path) => {
+                self.names.describe(&path, entry, self.at)
             }
             _ => {
                 self.names.remove(&path);
-                self.names.add(path, Arc::new(Inode { entry, made: self.at }), self.at)
+                self.create(path, entry)
             }
         }
+    }
+
+    fn create(&mut self, path: Vec<u8>, entry: LayerEntry) -> io::Result<()> {
+        let node = self.names.create(entry, self.at)?;
+        self.names.add(path, &node, self.at)?;
+        self.names.release(node);
+        Ok(())
     }
 
     fn link(&mut self, path: Vec<u8>, other: &[u8]) -> io::Result<()> {
@@ -126,7 +155,7 @@ impl TreeBuilder {
         match self.aside.get_mut(other).cloned() {
             Some(Leftover::Own(node)) => {
                 self.names.remove(&path);
-                self.names.add(path, node, self.at)
+                self.names.add(path, &node, self.at)
             }
             Some(Leftover::NameOf(other)) if !is_leftover(&other) => self.link_to(path, &other),
             _ => Err(missing()),
@@ -140,7 +169,7 @@ impl TreeBuilder {
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        if self.names.get(&other).is_none() {
+        if self.names.kind(&other).is_none() {
             return Err(missing());
         }
         if other == path {
@@ -149,12 +178,11 @@ impl TreeBuilder {
         }
         self.names.remove(&path);
         // It may have been in what it replaces.
-        let found = self.names.get(&other).ok_or_else(missing)?;
-        if found.is_directory() {
+        let node = self.names.node(&other).ok_or_else(missing)?;
+        if self.has_directory(&other) {
             return Err(io::Error::other("is a hard link to a directory"));
         }
-        let node = Arc::clone(&found.node);
-        self.names.add(path, node, self.at)
+        self.names.add(path, &node, self.at)
     }
 
     /// Removes what lower layers have at this path.
@@ -166,9 +194,9 @@ impl TreeBuilder {
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        match self.names.get(&path) {
-            Some(found) if found.modified_in != layer => self.names.remove(&path),
-            Some(found) if found.is_directory() => self.names.clear(&path, layer),
+        match self.names.kind(&path) {
+            Some(_) if !self.names.is_modified_in(&path, layer) => self.names.remove(&path),
+            Some(EntryKind::Directory) => self.names.clear(&path, layer),
             _ => {}
         }
         Ok(())
@@ -193,50 +221,60 @@ impl TreeBuilder {
             // As below a directory that is not there.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
             Err(error) => Err(error),
-            Ok(path) => Ok(Some(path).filter(|path| self.names.has_directory(path))),
+            Ok(path) => Ok(Some(path).filter(|path| self.has_directory(path))),
         }
     }
 
     /// The same, made with all that are missing above it.
     fn find_or_create(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let path = self.resolve(path)?;
-        if self.names.has_directory(&path) {
+        if self.has_directory(&path) {
             return Ok(path);
         }
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
         for end in ends.chain([path.len()]) {
             let directory = path.get(..end).unwrap_or_default();
-            match self.names.get(directory) {
-                Some(found) if found.is_directory() => {}
+            match self.names.kind(directory) {
+                Some(EntryKind::Directory) => {}
                 Some(_) => return Err(Errno::NOTDIR.into()),
                 None if split(directory).1.len() > NAME_MAX => {
                     return Err(Errno::NAMETOOLONG.into());
                 }
-                None => {
-                    self.names.add(directory.to_vec(), Arc::new(implicit_dir(self.at)), self.at)?;
-                }
+                None => self.create(directory.to_vec(), implicit_dir())?,
             }
         }
         Ok(path)
     }
 
-    fn resolve(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+    fn has_directory(&self, path: &[u8]) -> bool {
+        self.names.kind(path) == Some(EntryKind::Directory)
+    }
+
+    /// Resolves the links in a path. What is missing resolves to itself.
+    pub(crate) fn resolve(&self, path: &[u8]) -> io::Result<Vec<u8>> {
         // Links are rare, and there is nothing below one.
-        if self.names.has_directory(path) {
+        if self.has_directory(path) {
             return Ok(path.to_vec());
         }
         resolve(path, |path| {
-            if let Some(PathEntry { node, .. }) = self.names.get(path) {
-                return Ok((node.entry.kind == EntryKind::Symlink).then(|| node.entry.link.clone()));
+            if self.names.kind(path).is_some() {
+                return Ok(self.names.symlink(path));
             }
             let (parent, name) = split(path);
-            match self.names.get(parent) {
-                Some(found) if !found.is_directory() => Err(Errno::NOTDIR.into()),
-                Some(_) if name.len() > NAME_MAX => Err(Errno::NAMETOOLONG.into()),
-                _ => Ok(None),
+            match self.names.kind(parent) {
+                Some(EntryKind::Directory) if name.len() > NAME_MAX => {
+                    Err(Errno::NAMETOOLONG.into())
+                }
+                Some(EntryKind::Directory) | None => Ok(None),
+                Some(_) => Err(Errno::NOTDIR.into()),
             }
         })
     }
+}
+
+/// The error for a tree over [`MAX_TREE_BYTES`].
+pub(crate) fn too_large() -> io::Error {
+    io::Error::other("has more names than fit in memory")
 }
 
 fn missing() -> io::Error {
@@ -244,8 +282,8 @@ fn missing() -> io::Error {
 }
 
 /// A directory that no layer has an entry for.
-pub(super) fn implicit_dir(made: EntryPosition) -> Inode {
-    let entry = LayerEntry {
+pub(crate) fn implicit_dir() -> LayerEntry {
+    LayerEntry {
         path: Vec::new(),
         kind: EntryKind::Directory,
         mode: 0o755,
@@ -256,6 +294,5 @@ pub(super) fn implicit_dir(made: EntryPosition) -> Inode {
         link: Vec::new(),
         device: Device::default(),
         xattrs: Vec::new(),
-    };
-    Inode { entry, made }
+    }
 }
