@@ -157,7 +157,7 @@
 //! - [`control`], [`progress`]: stop what takes long, and report how far it is;
 //! - [`builders`]: does whole jobs in a few lines;
 //! - [`mod@transfer`]: resolves, plans, transfers, commits and reports;
-//! - [`insight`]: describes images without their layers;
+//! - [`insight`]: describes images, and what their layers change;
 //! - [`layer`]: reads the entries of a layer;
 //! - [`layer_reader`]: reads the entries of a layer in a registry or another source;
 //! - [`image_layers`]: reads all layers of an image, verified against its config;

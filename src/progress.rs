@@ -100,6 +100,8 @@ pub enum Phase {
     Flatten,
     /// The tree is written as a tar.
     Export,
+    /// Layers are read to look at their files; counts what is read of them, compressed.
+    Read,
 }
 
 impl Phase {
@@ -111,6 +113,7 @@ impl Phase {
             Self::Pack => "write the archive",
             Self::Unpack => "unpack",
             Self::Flatten | Self::Export => "export",
+            Self::Read => "read",
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn phase_label(phase: Phase) -> &'static str {
         Phase::Scan => "reading the archive",
         Phase::Pack => "writing the archive",
         Phase::Unpack => "unpacking",
-        Phase::Flatten => "reading",
+        Phase::Flatten | Phase::Read => "reading",
         Phase::Export => "exporting",
     }
 }

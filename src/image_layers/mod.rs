@@ -1,4 +1,4 @@
-//! The layers of an image as streams of entries, verified against the config. Nothing is written here; unpack, flatten and
+//! The layers of an image as streams of entries, verified against the config. Nothing is written here; unpack and
 //! flatten both read through it.
 
 pub(crate) mod apply;

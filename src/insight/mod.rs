@@ -1,7 +1,8 @@
-//! Describes an image from its manifest and config, without reading layers. All functions are pure.
+//! Describes an image from its manifest, its config and the entries of its layers. All functions are pure.
 
 pub mod command;
 pub mod diff;
+pub mod files;
 pub mod history;
 pub mod kind;
 pub mod layers;

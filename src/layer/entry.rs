@@ -1,7 +1,7 @@
 //! One entry of a layer, and the names that mark whiteouts. Spec: image-spec `layer.md`.
 
 /// The type of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryKind {
     /// A regular file; its bytes follow.
@@ -34,7 +34,7 @@ pub struct Timestamp {
 }
 
 /// The number of a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Device {
     /// The driver; 12 bits as in the kernel.
     pub major: u32,

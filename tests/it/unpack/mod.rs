@@ -4,6 +4,7 @@ mod agreement;
 mod apply;
 mod archives;
 mod basic;
+mod changes;
 mod compression;
 mod disk_full;
 mod during_pull;

@@ -1,0 +1,239 @@
+//! The storage of a [`PathTree`](super::path_tree::PathTree): names and files in two tables, about 75 bytes for both.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
+
+use super::arena::{Arena, Text};
+use super::attributes::{AttributeTable, Attributes};
+use super::change::ContentId;
+use crate::layer::{EntryKind, LayerEntry};
+
+/// No node.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The root directory.
+pub(super) const ROOT: u32 = 0;
+
+/// The number of names of a file whose bytes were counted as hidden.
+pub(super) const COUNTED: u32 = u32::MAX;
+
+/// What the current layer did to a name.
+pub(super) mod flag {
+    /// The name does not exist. It is in the table until the layer ends.
+    pub(in super::super) const DEAD: u8 = 1;
+    /// The name did not exist before this layer.
+    pub(in super::super) const NEW: u8 = 1 << 1;
+    /// This layer created the name or something below it.
+    pub(in super::super) const OWN: u8 = 1 << 2;
+    /// This layer made the directory opaque.
+    pub(in super::super) const OPAQUE: u8 = 1 << 3;
+    /// This layer changed the name or something below it.
+    pub(in super::super) const DIRTY: u8 = 1 << 4;
+    /// What had the name before this layer is saved.
+    pub(in super::super) const SAVED: u8 = 1 << 5;
+}
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) parent: u32,
+    /// The next name in the same directory, in no order.
+    pub(super) next: u32,
+    pub(super) first_child: u32,
+    pub(super) name: Text,
+    pub(super) inode: u32,
+    pub(super) flags: u8,
+}
+
+/// A file with any number of names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inode {
+    pub(super) size: u64,
+    pub(super) mtime: i64,
+    pub(super) attributes: u32,
+    pub(super) link: Text,
+    /// The layer that created it and has its bytes.
+    pub(super) layer: u32,
+    /// Names, and other users while a layer is applied.
+    pub(super) names: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NodeTable {
+    nodes: Vec<Node>,
+    free_nodes: Vec<u32>,
+    inodes: Vec<Inode>,
+    free_inodes: Vec<u32>,
+    /// By inode; shorter if the content of later ones is unknown. All zeros is unknown.
+    contents: Vec<ContentId>,
+    by_name: HashTable<u32>,
+    hasher: RandomState,
+    texts: Arena,
+    attributes: AttributeTable,
+}
+
+impl NodeTable {
+    pub(super) fn node(&self, number: u32) -> Option<&Node> {
+        self.nodes.get(number as usize)
+    }
+
+    pub(super) fn node_mut(&mut self, number: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(number as usize)
+    }
+
+    pub(super) fn inode(&self, number: u32) -> Option<&Inode> {
+        self.inodes.get(number as usize)
+    }
+
+    pub(super) fn inode_mut(&mut self, number: u32) -> Option<&mut Inode> {
+        self.inodes.get_mut(number as usize)
+    }
+
+    pub(super) fn text(&self, text: Text) -> &[u8] {
+        self.texts.get(text)
+    }
+
+    pub(super) fn add_text(&mut self, bytes: &[u8]) -> Option<Text> {
+        self.texts.add(bytes)
+    }
+
+    pub(super) fn attributes(&self, inode: u32) -> Option<&Attributes> {
+        self.attributes.get(self.inode(inode)?.attributes)
+    }
+
+    pub(super) fn kind(&self, inode: u32) -> Option<EntryKind> {
+        Some(self.attributes(inode)?.kind)
+    }
+
+    pub(super) fn has_flag(&self, node: u32, flag: u8) -> bool {
+        self.node(node).is_some_and(|node| node.flags & flag != 0)
+    }
+
+    pub(super) fn set_flag(&mut self, node: u32, flag: u8) {
+        if let Some(node) = self.node_mut(node) {
+            node.flags |= flag;
+        }
+    }
+
+    /// Returns the name in this directory, also a dead one.
+    pub(super) fn child(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let is_same = |number: &u32| {
+            self.node(*number)
+                .is_some_and(|node| node.parent == parent && self.text(node.name) == name)
+        };
+        self.by_name.find(self.hash(parent, name), is_same).copied()
+    }
+
+    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
+        self.hasher.hash_one((parent, name))
+    }
+
+    /// Returns the names in a directory, also dead ones, in no order.
+    pub(super) fn children(&self, directory: u32) -> impl Iterator<Item = u32> {
+        let first = self.node(directory).map_or(NONE, |node| node.first_child);
+        let next = |number: &u32| self.node(*number).map(|node| node.next);
+        std::iter::successors(Some(first), next).take_while(|number| *number != NONE)
+    }
+
+    /// The same, sorted by the bytes of the names.
+    pub(super) fn sorted_children(&self, directory: u32) -> Vec<u32> {
+        let mut children: Vec<_> = self.children(directory).collect();
+        let name = |number: &u32| self.node(*number).map_or(&b""[..], |node| self.text(node.name));
+        children.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        children
+    }
+
+    /// Adds a name to a directory; `None` if the tables are full.
+    pub(super) fn add_node(&mut self, parent: u32, name: &[u8], inode: u32) -> Option<u32> {
+        let text = self.texts.add(name)?;
+        let flags = flag::NEW;
+        let next = self.node(parent).map_or(NONE, |parent| parent.first_child);
+        let node = Node { parent, next, first_child: NONE, name: text, inode, flags };
+        let number = match self.free_nodes.pop() {
+            Some(number) => number,
+            None => u32::try_from(self.nodes.len()).ok().filter(|number| *number != NONE)?,
+        };
+        match self.node_mut(number) {
+            Some(slot) => *slot = node,
+            None => self.nodes.push(node),
+        }
+        if number == ROOT {
+            return Some(number);
+        }
+        if let Some(parent) = self.node_mut(parent) {
+            parent.first_child = number;
+        }
+        let hash = self.hash(parent, name);
+        let (nodes, texts, hasher) = (&self.nodes, &self.texts, &self.hasher);
+        let rehash = |number: &u32| {
+            let node = nodes.get(*number as usize);
+            node.map_or(0, |node| hasher.hash_one((node.parent, texts.get(node.name))))
+        };
+        self.by_name.insert_unique(hash, number, rehash);
+        Some(number)
+    }
+
+    /// Removes a name from the tables, but not from the list of its directory.
+    pub(super) fn free_node(&mut self, number: u32) {
+        let Some(node) = self.node(number).copied() else { return };
+        let hash = self.hash(node.parent, self.text(node.name));
+        if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        self.free_nodes.push(number);
+    }
+
+    /// Adds a file with one user; `None` if the tables are full.
+    pub(super) fn add_inode(&mut self, entry: LayerEntry, layer: u32) -> Option<u32> {
+        let link = self.texts.add(&entry.link)?;
+        let (size, mtime) = (entry.size, entry.mtime.seconds);
+        let attributes = self.attributes.add(entry);
+        let inode = Inode { size, mtime, attributes, link, layer, names: 1 };
+        let number = match self.free_inodes.pop() {
+            Some(number) => number,
+            None => u32::try_from(self.inodes.len()).ok()?,
+        };
+        match self.inode_mut(number) {
+            Some(slot) => *slot = inode,
+            None => self.inodes.push(inode),
+        }
+        Some(number)
+    }
+
+    pub(super) fn free_inode(&mut self, number: u32) {
+        if let Some(content) = self.contents.get_mut(number as usize) {
+            *content = ContentId::default();
+        }
+        self.free_inodes.push(number);
+    }
+
+    pub(super) fn content(&self, inode: u32) -> Option<ContentId> {
+        self.contents.get(inode as usize).copied().filter(|id| *id != ContentId::default())
+    }
+
+    pub(super) fn set_content(&mut self, inode: u32, content: ContentId) {
+        let index = inode as usize;
+        if index >= self.contents.len() {
+            self.contents.resize(index + 1, ContentId::default());
+        }
+        if let Some(slot) = self.contents.get_mut(index) {
+            *slot = content;
+        }
+    }
+
+    /// Memory of everything, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.nodes.len() * size_of::<Node>()
+            + self.inodes.len() * size_of::<Inode>()
+            + self.contents.len() * size_of::<ContentId>()
+            + self.by_name.len() * 8
+            + self.texts.size()
+            + self.attributes.size()
+    }
+
+    /// The number of names.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len() - self.free_nodes.len()
+    }
+}

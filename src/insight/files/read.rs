@@ -1,0 +1,119 @@
+//! Reads the layers of an image into a tree.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::change::{Change, ContentId, LayerTotals};
+use super::tree::FileTree;
+use crate::control::{Control, PhaseCounter};
+use crate::error::Result;
+use crate::image_layers::read::{BlobEntries, read_all};
+use crate::image_layers::{LayerBlob, failed};
+use crate::layer::{BombGuard, EntryKind};
+use crate::progress::Phase;
+
+/// How layers are read.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Whether regular files without holes are hashed, so that [`FileInfo::content`](super::FileInfo::content) is known.
+    pub contents: bool,
+}
+
+impl ReadOptions {
+    /// Hashes regular files. Reading takes about half as long again.
+    #[must_use]
+    pub fn with_contents(mut self) -> Self {
+        self.contents = true;
+        self
+    }
+}
+
+/// Reads layers, base first, each once. Passes the changes of each to `visit` and then its totals to `end`, both with the
+/// number of the layer. Returns the tree of all layers, and the uncompressed size of each.
+///
+/// Blocks. The changes of a layer are passed after all of its bytes were verified.
+///
+/// # Errors
+/// With [the position](crate::error::Error::layer) of the layer: those of `visit` and `end`,
+/// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`, otherwise as for unpacking.
+pub fn read_layers(
+    layers: Vec<LayerBlob<'_>>,
+    options: ReadOptions,
+    control: &Control,
+    visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
+    end: impl FnMut(usize, LayerTotals) -> Result<()>,
+) -> Result<(FileTree, Vec<u64>)> {
+    let (count, total) = (layers.len(), layers.iter().map(|layer| layer.size).sum());
+    let tree = FileTree::new().map_err(|error| failed("layers", "", error))?;
+    let mut reading = Reading { tree, options, begun: 0, visit, end };
+    let counter = PhaseCounter::new(control, Phase::Read, total);
+    let take = |name: &str, layer: &mut BlobEntries<'_>| {
+        // The layer before it is verified by now.
+        reading.end_layers_before(reading.begun)?;
+        reading.begun += 1;
+        reading.layer(name, layer)
+    };
+    let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take)?;
+    reading.end_layers_before(count)?;
+    Ok((reading.tree, sizes))
+}
+
+struct Reading<V, E> {
+    tree: FileTree,
+    options: ReadOptions,
+    /// Number of layers of which reading has begun.
+    begun: usize,
+    visit: V,
+    end: E,
+}
+
+impl<V, E> Reading<V, E>
+where
+    V: FnMut(usize, &Change<'_>) -> Result<()>,
+    E: FnMut(usize, LayerTotals) -> Result<()>,
+{
+    fn layer(&mut self, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
+        let mut last = Vec::new();
+        loop {
+            let entry = match layer.next_entry() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(failed(name, &String::from_utf8_lossy(&last), error)),
+            };
+            let fail = |path: &[u8], error| failed(name, &String::from_utf8_lossy(path), error);
+            let (path, kind, size) = (entry.path.clone(), entry.kind, entry.size);
+            self.tree.entry(entry).map_err(|error| fail(&path, error))?;
+            if self.options.contents && kind == EntryKind::File {
+                let content = content(layer, size).map_err(|error| fail(&path, error))?;
+                if let Some(content) = content {
+                    self.tree.set_content(content);
+                }
+            }
+            last = path;
+        }
+    }
+
+    fn end_layers_before(&mut self, count: usize) -> Result<()> {
+        while self.tree.layer() < count {
+            let number = self.tree.layer();
+            let totals = self.tree.end_layer(|change| (self.visit)(number, change))?;
+            (self.end)(number, totals)?;
+        }
+        Ok(())
+    }
+}
+
+/// Hashes the file that the reader is at; `None` for one with holes, which may be far larger than the layer.
+fn content(layer: &mut BlobEntries<'_>, size: u64) -> io::Result<Option<ContentId>> {
+    let (mut hasher, mut at) = (Sha256::new(), 0);
+    while let Some((offset, bytes)) = layer.next_data()? {
+        if offset != at {
+            return Ok(None);
+        }
+        hasher.update(bytes);
+        at += bytes.len() as u64;
+    }
+    Ok((at == size).then(|| ContentId::from_sha256(&hasher.finalize().into())))
+}
