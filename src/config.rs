@@ -114,6 +114,22 @@ impl ImageConfig {
     }
 }
 
+/// Returns the chain id of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
+pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chain: Option<Digest> = None;
+    diff_ids
+        .iter()
+        .map(|diff_id| {
+            let id = match &chain {
+                None => diff_id.clone(),
+                Some(below) => Digest::sha256(format!("{below} {diff_id}").as_bytes()),
+            };
+            chain = Some(id.clone());
+            id
+        })
+        .collect()
+}
+
 fn rootfs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RootFs, D::Error> {
     optional_object(deserializer).map(Option::unwrap_or_default)
 }

@@ -42,6 +42,30 @@ pub(crate) enum Location {
         /// The image, as in a layout.
         name: ImageName,
     },
+    /// The store of a container engine; only to read from.
+    Engine {
+        /// The engine.
+        engine: Engine,
+        /// Path of its directory.
+        path: PathBuf,
+        /// The image by name or id, as in a layout.
+        name: ImageName,
+    },
+}
+
+/// A container engine whose store can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// Docker's data root.
+    DockerRoot,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DockerRoot => "docker-root",
+        })
+    }
 }
 
 /// The meaning of a reference without a prefix.
@@ -74,6 +98,7 @@ impl Location {
                 .map(|(path, name)| Self::Layout { path, name }),
             Some(("oci-archive", rest)) => archive(text, ArchiveFormat::Oci, rest),
             Some(("docker-archive", rest)) => archive(text, ArchiveFormat::Docker, rest),
+            Some(("docker-root", rest)) => engine(text, Engine::DockerRoot, rest),
             _ => {
                 let id = if plain == DefaultLocation::Registry { None } else { by_id(text) };
                 if let Some(place) = id {
@@ -127,6 +152,17 @@ impl Location {
                     _ => Ok(()),
                 }
             }
+            Self::Engine { engine, .. } => Err(read_only(&self.to_string(), *engine)),
+        }
+    }
+}
+
+fn read_only(location: &str, engine: Engine) -> Error {
+    let error = Error::new(ErrorKind::InvalidInput, format!("location `{location}`"))
+        .with_reason(format!("{engine} can only be read from"));
+    match engine {
+        Engine::DockerRoot => {
+            error.with_hint("use `docker-archive:FILE` and run `docker load -i FILE`")
         }
     }
 }
@@ -148,6 +184,9 @@ impl fmt::Display for Location {
             Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), NameSuffix(name)),
             Self::Archive { format, path, name } => {
                 write!(f, "{format}:{}{}", path.display(), NameSuffix(name))
+            }
+            Self::Engine { engine, path, name } => {
+                write!(f, "{engine}:{}{}", path.display(), NameSuffix(name))
             }
         }
     }
@@ -177,6 +216,11 @@ fn invalid_location(text: &str, reason: &str) -> Error {
 fn archive(text: &str, format: ArchiveFormat, rest: &str) -> Result<Location> {
     let (path, name) = split_path_and_name(text, rest, "archive")?;
     Ok(Location::Archive { format, path, name })
+}
+
+fn engine(text: &str, engine: Engine, rest: &str) -> Result<Location> {
+    let (path, name) = split_path_and_name(text, rest, "engine's store")?;
+    Ok(Location::Engine { engine, path, name })
 }
 
 /// Splits `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.

@@ -8,7 +8,7 @@ use super::tarball::TarIndex;
 use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::reference::Reference;
+pub(super) use crate::reference::full_name as full;
 
 /// Maximum number of names and unnamed images in an archive: each costs as much as an image.
 pub(super) const MAX_IMAGES: usize = 10_000;
@@ -78,9 +78,4 @@ pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<
         return Err(Error::new(ErrorKind::Store, "archive").with_reason(reason));
     }
     Ok(images)
-}
-
-/// The full name if this is the name of an image in a registry, otherwise the name itself.
-pub(super) fn full(name: &str) -> String {
-    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.store_name())
 }

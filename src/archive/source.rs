@@ -1,11 +1,10 @@
 //! [`Source`] for an archive.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
 
 use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
@@ -16,32 +15,18 @@ use super::small_file::unusable;
 use super::tarball::EntryError;
 use crate::blocking::run_cancellable;
 use crate::content::{
-    BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence, Source,
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
+    reader_stream,
 };
 use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::progress::Phase;
 use crate::verifier::verify;
-
-/// Streams a reader in buffers.
-fn reader_stream(reader: Box<dyn Read + Send>, location: String) -> ByteStream<'static> {
-    Box::pin(stream::try_unfold((reader, location), |(mut reader, location)| async move {
-        // Reading a file never yields, so other tasks would starve.
-        tokio::task::consume_budget().await;
-        let mut span = vec![0; BUFFER_SIZE];
-        let read = reader.read(&mut span).map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(&location).with_source(error)
-        })?;
-        span.truncate(read);
-        Ok((read > 0).then(|| (Bytes::from(span), (reader, location))))
-    }))
-}
 
 impl ArchiveInner {
     fn recipes(&self) -> impl Iterator<Item = &DockerImage> {
@@ -329,7 +314,10 @@ impl Source for Archive {
                     .at(inner.location())
                     .with_source(error)
             })?;
-            let stream = reader_stream(reader, inner.location().to_owned());
+            let location = inner.location().to_owned();
+            let stream = reader_stream(reader, move |error| {
+                Error::new(ErrorKind::Store, "read the archive").at(&location).with_source(error)
+            });
             Ok(BlobStream { start: range.start, stream })
         }))
     }

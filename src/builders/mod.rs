@@ -23,6 +23,8 @@ pub use self::image_target::ImageTarget;
 #[cfg(feature = "cli")]
 pub(crate) use self::open_layer::open_layer;
 #[cfg(feature = "cli")]
+pub(crate) use self::open_source::open_engine;
+#[cfg(feature = "cli")]
 pub(crate) use self::opened::OpenedLocation;
 pub use self::pull::Pull;
 pub use self::push::Push;

@@ -10,9 +10,10 @@ use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{Effort, Lookup as _, Presence, Source};
 use crate::control::Control;
+use crate::engine_store;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
-use crate::location::{DefaultLocation, Location};
+use crate::location::{DefaultLocation, Engine, Location};
 use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::registry::Client;
@@ -89,6 +90,9 @@ impl<'a> SourceOpener<'a> {
                 let archive = self.archive(path, *format).await?;
                 OpenedLocation::find_in_archive(archive, name, location.to_string())
             }
+            Location::Engine { engine, path, name } => {
+                open_engine(*engine, path, name, location.to_string()).await
+            }
         }
     }
 
@@ -118,6 +122,17 @@ impl<'a> SourceOpener<'a> {
         self.layouts.insert(path.to_owned(), Arc::clone(&layout));
         Ok(layout)
     }
+}
+
+/// Opens an engine's store, and finds the image there; `reference` is for people.
+pub(crate) async fn open_engine(
+    engine: Engine,
+    path: &Path,
+    name: &ImageName,
+    reference: String,
+) -> Result<OpenedLocation> {
+    let store = engine_store::open(engine, path).await?;
+    OpenedLocation::find_in_engine(store, name, reference).await
 }
 
 /// The directory of the user's store.

@@ -128,8 +128,9 @@ impl<'a> TargetOpener<'a> {
                     reference.to_string(),
                 )
             }
-            // Rejected above: an id cannot be the name of a new image.
+            // Rejected above: an id cannot be the name of a new image, and engines are only read from.
             Location::Id { id, name: None } => return Err(unnamed(&id.to_string())),
+            Location::Engine { .. } => return Err(unnamed(&location.to_string())),
             Location::Layout { path, name } => {
                 let name = name_or_own(name, image)?;
                 (self.layout(path, LayoutOptions::default()).await?, name, image.reference.clone())

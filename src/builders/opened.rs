@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::archive::Archive;
 use crate::content::{Lookup as _, Source};
 use crate::digest::Digest;
+use crate::engine_store::EngineStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::Layout;
@@ -80,6 +81,25 @@ impl OpenedLocation {
             _ => ImageName::Layout(full_name.clone()),
         };
         Ok(Self { source: Arc::new(archive), name: found, reference, full_name, layout: None })
+    }
+}
+
+impl OpenedLocation {
+    /// The image that this name means in an engine's store; `reference` is for people.
+    pub(crate) async fn find_in_engine(
+        store: Arc<dyn EngineStore>,
+        name: &ImageName,
+        reference: String,
+    ) -> Result<Self> {
+        let full_name = match name {
+            ImageName::Digest(_) => String::new(),
+            _ => store.full_name(name).await?,
+        };
+        let found = match name {
+            ImageName::Only if !full_name.is_empty() => ImageName::Layout(full_name.clone()),
+            _ => name.clone(),
+        };
+        Ok(Self { source: store, name: found, reference, full_name, layout: None })
     }
 }
 

@@ -170,8 +170,8 @@ impl Run {
     fn platforms(&self, from: EndpointKind, to: &OpenedTarget) -> Result<PlatformSelection> {
         let (named, usual) = match (self.verb, from) {
             (Verb::Pull, _) => (self.settings.platforms_to_keep(), None),
-            // `docker save` writes the whole index of an image, but only the platforms that it has.
-            (Verb::Copy, EndpointKind::Archive) => {
+            // `docker save` writes the whole index of an image, but only the platforms that it has; engines keep it so.
+            (Verb::Copy, EndpointKind::Archive | EndpointKind::Engine) => {
                 (self.settings.platforms_to_pass_on(), Some(PlatformSelection::Available))
             }
             _ => (self.settings.platforms_to_pass_on(), Some(PlatformSelection::All)),

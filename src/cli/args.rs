@@ -23,7 +23,7 @@ pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags}
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
 use self::shared::REGISTRY;
-pub(crate) use self::store::{Prune, Rm, Tag, Verify};
+pub(crate) use self::store::{Df, Prune, Rm, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
@@ -121,9 +121,11 @@ pub(crate) enum Verb {
   rpull copy --all-tags ghcr.io/org/app reg.local/mirror/app
   rpull copy --referrers --digest-tags ghcr.io/org/app:2 oci-archive:app.tar
   rpull copy alpine:3.14 docker-archive:alpine.tar
+  rpull copy docker-root:/var/lib/docker:app oci:./app
 
 A plain reference names an image in a registry; the other locations are store:NAME,
-oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]."
+oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]. Only to read from:
+docker-root:DIR[:IMAGE], the data root of dockerd."
     )]
     Copy(Copy),
     /// Save images from the store to an archive for `rpull load` and `docker load`
@@ -194,12 +196,12 @@ If a registry cannot delete a single tag, the manifest is deleted, unless it has
     Delete(Delete),
     /// Show the build history of an image, newest step first, without pulling it
     #[command(
-        after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12"
+        after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12\n  rpull history docker-root:/var/lib/docker:app"
     )]
     History(History),
     /// List the layers of an image, base first: kind, digests, sizes, command
     #[command(
-        after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'"
+        after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'\n  rpull layers docker-root:/var/lib/docker:app      which directory holds which layer"
     )]
     Layers(History),
     /// Show what two images share, and what a pull of one costs a host that has the other
@@ -261,10 +263,12 @@ Unpacked layers stay: an overlay directory keeps its images until they are remov
     #[command(after_help = "Examples:
   rpull df
   rpull df --json | jq .unreferenced
+  rpull df docker-root:/var/lib/docker           which image and layer takes how much, and where
 
 Includes the directories that `unpack --overlay` recorded in this store. Their sizes are those of
-files; the sizes of the store are those of compressed blobs.")]
-    Df,
+files; the sizes of the store are those of compressed blobs. Nothing is changed in the data root of an
+engine, and no daemon is asked.")]
+    Df(Df),
     /// Delete unreferenced blobs and layers
     #[command(after_help = "Examples:
   rpull prune --plan

@@ -100,7 +100,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Images => commands::images::run(&settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings),
-            Verb::Df => commands::df::run(&settings),
+            Verb::Df(args) => commands::df::run(args, &settings).await,
             Verb::Prune(args) => commands::store::prune(&args, &settings),
             Verb::Serve(args) => commands::serve::run(args, &settings).await,
             Verb::Demo => commands::demo::run(&settings).await,

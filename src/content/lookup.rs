@@ -117,6 +117,8 @@ pub enum EndpointKind {
     Layout,
     /// An archive on this machine.
     Archive,
+    /// The store of a container engine on this machine, or the engine itself.
+    Engine,
     /// The memory of this process.
     Memory,
 }
@@ -125,6 +127,12 @@ impl EndpointKind {
     /// Whether it is on this machine, so that wrong bytes will still be wrong at the next attempt.
     pub fn is_local(self) -> bool {
         self != Self::Remote
+    }
+
+    /// Whether it may have an index without all its manifests, or a manifest without all its blobs, by intention: archives
+    /// are made for a target that has the rest, and engines fetch and keep only what they run.
+    pub fn may_omit_content(self) -> bool {
+        matches!(self, Self::Archive | Self::Engine)
     }
 }
 

@@ -59,6 +59,7 @@
 mod lookup;
 mod order;
 mod plan;
+mod reader;
 mod source;
 mod target;
 mod writer;
@@ -70,6 +71,7 @@ pub use self::lookup::{
 pub use self::order::missing_content;
 pub(crate) use self::order::{FinishGuard, check_content};
 pub use self::plan::TargetPlan;
-pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source};
+pub(crate) use self::reader::reader_stream;
+pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source, UnpackedLayer};
 pub use self::target::{EmptyTarget, OpenBlob, Role, Target, TargetProperties, TargetWriter};
 pub use self::writer::{BlobWriter, Opened, UploadStore};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::ready;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -108,6 +109,27 @@ impl Provenance {
     }
 }
 
+/// Where the files of a layer are on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnpackedLayer {
+    /// The directory with the files of this layer alone, as overlayfs uses it.
+    pub directory: PathBuf,
+    /// Bytes of the files as the engine counted them when it unpacked the layer.
+    pub size: Option<u64>,
+}
+
+impl UnpackedLayer {
+    /// A layer in this directory.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), size: None }
+    }
+
+    setters! {
+        optional size: u64;
+    }
+}
+
 /// Content that can be read.
 pub trait Source: Lookup {
     /// The document with this name. Costs a request if the source is remote, whatever was asked before.
@@ -151,5 +173,12 @@ pub trait Source: Lookup {
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let _ = name;
         Box::pin(ready(Ok(Presence::Unknown)))
+    }
+
+    /// Where the source keeps the files of the layer with this chain id; `None` if it keeps no unpacked layers, or not this
+    /// one.
+    fn unpacked_layer(&self, chain_id: &Digest) -> Option<UnpackedLayer> {
+        let _ = chain_id;
+        None
     }
 }

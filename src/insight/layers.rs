@@ -6,6 +6,7 @@ use super::command::classify;
 use super::kind::LayerKind;
 use super::{HistoryStep, diff_ids, steps};
 use crate::config::ImageConfig;
+pub use crate::config::chain_ids;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
@@ -68,22 +69,6 @@ fn kind(index: usize, layer: &Descriptor, step: HistoryStep<'_>) -> LayerKind {
         Some(entry) => classify(entry),
         None => LayerKind::Other,
     }
-}
-
-/// Returns the chain id of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
-pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
-    let mut chain: Option<Digest> = None;
-    diff_ids
-        .iter()
-        .map(|diff_id| {
-            let id = match &chain {
-                None => diff_id.clone(),
-                Some(below) => Digest::sha256(format!("{below} {diff_id}").as_bytes()),
-            };
-            chain = Some(id.clone());
-            id
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -82,6 +82,11 @@ impl Reference {
     }
 }
 
+/// Returns the full name if this is the name of an image in a registry, otherwise the name itself.
+pub(crate) fn full_name(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.store_name())
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;

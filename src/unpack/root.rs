@@ -5,16 +5,15 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::fs::{Mode, OFlags, openat2, readlinkat};
 use rustix::io::Errno;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::beneath::NO_SYMLINKS;
+pub(super) use crate::beneath::open_below;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::resolve::resolve;
-
-/// Follows no symbolic link, not even one that another process has just created.
-const NO_SYMLINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 /// Reads symbolic links that are not in an open root: the target of the link at this path, if there is one.
 pub(super) type ReadLink<'a> = dyn FnMut(&[u8]) -> io::Result<Option<Vec<u8>>> + 'a;
@@ -74,17 +73,6 @@ impl AsFd for RootDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// Opens a path below the directory. A symbolic link at its end is not followed.
-pub(super) fn open_below(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> Result<OwnedFd, Errno> {
-    let path = if path.is_empty() { b"." } else { path };
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(directory, path, flags, Mode::empty(), NO_SYMLINKS)
 }
 
 /// Creates a file. Fails if the name exists.

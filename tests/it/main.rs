@@ -5,6 +5,7 @@
 //! - `registry/` registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures
 //! - `archive/` OCI and docker archives: reading them, and `save` and `load`
 //! - `layout/` the store and other layouts: index, prune, verify, journal, locks, damage, full disks
+//! - `engine_store/` the stores of container engines as sources
 //! - `unpack/` layers as files or as one tar: whiteouts, hardlinks, symlinks, xattrs, sparse files, limits
 //! - `overlay/` overlay directories: one directory per layer, and mounts of them
 //! - `serve/` `rpull serve`: the store as a registry
@@ -24,6 +25,8 @@ mod builders;
 mod cli;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod engine_store;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]

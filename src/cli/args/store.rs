@@ -24,6 +24,13 @@ pub(crate) struct Rm {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Df {
+    /// Data root of an engine instead of the store: docker-root:DIR
+    #[arg(value_name = "LOCATION")]
+    pub(crate) location: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Print what would be freed, without deleting it
     #[arg(long)]

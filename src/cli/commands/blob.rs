@@ -13,6 +13,7 @@ use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
+use crate::engine_store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
@@ -99,7 +100,15 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
             let blob = archive.stat_blob(&digest).await?;
             return Ok((Arc::new(archive), blob));
         }
-        Location::Id { .. } | Location::Layout { .. } | Location::Archive { .. } => {
+        Location::Engine { engine, path, name: ImageName::Digest(digest) } => {
+            let store = engine_store::open(engine, &path).await?;
+            let blob = store.stat_blob(&digest).await?;
+            return Ok((store, blob));
+        }
+        Location::Id { .. }
+        | Location::Layout { .. }
+        | Location::Archive { .. }
+        | Location::Engine { .. } => {
             return Err(no_digest(text));
         }
         Location::Store(reference) => {

@@ -33,8 +33,8 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     destination.check_artifacts(artifacts)?;
     let named = platforms_to_pass_on(&args.moving)?;
     let usual = match location {
-        // `docker save` writes the whole index of an image, but only the platforms that it has.
-        Location::Archive { .. } => PlatformSelection::Available,
+        // `docker save` writes the whole index of an image, but only the platforms that it has; engines keep it so.
+        Location::Archive { .. } | Location::Engine { .. } => PlatformSelection::Available,
         _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;

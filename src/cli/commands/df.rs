@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::engine_df;
 use super::overlay::known_directories;
+use crate::cli::args::Df;
 use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
@@ -14,7 +16,10 @@ use crate::error::Result;
 use crate::layout::LayoutUsage;
 use crate::unpack::overlay::OverlayUsage;
 
-pub(in crate::cli) fn run(settings: &Settings) -> Result<ExitCode> {
+pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCode> {
+    if let Some(text) = &args.location {
+        return engine_df::run(text, settings).await;
+    }
     let (mut store, mut directories) = (LayoutUsage::default(), Vec::new());
     if let Some(layout) = settings.existing_store()? {
         store = layout.usage()?;

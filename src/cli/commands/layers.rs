@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::History;
 use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
+use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
@@ -28,12 +29,37 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
     }
     let config = seen.config?;
     let rows = layers(seen.chosen.manifest()?, &config);
+    if let Some(unpacked) = UnpackedLayers::find(&*seen.opened.source, &config) {
+        return print_with_directories(&rows, &unpacked, args.no_trunc, settings);
+    }
     if settings.json {
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
     let cells: Vec<[String; 7]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
     let heading = ["LAYER", "KIND", "DIGEST", "DIFF_ID", "CHAIN_ID", "SIZE", "COMMAND"];
+    output::text(&table(heading, &cells))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the layers of an engine, and where it keeps them.
+fn print_with_directories(
+    rows: &[LayerRow],
+    unpacked: &UnpackedLayers,
+    no_trunc: bool,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    if settings.json {
+        let rows = rows.iter().map(|row| unpacked.with_directory(row, Some(row.index)));
+        output::json(&rows.collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let with_directory = |row: &LayerRow| {
+        let [layer, kind, digest, _, chain_id, size, command] = cells(row, no_trunc);
+        [layer, kind, digest, chain_id, size, unpacked.shown(Some(row.index), no_trunc), command]
+    };
+    let cells: Vec<_> = rows.iter().map(with_directory).collect();
+    let heading = ["LAYER", "KIND", "DIGEST", "CHAIN_ID", "SIZE", "DIRECTORY", "COMMAND"];
     output::text(&table(heading, &cells))?;
     Ok(ExitCode::SUCCESS)
 }

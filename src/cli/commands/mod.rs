@@ -7,6 +7,7 @@ pub(super) mod delete;
 pub(super) mod demo;
 pub(super) mod df;
 pub(super) mod diff;
+mod engine_df;
 pub(super) mod export;
 pub(super) mod history;
 pub(super) mod images;

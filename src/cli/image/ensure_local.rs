@@ -95,7 +95,8 @@ impl<'a> EnsureLocal<'a> {
             Location::Store(_)
             | Location::Id { .. }
             | Location::Layout { .. }
-            | Location::Archive { .. } => None,
+            | Location::Archive { .. }
+            | Location::Engine { .. } => None,
         };
         if let Some(reference) = to_pull {
             return Ok(Located::MustPull(registry(reference, settings)?, damage));

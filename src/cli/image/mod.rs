@@ -7,4 +7,5 @@ pub(super) mod image_download;
 pub(super) mod inspected;
 pub(super) mod layer_blobs;
 pub(super) mod open;
-pub(super) mod unpack_report;
+pub(in crate::cli) mod unpack_report;
+pub(in crate::cli) mod unpacked;

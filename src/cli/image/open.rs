@@ -8,6 +8,7 @@ use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::run_cancellable;
 pub(in crate::cli) use crate::builders::OpenedLocation;
+use crate::builders::open_engine;
 use crate::cli::settings::{ForeignLayers, Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::control::Control;
@@ -46,6 +47,9 @@ pub(in crate::cli) async fn open_location(
         Location::Archive { format, path, name } => {
             let archive = open_archive(path.clone(), Some(*format), settings).await?;
             OpenedLocation::find_in_archive(archive, name, location.to_string())
+        }
+        Location::Engine { engine, path, name } => {
+            open_engine(*engine, path, name, location.to_string()).await
         }
     }
 }

@@ -54,7 +54,8 @@ impl Destination {
             Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
                 Ok(Self::Store(Some(reference)))
             }
-            Location::Id { name: None, .. } => Ok(Self::Store(None)),
+            // Refused above: an id cannot name a new image, and engines are only read from.
+            Location::Id { name: None, .. } | Location::Engine { .. } => Ok(Self::Store(None)),
             Location::Layout { path, name } => Ok(Self::Layout { path, name }),
             Location::Archive { format, path, name } => {
                 Ok(Self::Archive(NewArchive::new(format, ArchiveOutput::File(path))?, name))

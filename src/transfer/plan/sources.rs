@@ -56,7 +56,7 @@ impl Plan {
             return Ok(false);
         }
         for source in sources {
-            if source.endpoint().kind != EndpointKind::Archive
+            if !source.endpoint().kind.may_omit_content()
                 || source.blob(descriptor, Effort::Local).await? != BlobPresence::Absent
             {
                 return Ok(false);
@@ -69,10 +69,11 @@ impl Plan {
 
 fn omitted(request: &ImageRequest, target: &str, missing: Vec<Digest>) -> Error {
     let digests: Vec<&str> = missing.iter().map(Digest::as_str).collect();
+    let is_archive = request.source.endpoint().kind == EndpointKind::Archive;
     Error::new(ErrorKind::NotFound, "blobs")
         .at(&request.source.endpoint().location)
         .with_reason(format!("missing at the source and at {target}: {}", digests.join(", ")))
         .with_side(Side::Source)
         .with_missing(missing)
-        .with_detail(ErrorDetail::BlobOmitted)
+        .with_detail(is_archive.then_some(ErrorDetail::BlobOmitted))
 }

@@ -150,9 +150,9 @@ impl DocumentFinder<'_> {
         Ok(Some((documents, None)))
     }
 
-    /// Whether an archive omits this, because its recipient was expected to have it.
+    /// Whether an archive omits this, because its recipient was expected to have it, or an engine did not fetch it.
     async fn is_omitted(&self, entry: &Descriptor) -> Result<bool> {
-        Ok(self.source.endpoint().kind == EndpointKind::Archive
+        Ok(self.source.endpoint().kind.may_omit_content()
             && self.source.blob(entry, Effort::Local).await? == BlobPresence::Absent)
     }
 }

@@ -6,6 +6,7 @@ use rpull::archive::{Archive, ArchiveFormat};
 use rpull::content::{self, BlobPresence, BlobRequest, Effort, Lookup as _, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
+use rpull::engine_store::DockerRoot;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -13,6 +14,7 @@ use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
+use crate::support::docker_root::DockerRootDir;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
@@ -155,6 +157,16 @@ async fn source_contract_docker_registry() {
     let reference = format!("{}/team/app:v1", registry.host()).parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
     check_source(&repository, &ImageName::Tag("v1".into()), &real.v1).await;
+}
+
+#[tokio::test]
+async fn source_contract_docker_root() {
+    let mut root = DockerRootDir::new();
+    let held = root.add(Some("registry.example/app:1"), &small_image());
+    let source = DockerRoot::open(root.path()).unwrap();
+    check_source(&source, &ImageName::Layout("registry.example/app:1".into()), &held).await;
+    check_source(&source, &ImageName::Only, &held).await;
+    check_source(&source, &ImageName::Digest(held.config.digest().clone()), &held).await;
 }
 
 /// Writes the image into a new archive and opens that.

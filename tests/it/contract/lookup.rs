@@ -10,6 +10,7 @@ use rpull::content::{
     BlobPresence, BlobRequest, Effort, Lookup as _, Presence, Source, Target, is_same,
 };
 use rpull::descriptor::Descriptor;
+use rpull::engine_store::DockerRoot;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -20,6 +21,7 @@ use rpull::retry::RetryPolicy;
 use rpull::transfer::{ImageRequest, TransferOptions, transfer};
 
 use super::own_backend::Directory;
+use crate::support::docker_root::DockerRootDir;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
@@ -100,6 +102,8 @@ async fn backends() -> Vec<Backend> {
     let own_dir = tempfile::tempdir().unwrap();
     let own = Directory::open(own_dir.path()).unwrap();
     fill(Arc::new(own.clone()), &name, &image).await;
+    let mut docker = DockerRootDir::new();
+    let docker_image = docker.add(Some("registry.example/app:1"), &image);
     let (fake, served) = (FakeRegistry::start().await, ServedStore::start().await);
     let (fake_host, served_host) = (fake.server.host(), served.host().to_owned());
     vec![
@@ -116,6 +120,13 @@ async fn backends() -> Vec<Backend> {
             name: name.clone(),
             image: image.clone(),
             _base: Box::new(own_dir),
+        },
+        Backend {
+            what: "docker-root",
+            source: Arc::new(DockerRoot::open(docker.path()).unwrap()),
+            name: name.clone(),
+            image: docker_image,
+            _base: Box::new(docker),
         },
         Backend { what: "layout", source: Arc::new(layout), name, image, _base: Box::new(dir) },
         archive("oci-archive", ArchiveFormat::Oci).await,
