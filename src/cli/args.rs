@@ -23,12 +23,12 @@ pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags}
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
 use self::shared::REGISTRY;
-pub(crate) use self::store::{Df, Prune, Rm, Tag, Verify};
+pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
 /// Commands that never contact a registry.
-const LOCAL: [&str; 12] = [
+const LOCAL: [&str; 13] = [
     "images",
     "inventory",
     "load",
@@ -36,6 +36,7 @@ const LOCAL: [&str; 12] = [
     "df",
     "prune",
     "verify",
+    "stats",
     "serve",
     "demo",
     "completions",
@@ -284,6 +285,15 @@ of the images in the store. Mounted layers are kept.")]
         after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14\n  rpull verify oci:./layout oci-archive:image.tar"
     )]
     Verify(Verify),
+    /// Sum what runs transferred and shared
+    #[command(after_help = "Examples:
+  rpull stats
+  rpull stats --since 7d --by day
+  rpull stats --since 2026-11-01 --by registry --json
+
+Every run that uses the store appends its receipt to `ledger.jsonl` in the store, unless
+RPULL_LEDGER=off is set. Other runs do so with --ledger FILE.")]
+    Stats(Stats),
     /// Log in to a registry
     #[command(after_help = "Examples:
   rpull login ghcr.io                                     ask for user name and password

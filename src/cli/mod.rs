@@ -2,7 +2,9 @@
 
 mod age;
 mod args;
+mod chart;
 mod commands;
+mod cutoff;
 mod exit;
 mod hint;
 mod image;
@@ -19,6 +21,7 @@ mod signals;
 mod size;
 mod startup;
 mod table;
+mod terminal_width;
 mod verb;
 
 use std::process::ExitCode;
@@ -77,7 +80,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
         match cli.verb {
             Verb::Pull(args) => Box::pin(commands::pull::run(args, &settings)).await,
             Verb::Push(args) => commands::push::run(args, &settings).await,
-            Verb::Copy(args) => commands::copy::run(args, &settings).await,
+            Verb::Copy(args) => Box::pin(commands::copy::run(args, &settings)).await,
             Verb::Save(args) => commands::save::run(args, &settings).await,
             Verb::Load(args) => commands::load::run(args, &settings).await,
             Verb::Inventory => commands::inventory::run(&settings),
@@ -101,6 +104,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings),
             Verb::Df(args) => commands::df::run(args, &settings).await,
+            Verb::Stats(args) => commands::stats::run(&args, &settings),
             Verb::Prune(args) => commands::store::prune(&args, &settings),
             Verb::Serve(args) => commands::serve::run(args, &settings).await,
             Verb::Demo => commands::demo::run(&settings).await,

@@ -44,6 +44,8 @@ impl ForeignLayers {
 pub(super) struct Settings {
     /// `--store`, if given; see [`Settings::store`].
     store: Option<PathBuf>,
+    /// `--ledger`, if given.
+    pub(super) ledger: Option<PathBuf>,
     pub(super) offline: bool,
     pub(super) json: bool,
     /// Print results only.
@@ -63,6 +65,7 @@ impl Settings {
         };
         Self {
             store: common.store,
+            ledger: common.ledger,
             offline: common.offline,
             json: common.json,
             quiet: common.quiet,

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
 /// Commands planned for later versions. As image names they would be pulled from Docker Hub.
-const RESERVED_VERBS: [&str; 5] = ["analyze", "cat", "files", "mirror", "stats"];
+const RESERVED_VERBS: [&str; 4] = ["analyze", "cat", "files", "mirror"];
 
 /// Returns the arguments with the command in front, so that clap parses each option with its command.
 ///

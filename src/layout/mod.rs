@@ -8,6 +8,7 @@
 //! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
 //! served/               which repositories have which blobs, if the layout is served (see `links`)
 //! overlays.json         overlay directories that images were unpacked to
+//! ledger.jsonl          what runs moved, if the layout is the user's store (see [`ledger`])
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
 //!
@@ -25,6 +26,7 @@ mod ingest;
 mod inventory;
 mod io;
 mod journal;
+pub mod ledger;
 mod links;
 mod names;
 mod options;

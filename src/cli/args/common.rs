@@ -26,6 +26,9 @@ pub(crate) struct CommonArgs {
     /// Show retries; repeat to show every request [env: `RPULL_LOG`]
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Append the receipts of this run to FILE instead of the store's ledger; `stats` reads it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
     /// When to use colors
     #[arg(
         long,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(crate) struct Tag {
@@ -46,4 +46,21 @@ pub(crate) struct Verify {
     /// Images whose blobs to check, or locations: docker://…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// Only runs since then: a duration such as 7d or 12h, or a date such as 2026-11-01 (UTC)
+    #[arg(long, value_name = "DUR|DATE")]
+    pub(crate) since: Option<String>,
+    /// Sums per registry, repository or day
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) by: Option<StatsGroup>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatsGroup {
+    Registry,
+    Repository,
+    Day,
 }

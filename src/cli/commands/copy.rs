@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let platforms = destination.platforms(named, usual)?;
     let settings = &interruptible(&labels::COPY, settings);
     let cancel = &settings.control.cancel;
-    let run = TransferRun::parse(&args.moving, settings)?.with_artifacts(artifacts);
+    let run = TransferRun::parse("copy", &args.moving, settings)?.with_artifacts(artifacts);
     let sides = args.sides;
     let source_settings =
         settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);

@@ -24,7 +24,7 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
         .unwrap_or(PlatformSelection::Available);
     let settings = &interruptible(&labels::LOAD, settings);
     let cancel = &settings.control.cancel;
-    let run = TransferRun::parse(&args.moving, settings)?;
+    let run = TransferRun::parse("load", &args.moving, settings)?;
     let finding = async {
         let archive = Arc::new(open_archive(args.file.clone(), None, settings).await?);
         images(&archive, &platforms).await

@@ -24,6 +24,7 @@ pub(super) mod referrers;
 pub(super) mod save;
 pub(super) mod serve;
 pub(super) mod shell;
+pub(super) mod stats;
 pub(super) mod store;
 pub(super) mod tag;
 pub(super) mod tags;

@@ -30,7 +30,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     settings.check_creds(&references)?;
     let settings = &interruptible(&labels::PULL, settings);
     let cancel = &settings.control.cancel;
-    let run = TransferRun::parse(&args.moving, settings)?;
+    let run = TransferRun::parse("pull", &args.moving, settings)?;
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::for_pull(args.output.as_deref())?;
     if several {

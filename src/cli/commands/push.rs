@@ -35,7 +35,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     let settings = &interruptible(&labels::PUSH, settings);
     let cancel = &settings.control.cancel;
-    let run = TransferRun::parse(&args.moving, settings)?;
+    let run = TransferRun::parse("push", &args.moving, settings)?;
     let destination = Destination::for_push(reference.clone(), chunk_size)?;
     let opening = open_location(&source, settings);
     let OpenedLocation { source, name, layout, .. } =

@@ -37,7 +37,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     };
     let settings = &interruptible(&labels::SAVE, settings);
     let cancel = &settings.control.cancel;
-    let run = TransferRun::parse(&args.moving, settings)?;
+    let run = TransferRun::parse("save", &args.moving, settings)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
     let finding = find(&locations, &destination, &platforms, settings);
     let requests = or_cancelled(cancel, "save", finding).await??;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
 use crate::config::CONFIG_LIMIT;
+use crate::content::{Endpoint, Lookup as _, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
@@ -58,6 +59,11 @@ impl ImageDownload {
     /// The layout that the image is pulled into.
     pub(in crate::cli) fn layout(&self) -> Arc<Layout> {
         Arc::new(self.layout.clone())
+    }
+
+    /// Where the pull reads and writes.
+    pub(in crate::cli) fn endpoints(&self, source: &dyn Source) -> (Endpoint, Endpoint) {
+        (source.endpoint().clone(), self.layout.endpoint().clone())
     }
 
     /// Returns a function that opens a layer for reading while it arrives.

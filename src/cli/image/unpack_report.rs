@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::OpenedImage;
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
 use crate::cli::output::note;
+use crate::cli::run::ledger;
 use crate::cli::run::report::receipt;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
@@ -33,10 +34,12 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
         work.await.unwrap_or_else(|error| Err(panicked(error)))
     };
     if let Some(arriving) = image.arriving.take() {
+        let ends = arriving.endpoints(&*image.opened.source);
         let pulled = |pulled: &ImageResult| {
             if settings.progress != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
                 note(&receipt(&pulled.report));
             }
+            ledger::append("pull", [((&ends.0, &ends.1), pulled)], settings);
         };
         return arriving.run_alongside(&image.manifest()?.layers, work, pulled).await;
     }

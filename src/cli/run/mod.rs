@@ -1,6 +1,7 @@
 //! Common parts of the commands that move images: destination, run, plan and report.
 
 pub(super) mod destination;
+pub(super) mod ledger;
 pub(super) mod new_archive;
 pub(super) mod omit_list;
 pub(super) mod path_checks;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::destination::Destination;
+use super::ledger;
 use super::report::{JsonShape, ReportOptions, print_reports};
 use crate::cli::args::TransferArgs;
 use crate::cli::labels::ProgressLabels;
@@ -27,15 +28,21 @@ const MIN_CHUNK_BYTES: u64 = 64_000;
 
 /// A run with its options.
 pub(in crate::cli) struct TransferRun {
+    command: &'static str,
     options: TransferOptions,
     only_plan: bool,
     sync: bool,
 }
 
 impl TransferRun {
-    pub(in crate::cli) fn parse(moving: &TransferArgs, settings: &Settings) -> Result<Self> {
+    /// Parses the options of `command`, as the ledger names it.
+    pub(in crate::cli) fn parse(
+        command: &'static str,
+        moving: &TransferArgs,
+        settings: &Settings,
+    ) -> Result<Self> {
         let options = options(moving, settings)?;
-        Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
+        Ok(Self { command, options, only_plan: moving.plan, sync: moving.sync })
     }
 
     /// Includes referrers and digest tags.
@@ -62,7 +69,10 @@ impl TransferRun {
         let target = destination.open(settings, wanted.len(), self.sync).await?;
         let finished = Box::pin(to(&target).run()).await.images;
         let report = ReportOptions { shape, names: !destination.is_stdout() };
-        Ok((print_reports(&finished, report, settings)?, finished))
+        let code = print_reports(&finished, report, settings)?;
+        let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
+        ledger::append(self.command, ends.zip(&finished), settings);
+        Ok((code, finished))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 33] = [
     "pull",
     "push",
     "copy",
@@ -34,6 +34,7 @@ const VERBS: [&str; 32] = [
     "df",
     "prune",
     "verify",
+    "stats",
     "login",
     "logout",
     "serve",
@@ -87,6 +88,7 @@ async fn session_output_matches_snapshot() {
         "prune --plan",
         "prune",
         "verify",
+        "stats --by repository",
         "NAME:2",
         "histroy NAME",
     ] {
@@ -115,6 +117,7 @@ fn assert_session(name: &str, session: &[String], registry: &FakeRegistry) {
     settings.add_filter(&host.replace('.', r"\."), "registry.test");
     settings.add_filter(r"\d+\.\d s\b", "[time]");
     settings.add_filter(r"\d+ (second|minute|hour|day|week|month|year)s? ago", "[age]");
+    settings.add_filter(r"\b\d{4}-\d\d-\d\d\b", "[date]");
     settings.add_filter(r"/tmp/\.tmp\w+", "[dir]");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[hex]");
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[short]");

@@ -8,6 +8,7 @@ mod foreign_layouts;
 mod free_space;
 mod io_errors;
 mod journal;
+mod ledger;
 mod partials;
 mod prune;
 mod store;

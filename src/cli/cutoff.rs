@@ -1,0 +1,69 @@
+//! Parses points in time: how long ago, a date, or a time.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::ledger::UtcTime;
+
+/// Returns the current second.
+pub(super) fn utc_now() -> UtcTime {
+    utc_second(Timestamp::now())
+}
+
+/// Returns the second of a time; the epoch for years that have no four digits.
+pub(super) fn utc_second(time: Timestamp) -> UtcTime {
+    let text = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    text.parse().unwrap_or_else(|_| UtcTime::epoch())
+}
+
+/// Parses the value of an option: a duration before now (`7d`, `12h`, `2 weeks`, `1mo`), a date in UTC (`2026-11-01`), or
+/// a time (`2026-11-01T12:00:00Z`).
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if it is none of them.
+pub(super) fn parse_cutoff(option: &str, text: &str, now: Timestamp) -> Result<Timestamp> {
+    let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
+    let before = |span: Span| {
+        let now = now.to_zoned(TimeZone::UTC);
+        now.checked_sub(span.abs()).ok().map(|time| time.timestamp())
+    };
+    let time = text.parse::<Timestamp>().ok();
+    let time = time.or_else(|| text.parse::<DateTime>().ok().and_then(utc));
+    time.or_else(|| text.parse::<Span>().ok().and_then(before)).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("{option} `{text}`"))
+            .with_reason("expected a duration such as 7d or 12h, or a date such as 2026-11-01")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cutoff_is_duration_date_or_time() {
+        let now: Timestamp = "2026-11-28T02:12:20.5Z".parse().unwrap();
+        for (text, expected) in [
+            ("7d", "2026-11-21T02:12:20Z"),
+            ("12h", "2026-11-27T14:12:20Z"),
+            ("90m", "2026-11-28T00:42:20Z"),
+            ("2 weeks", "2026-11-14T02:12:20Z"),
+            ("1mo", "2026-10-28T02:12:20Z"),
+            ("1y", "2025-11-28T02:12:20Z"),
+            ("1d 12h", "2026-11-26T14:12:20Z"),
+            ("7 days ago", "2026-11-21T02:12:20Z"),
+            ("0s", "2026-11-28T02:12:20Z"),
+            ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T12:30", "2026-11-01T12:30:00Z"),
+            ("2026-11-01T12:30:00+02:00", "2026-11-01T10:30:00Z"),
+        ] {
+            let time = parse_cutoff("--since", text, now).unwrap();
+            assert_eq!(utc_second(time).as_str(), expected, "{text}");
+        }
+        for bad in ["", "7", "d", "yesterday", "2026-13-01", "99999y", "-"] {
+            let error = parse_cutoff("--since", bad, now).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
+        }
+    }
+}

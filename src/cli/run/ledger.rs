@@ -1,0 +1,104 @@
+//! Appends the receipts of runs to the ledger.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::cutoff::utc_now;
+use crate::cli::output::redacted;
+use crate::cli::settings::Settings;
+use crate::content::{Endpoint, EndpointKind};
+use crate::layout::ledger::{Ledger, LedgerBytes, LedgerRecord, UtcTime};
+use crate::transfer::{ImageResult, Report};
+
+/// Environment variable that turns the store's ledger off.
+const VARIABLE: &str = "RPULL_LEDGER";
+
+/// Source and target of an image.
+type Ends<'a> = (&'a Endpoint, &'a Endpoint);
+
+/// Appends the results of a run: to `--ledger`, else to the ledger of the store if the run used it. Results without a
+/// resolved image are left out. A failure is only a warning.
+pub(in crate::cli) fn append<'a>(
+    command: &str,
+    images: impl IntoIterator<Item = (Ends<'a>, &'a ImageResult)>,
+    settings: &Settings,
+) {
+    let images: Vec<_> = images.into_iter().collect();
+    let Some(ledger) = ledger_of(images.iter().map(|(ends, _)| *ends), settings) else { return };
+    let (time, run) = (utc_now(), format!("{:016x}", fastrand::u64(..)));
+    let moved = images.iter().filter(|(_, image)| image.report.summary.digest.is_some());
+    let records: Vec<_> =
+        moved.map(|(ends, image)| record(command, *ends, image, &time, &run)).collect();
+    if let Err(error) = ledger.append(&records) {
+        tracing::warn!("the receipt is not in the ledger: {}", error.chain());
+    }
+}
+
+fn ledger_of<'a>(mut ends: impl Iterator<Item = Ends<'a>>, settings: &Settings) -> Option<Ledger> {
+    if let Some(path) = &settings.ledger {
+        return Some(Ledger::at(path));
+    }
+    if is_off() {
+        return None;
+    }
+    let store = settings.store().ok()?;
+    let uses_store = ends.any(|(from, to)| is_layout_at(from, &store) || is_layout_at(to, &store));
+    uses_store.then(|| Ledger::in_store(&store))
+}
+
+fn is_off() -> bool {
+    match std::env::var(VARIABLE) {
+        Ok(value) if value == "off" => true,
+        Ok(value) if !value.is_empty() => {
+            let value = crate::escape(&value);
+            tracing::warn!("ignoring {VARIABLE}: invalid value `{value}`, expected off");
+            false
+        }
+        _ => false,
+    }
+}
+
+fn is_layout_at(endpoint: &Endpoint, store: &Path) -> bool {
+    let Some(path) = endpoint.location.strip_prefix("oci:") else { return false };
+    endpoint.kind == EndpointKind::Layout
+        && (Path::new(path) == store
+            || std::fs::canonicalize(path)
+                .is_ok_and(|path| std::fs::canonicalize(store).is_ok_and(|store| path == store)))
+}
+
+fn record(
+    command: &str,
+    (source, target): Ends<'_>,
+    image: &ImageResult,
+    time: &UtcTime,
+    run: &str,
+) -> LedgerRecord {
+    let Report { summary, bytes, requests, elapsed, .. } = &image.report;
+    let repository = source.address.as_ref().or(target.address.as_ref());
+    LedgerRecord {
+        time: time.clone(),
+        run: run.to_owned(),
+        command: command.to_owned(),
+        source: redacted(&summary.source),
+        target: redacted(&summary.target),
+        reference: redacted(&summary.reference),
+        repository: repository.cloned(),
+        digest: summary.digest.clone(),
+        bytes: LedgerBytes {
+            total: bytes.total,
+            transferred: bytes.transferred,
+            resumed: bytes.resumed,
+            mounted: bytes.mounted,
+            shared: bytes.shared,
+            resent: bytes.resent,
+            missing: bytes.missing,
+        },
+        requests: requests.total(),
+        elapsed_ms: milliseconds(*elapsed),
+        error: image.first_error().map(|error| error.kind().name().to_owned()),
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
