@@ -33,8 +33,14 @@ impl<'a> SharedSizes<'a> {
         Self { sizes, users }
     }
 
-    fn size_of(&self, digest: &Digest) -> u64 {
+    /// Returns the size of content; 0 if it does not exist.
+    pub(crate) fn size_of(&self, digest: &Digest) -> u64 {
         self.sizes.get(digest).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of images that need the content.
+    pub(crate) fn users_of(&self, digest: &Digest) -> u64 {
+        self.users.get(digest).copied().unwrap_or_default()
     }
 
     /// Returns the bytes of all existing content.
@@ -59,6 +65,26 @@ impl<'a> SharedSizes<'a> {
         }
         share
     }
+
+    /// Returns the usage of several images together: unique is what no other image needs.
+    pub(crate) fn share_of_group<'b>(
+        &self,
+        images: impl IntoIterator<Item = impl IntoIterator<Item = &'b Digest>>,
+    ) -> ImageSize {
+        let mut users: HashMap<&Digest, u64> = HashMap::new();
+        for digest in images.into_iter().flatten() {
+            *users.entry(digest).or_default() += 1;
+        }
+        let mut share = ImageSize::default();
+        for (digest, count) in users {
+            let size = self.size_of(digest);
+            share.size += size;
+            if count == self.users_of(digest) {
+                share.unique += size;
+            }
+        }
+        share
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +101,8 @@ mod tests {
         assert_eq!((sharing.all(), sharing.referenced()), (17, 12));
         let shares = images.map(|needed| sharing.share(needed));
         assert_eq!(shares, [ImageSize { size: 12, unique: 2 }, ImageSize { size: 10, unique: 0 }]);
+        let both = sharing.share_of_group([vec![&base, &own], vec![&base, &gone]]);
+        assert_eq!(both, ImageSize { size: 12, unique: 12 });
+        assert_eq!((sharing.users_of(&base), sharing.users_of(&own)), (2, 1));
     }
 }

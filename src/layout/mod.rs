@@ -60,7 +60,7 @@ pub use self::options::LayoutOptions;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::session::{IngestSession, ResumeResult, SessionId};
-pub use self::usage::{ImageUsage, LayoutUsage};
+pub use self::usage::{ImageUsage, LayoutUsage, RegistryUsage};
 pub use self::verify::{BadBlob, VerifyReport};
 pub use self::version::IndexVersion;
 use crate::content::{Endpoint, EndpointKind};

@@ -1,15 +1,20 @@
-//! Disk usage of a layout, in total and per image.
+//! Disk usage of a layout, in total, per image and per registry.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::Layout;
 use super::io::files;
 use super::reach::Reachable;
+use super::{IndexEntry, Layout};
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::reference::Reference;
 use crate::sharing::{ImageSize, SharedSizes};
+
+/// Name of an image without one, and of the registry of a name that is not a reference.
+const NO_NAME: &str = "<none>";
 
 /// Disk usage of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +30,23 @@ pub struct ImageUsage {
     pub shared: u64,
     /// Bytes that only this image references.
     pub unique: u64,
+    /// Bytes that [`Layout::prune`] frees in addition once its name is removed: `unique`, and what only its referrers
+    /// reference that lose their subject with it. 0 if another name points to the same content.
+    pub frees: u64,
+}
+
+/// Disk usage of the images of one registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RegistryUsage {
+    /// The registry; `<none>` for images whose name is not a reference.
+    pub registry: String,
+    /// Number of its images.
+    pub images: u64,
+    /// Bytes of all existing blobs that they reference, each once.
+    pub size: u64,
+    /// Bytes that only they reference.
+    pub unique: u64,
 }
 
 /// Disk usage of a layout.
@@ -33,6 +55,8 @@ pub struct ImageUsage {
 pub struct LayoutUsage {
     /// Each image.
     pub images: Vec<ImageUsage>,
+    /// Each registry that has images, by name.
+    pub registries: Vec<RegistryUsage>,
     /// Number of existing blobs and documents.
     pub blobs: u64,
     /// Their bytes.
@@ -43,37 +67,252 @@ pub struct LayoutUsage {
     pub unreferenced: u64,
     /// Bytes of partial blobs.
     pub partial: u64,
+    /// Number of partial blobs.
+    pub partials: u64,
+    /// Bytes of unfinished uploads to the layout, if it is served.
+    pub session_bytes: u64,
+    /// Number of unfinished uploads.
+    pub sessions: u64,
 }
 
 impl Layout {
     /// Computes the disk usage. Unreadable documents are ignored; [`Layout::verify`] reports them.
+    ///
+    /// Reads every document once, and the size of every file.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Store`] if the layout cannot be read.
     pub fn usage(&self) -> Result<LayoutUsage> {
         let blobs = self.all_blobs()?;
         let sizes: HashMap<_, _> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
-        let entries = self.entries()?;
-        let reached: Vec<HashSet<_>> = entries
-            .iter()
-            .map(|entry| Reachable::from_entry(self.root(), entry).retained)
-            .collect();
-        let sharing = SharedSizes::new(&sizes, reached.iter().flatten());
-        let image = |(entry, kept): (&super::IndexEntry, _)| {
-            let ImageSize { size, unique } = sharing.share(kept);
-            let reference = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
-            ImageUsage { reference, digest: entry.digest(), size, shared: size - unique, unique }
+        let images = Images::read(self.root(), self.entries()?);
+        let sharing = SharedSizes::new(&sizes, images.alive().flatten());
+        let usage = |at: usize, entry: &IndexEntry| {
+            let ImageSize { size, unique } = images.share(at, &sharing);
+            ImageUsage {
+                reference: entry.names.first().cloned().unwrap_or_else(|| NO_NAME.to_owned()),
+                digest: entry.digest(),
+                size,
+                shared: size - unique,
+                unique,
+                frees: images.freed_with(at, &sharing),
+            }
         };
-        let mut images: Vec<_> = entries.iter().zip(&reached).map(image).collect();
-        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        let mut rows: Vec<_> =
+            images.entries.iter().enumerate().map(|(at, entry)| usage(at, entry)).collect();
+        rows.sort_by(|a, b| a.reference.cmp(&b.reference));
         let (bytes, referenced) = (sharing.all(), sharing.referenced());
+        let (partials, partial) = count(self.root(), "ingest")?;
+        let (sessions, session_bytes) = count(self.root(), "sessions")?;
         Ok(LayoutUsage {
-            images,
+            images: rows,
+            registries: images.by_registry(&sharing),
             blobs: sizes.len() as u64,
             bytes,
             referenced,
             unreferenced: bytes - referenced,
-            partial: files(&self.root().join("ingest"))?.iter().map(|(_, size)| size).sum(),
+            partial,
+            partials,
+            session_bytes,
+            sessions,
         })
+    }
+}
+
+/// Number of files in a directory of the layout, and their bytes.
+fn count(root: &Path, name: &str) -> Result<(u64, u64)> {
+    let files = files(&root.join(name))?;
+    Ok((files.len() as u64, files.iter().map(|(_, size)| size).sum()))
+}
+
+/// The entries of a layout with everything that is reachable from them.
+struct Images {
+    entries: Vec<IndexEntry>,
+    content: Vec<HashSet<Digest>>,
+    /// Referrers that are in the layout only with their subject, by the digest of the subject.
+    attached: HashMap<Digest, Vec<usize>>,
+    /// Referrers whose subject is no longer there: pruning removes them.
+    orphaned: HashSet<usize>,
+}
+
+impl Images {
+    fn read(root: &Path, entries: Vec<IndexEntry>) -> Self {
+        let content: Vec<_> =
+            entries.iter().map(|entry| Reachable::from_entry(root, entry).retained).collect();
+        let mut attached: HashMap<Digest, Vec<usize>> = HashMap::new();
+        let mut orphaned = HashSet::new();
+        for (at, entry) in entries.iter().enumerate() {
+            if let Some(subject) = entry.attached_to() {
+                attached.entry(subject).or_default().push(at);
+                orphaned.insert(at);
+            }
+        }
+        let mut images = Self { entries, content, attached, orphaned };
+        if !images.attached.is_empty() {
+            images.find_orphans();
+        }
+        images
+    }
+
+    /// Everything reachable from an entry.
+    fn content(&self, at: usize) -> impl Iterator<Item = &Digest> {
+        self.content.get(at).into_iter().flatten()
+    }
+
+    /// The content of each entry that pruning keeps.
+    fn alive(&self) -> impl Iterator<Item = &HashSet<Digest>> {
+        let alive = self.content.iter().enumerate().filter(|(at, _)| !self.orphaned.contains(at));
+        alive.map(|(_, content)| content)
+    }
+
+    /// Takes those off the orphans whose subject is reachable, step by step: a referrer can have referrers.
+    fn find_orphans(&mut self) {
+        let mut seen: HashSet<&Digest> = HashSet::new();
+        let mut open: Vec<&Digest> = self.alive().flatten().collect();
+        let mut found = Vec::new();
+        while let Some(digest) = open.pop() {
+            if seen.insert(digest) {
+                for &at in self.attached.get(digest).into_iter().flatten() {
+                    found.push(at);
+                    open.extend(self.content(at));
+                }
+            }
+        }
+        for at in found {
+            self.orphaned.remove(&at);
+        }
+    }
+
+    fn share(&self, at: usize, sharing: &SharedSizes<'_>) -> ImageSize {
+        let share = sharing.share(self.content(at));
+        let is_orphaned = self.orphaned.contains(&at);
+        if is_orphaned { ImageSize { unique: 0, ..share } } else { share }
+    }
+
+    /// Bytes that only this entry references, and the referrers that lose their subject with it.
+    fn freed_with(&self, at: usize, sharing: &SharedSizes<'_>) -> u64 {
+        if self.orphaned.contains(&at) {
+            return 0;
+        }
+        let mut users: HashMap<&Digest, u64> = HashMap::new();
+        let (mut open, mut removed) = (vec![at], HashSet::from([at]));
+        let mut freed = 0;
+        while let Some(at) = open.pop() {
+            for digest in self.content(at) {
+                let gone = users.entry(digest).or_default();
+                *gone += 1;
+                if *gone == sharing.users_of(digest) {
+                    freed += sharing.size_of(digest);
+                    let referrers = self.attached.get(digest).into_iter().flatten();
+                    open.extend(referrers.filter(|referrer| removed.insert(**referrer)));
+                }
+            }
+        }
+        freed
+    }
+
+    fn by_registry(&self, sharing: &SharedSizes<'_>) -> Vec<RegistryUsage> {
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            groups.entry(registry_of(entry)).or_default().push(at);
+        }
+        let usage = |(registry, images): (String, Vec<usize>)| {
+            let alive = images.iter().filter(|at| !self.orphaned.contains(at));
+            let content = alive.map(|&at| self.content(at));
+            let ImageSize { size, unique } = sharing.share_of_group(content);
+            RegistryUsage { registry, images: images.len() as u64, size, unique }
+        };
+        groups.into_iter().map(usage).collect()
+    }
+}
+
+fn registry_of(entry: &IndexEntry) -> String {
+    let name = entry.names.first().and_then(|name| name.parse::<Reference>().ok());
+    name.map_or_else(|| NO_NAME.to_owned(), |reference| reference.registry().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::{PruneOptions, SUBJECT_ANNOTATION};
+    use super::*;
+    use crate::media::MediaType;
+
+    /// An image of a generated layout.
+    #[derive(Clone, Debug)]
+    struct Generated {
+        layers: Vec<u8>,
+        /// Which earlier image it refers to.
+        subject: Option<usize>,
+    }
+
+    fn generated() -> impl Strategy<Value = Vec<Generated>> {
+        let layers = proptest::collection::vec(0_u8..6, 0..4);
+        let image = (layers, proptest::option::weighted(0.3, 0_usize..6));
+        let image = image.prop_map(|(layers, subject)| Generated { layers, subject });
+        proptest::collection::vec(image, 1..6)
+    }
+
+    /// Writes a blob and returns its descriptor.
+    fn blob(root: &Path, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = Digest::sha256(bytes);
+        std::fs::write(root.join("blobs/sha256").join(digest.encoded()), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    fn write_layout(root: &Path, images: &[Generated]) -> Layout {
+        let layout = Layout::create(root, super::super::LayoutOptions::default()).unwrap();
+        let mut entries: Vec<Value> = Vec::new();
+        for (number, image) in images.iter().enumerate() {
+            let layer = |layer: &u8| blob(root, "a/layer", &vec![*layer; 10 << layer]);
+            let config = blob(root, "a/config", format!("{{\"n\":{}}}", number / 2).as_bytes());
+            let layers: Vec<Value> = image.layers.iter().map(layer).collect();
+            let mut manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+            let subject = image.subject.and_then(|subject| entries.get(subject).cloned());
+            if let Some(subject) = &subject {
+                manifest["subject"] = json!({
+                    "mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"],
+                });
+            }
+            let bytes = manifest.to_string();
+            let mut entry = blob(root, MediaType::OCI_MANIFEST, bytes.as_bytes());
+            let name = format!("r{}/a:{number}", number % 2);
+            entry["annotations"] = json!({"io.containerd.image.name": name});
+            if let Some(subject) = &subject {
+                entry["annotations"][SUBJECT_ANNOTATION] = subject["digest"].clone();
+            }
+            entries.push(entry);
+        }
+        let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+        std::fs::write(root.join("index.json"), index).unwrap();
+        layout
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn usage_frees_equals_effect_of_rm_and_prune(images in generated()) {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = write_layout(dir.path(), &images);
+            blob(dir.path(), "", b"unreferenced");
+            let plan = || layout.prune(PruneOptions { plan: true, ..PruneOptions::default() }).unwrap().bytes;
+            let usage = layout.usage().unwrap();
+            prop_assert_eq!(usage.unreferenced, plan());
+            prop_assert_eq!(usage.referenced + usage.unreferenced, usage.bytes);
+            let index = std::fs::read(dir.path().join("index.json")).unwrap();
+            for image in &usage.images {
+                prop_assert!(layout.remove(&image.reference).unwrap());
+                prop_assert_eq!(plan(), usage.unreferenced + image.frees, "{}", image.reference);
+                std::fs::write(dir.path().join("index.json"), &index).unwrap();
+            }
+            for registry in &usage.registries {
+                prop_assert!(registry.unique <= registry.size);
+            }
+            let freed = layout.prune(PruneOptions::default()).unwrap();
+            prop_assert_eq!(freed.bytes, usage.unreferenced);
+            prop_assert_eq!(layout.usage().unwrap().unreferenced, 0);
+        }
     }
 }

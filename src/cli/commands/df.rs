@@ -1,5 +1,6 @@
 //! `df`: disk usage of the store and the overlay directories.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -11,10 +12,23 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{table, truncate};
+use crate::cli::terminal_width::terminal_width;
 use crate::error::Result;
 use crate::layout::LayoutUsage;
 use crate::unpack::overlay::OverlayUsage;
+
+/// Columns of three sizes with their gaps.
+const ALL_SIZES_WIDTH: usize = 33;
+
+/// Columns of two sizes with their gaps.
+const SOME_SIZES_WIDTH: usize = 22;
+
+/// Fewest characters of a name.
+const MIN_NAME_WIDTH: usize = 20;
+
+/// Characters of a name for which a column is left out. Longer names are cut off.
+const MAX_NAME_WIDTH: usize = 40;
 
 pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCode> {
     if let Some(text) = &args.location {
@@ -30,6 +44,7 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
             }
         }
     }
+    let unpacked = directories.iter().map(|(_, usage)| usage.bytes).sum();
     if settings.json {
         let overlays = directories.iter().map(|(path, usage)| {
             let mut value = json!({ "directory": path });
@@ -38,13 +53,19 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
         });
         let overlays = overlays.collect::<Result<Vec<_>>>()?;
         let mut value = json_of(&store, None)?;
-        merge(&mut value, json!({ "overlays": overlays }));
+        merge(&mut value, json!({ "overlays": overlays, "unpacked": unpacked }));
         output::json(&value)?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::text(&of_store(&store))?;
+    let width = terminal_width();
+    output::text(&of_store(&store, width))?;
     for (path, usage) in &directories {
-        output::text(&format!("\n{}", of_directory(path, usage)))?;
+        output::text(&format!("\n{}", of_directory(path, usage, width)))?;
+    }
+    if !directories.is_empty() {
+        let count = directories.len();
+        let noun = if count == 1 { "directory" } else { "directories" };
+        output::line(&format!("\n{} unpacked in {count} overlay {noun}", size(unpacked)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,42 +76,65 @@ fn merge(value: &mut Value, more: Value) {
     }
 }
 
-const HEADING: [&str; 4] = ["IMAGE", "SIZE", "SHARED", "UNIQUE"];
-
-fn of_store(usage: &LayoutUsage) -> String {
+fn of_store(usage: &LayoutUsage, width: Option<usize>) -> String {
     let images = usage.images.iter();
-    let rows: Vec<_> = images
-        .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
-        .collect();
+    let images = images.map(|image| (&*image.reference, [image.size, image.shared, image.frees]));
+    let mut text = image_table(&images.collect::<Vec<_>>(), width);
+    if usage.registries.len() > 1 {
+        let rows: Vec<[String; 4]> = usage
+            .registries
+            .iter()
+            .map(|registry| {
+                let [size, unique] = [registry.size, registry.unique].map(size);
+                [registry.registry.clone(), registry.images.to_string(), size, unique]
+            })
+            .collect();
+        // Writing to a `String` cannot fail.
+        _ = writeln!(text, "\n{}", table(["REGISTRY", "IMAGES", "SIZE", "UNIQUE"], &rows));
+    }
     let partial = match usage.partial {
         0 => String::new(),
-        partial => format!("; {} in partial downloads", size(partial)),
+        bytes => format!("; {} in {}", size(bytes), plural(usage.partials, "partial download")),
     };
-    format!(
-        "{}{} in {}, {} unreferenced{partial}\n",
-        table(HEADING, &rows),
-        size(usage.bytes),
-        plural(usage.blobs, "blob"),
-        size(usage.unreferenced)
-    )
+    let (bytes, blobs) = (size(usage.bytes), plural(usage.blobs, "blob"));
+    _ = writeln!(text, "{bytes} in {blobs}, {} unreferenced{partial}", size(usage.unreferenced));
+    if usage.sessions > 0 {
+        let sessions = plural(usage.sessions, "unfinished upload");
+        _ = writeln!(text, "{} in {sessions} to this store", size(usage.session_bytes));
+    }
+    text
 }
 
-fn of_directory(path: &str, usage: &OverlayUsage) -> String {
+fn of_directory(path: &str, usage: &OverlayUsage, width: Option<usize>) -> String {
     let images = usage.images.iter();
-    let rows: Vec<_> = images
-        .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
-        .collect();
+    let images = images.map(|image| (&*image.reference, [image.size, image.shared, image.unique]));
     format!(
         "{}:\n{}{} in {}, {} unreferenced\n",
         crate::escape(path),
-        table(HEADING, &rows),
+        image_table(&images.collect::<Vec<_>>(), width),
         size(usage.bytes),
         plural(usage.layers, "layer"),
         size(usage.unreferenced)
     )
 }
 
-fn row(reference: &str, sizes: [u64; 3]) -> [String; 4] {
-    let [all, shared, unique] = sizes.map(size);
-    [reference.to_owned(), all, shared, unique]
+/// A table of images, each with its size, what others share, and what its removal frees. A narrow screen has no room for
+/// what is shared.
+fn image_table(images: &[(&str, [u64; 3])], width: Option<usize>) -> String {
+    let longest = images.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let name = |name: &str, sizes: usize| match width {
+        Some(width) => truncate(name, width.saturating_sub(sizes).max(MIN_NAME_WIDTH)),
+        None => name.to_owned(),
+    };
+    if width.is_some_and(|width| width < longest.min(MAX_NAME_WIDTH) + ALL_SIZES_WIDTH) {
+        let row = |(reference, [all, _, frees]): &(&str, [u64; 3])| {
+            [name(reference, SOME_SIZES_WIDTH), size(*all), size(*frees)]
+        };
+        return table(["IMAGE", "SIZE", "RM FREES"], &images.iter().map(row).collect::<Vec<_>>());
+    }
+    let row = |(reference, sizes): &(&str, [u64; 3])| {
+        let [all, shared, frees] = sizes.map(size);
+        [name(reference, ALL_SIZES_WIDTH), all, shared, frees]
+    };
+    table(["IMAGE", "SIZE", "SHARED", "RM FREES"], &images.iter().map(row).collect::<Vec<_>>())
 }
