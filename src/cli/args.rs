@@ -256,6 +256,12 @@ The last one adds the tag in the registry without transferring layers.")]
   rpull rm alpine:3.14 debian:12
   rpull rm alpine:3.14 && rpull prune
   rpull rm --overlay /srv/layers alpine:3.14
+  rpull rm --keep 3 --older-than 30d --plan
+  rpull rm --filter 'reference=ghcr.io/org/*' --filter label=stage=test --yes
+
+With --older-than, --keep or --filter, images that satisfy all of them are removed together with the
+blobs that only they reference. `*` in a value stands for any text. Images without a creation date
+stay, unless only --filter is given.
 
 Unpacked layers stay: an overlay directory keeps its images until they are removed from it with
 --overlay, or until the directory is deleted.")]
@@ -275,6 +281,7 @@ engine, and no daemon is asked.")]
   rpull prune --plan
   rpull prune
   rpull prune --partials
+  rpull prune --older-than 7d --filter min-size=10MB
 
 Layers in overlay directories are deleted if no image in the same directory needs them, regardless
 of the images in the store. Mounted layers are kept.")]

@@ -8,6 +8,7 @@ mod cutoff;
 mod exit;
 mod hint;
 mod image;
+mod image_filter;
 mod labels;
 mod output;
 mod peers;
@@ -102,7 +103,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Export(args) => commands::export::run(args, &settings).await,
             Verb::Images => commands::images::run(&settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
-            Verb::Rm(args) => commands::store::rm(&args, &settings),
+            Verb::Rm(args) => commands::store::rm(&args, &settings).await,
             Verb::Df(args) => commands::df::run(args, &settings).await,
             Verb::Stats(args) => commands::stats::run(&args, &settings),
             Verb::Prune(args) => commands::store::prune(&args, &settings),

@@ -6,6 +6,7 @@ pub mod files;
 pub mod history;
 pub mod kind;
 pub mod layers;
+pub mod retention;
 
 use crate::config::{HistoryEntry, ImageConfig};
 use crate::descriptor::Descriptor;

@@ -22,19 +22,56 @@ pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 const INGEST_DIRS: [&str; 2] = ["ingest", "sessions"];
 
 /// Options of [`Layout::prune`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PruneOptions {
     /// Delete nothing, only report.
     pub plan: bool,
     /// Delete all partials without a writer, not only old ones.
     pub partials: bool,
+    /// Delete only some of what is unreferenced.
+    pub filter: PruneFilter,
+}
+
+/// Narrows what is pruned. Every condition must hold; without any, everything matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneFilter {
+    /// Only files that were last written longer ago than this: when they arrived.
+    pub older_than: Option<Duration>,
+    /// Only files of at least this many bytes.
+    pub min_size: u64,
+    /// Only blobs whose digest begins with one of these texts, with or without the algorithm; any if it is empty.
+    pub digests: Vec<String>,
+}
+
+impl PruneFilter {
+    /// Whether everything matches.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a file matches. `digest` is that of a blob or of a partial; other files have none.
+    fn matches(&self, path: &Path, size: u64, digest: Option<&Digest>) -> bool {
+        let begins = |digest: &Digest| {
+            let begin = |text: &String| {
+                digest.as_str().starts_with(text) || digest.encoded().starts_with(text)
+            };
+            self.digests.iter().any(begin)
+        };
+        let is_old =
+            |age: Duration| path.symlink_metadata().is_ok_and(|found| is_older(&found, age));
+        size >= self.min_size
+            && (self.digests.is_empty() || digest.is_some_and(begins))
+            && self.older_than.is_none_or(is_old)
+    }
 }
 
 impl PruneOptions {
     setters! {
         flag plan;
         flag partials;
+        value filter: PruneFilter;
     }
 }
 
@@ -71,32 +108,35 @@ impl Layout {
     }
 
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
+        let PruneOptions { plan, partials, filter } = options;
         let mut report = PruneReport::default();
         for folder in INGEST_DIRS.into_iter().chain([links::FOLDER]) {
             check_not_symlink(&self.root().join(folder))?;
         }
-        let (needed, left) = self.reachable_and_orphaned()?;
-        let blobs = self.unreferenced_blobs(&needed)?;
+        let (needed, left) = self.reachable_and_orphaned(self.all_entries()?)?;
+        let mut blobs = self.unreferenced_blobs(&needed)?;
+        blobs.retain(|blob| filter.matches(&blob.path, blob.size, Some(&blob.digest)));
         for blob in blobs {
             report.blobs += 1;
             report.bytes += blob.size;
-            if !options.plan {
+            if !plan {
                 remove(&blob.path)?;
             }
         }
         // Only now: on a full disk there was no space for another index.json before.
-        if !options.plan && !left.is_empty() {
+        if !plan && !left.is_empty() {
             self.remove_all(left.iter().map(String::as_str))?;
         }
-        if !options.plan {
+        if !plan {
             self.remove_stale_links()?;
         }
         for folder in INGEST_DIRS {
             for (path, size) in files(&self.root().join(folder))? {
-                if is_old(&path) || (options.partials && is_unlocked(&path)) {
+                let is_meant = filter.matches(&path, size, partial_digest(&path).as_ref());
+                if is_meant && (is_old(&path) || (partials && is_unlocked(&path))) {
                     report.partials += 1;
                     report.partial_bytes += size;
-                    if !options.plan {
+                    if !plan {
                         remove(&path)?;
                     }
                 }
@@ -162,6 +202,11 @@ pub(super) struct BlobFile {
     pub(super) size: u64,
 }
 
+/// The digest of a partial, from its name: `sha256-<hex>` or `sha256-<hex>.<size>`.
+fn partial_digest(path: &Path) -> Option<Digest> {
+    path.file_stem()?.to_str()?.replacen('-', ":", 1).parse().ok()
+}
+
 fn check_not_symlink(folder: &Path) -> Result<()> {
     if !folder.is_symlink() {
         return Ok(());
@@ -190,4 +235,51 @@ fn is_unlocked(path: &Path) -> bool {
 
 fn remove(path: &Path) -> Result<()> {
     std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::generated::{blob_sizes, generated, write_blob, write_layout};
+    use super::*;
+
+    fn filter() -> impl Strategy<Value = PruneFilter> {
+        let prefixes = proptest::collection::vec("[0-9a-f]|sha256:[0-7]", 0..4);
+        let age = proptest::option::of(0_u64..3);
+        (prefixes, 0_u64..100, age).prop_map(|(digests, min_size, hours)| PruneFilter {
+            older_than: hours.map(|hours| Duration::from_secs(hours * 3600 + 1800)),
+            min_size,
+            digests,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn prune_plan_equals_effect_and_filter_narrows_it(images in generated(), filter in filter(), loose in 0_u8..12) {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = write_layout(dir.path(), &images);
+            for number in 0..loose {
+                write_blob(dir.path(), "", &vec![number; 10 * usize::from(number)]);
+            }
+            for (at, name) in blob_sizes(dir.path()).keys().enumerate() {
+                let path = dir.path().join("blobs/sha256").join(name);
+                let ago = Duration::from_secs(at as u64 % 4 * 3600);
+                std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
+            }
+            let options = |plan| PruneOptions { plan, partials: false, filter: filter.clone() };
+            let all = layout.prune(PruneOptions { plan: true, ..PruneOptions::default() }).unwrap();
+            let before = blob_sizes(dir.path());
+            let plan = layout.prune(options(true)).unwrap();
+            prop_assert_eq!(&blob_sizes(dir.path()), &before, "a plan deletes nothing");
+            prop_assert_eq!(layout.prune(options(false)).unwrap(), plan);
+            let after = blob_sizes(dir.path());
+            prop_assert_eq!(before.values().sum::<u64>() - after.values().sum::<u64>(), plan.bytes);
+            prop_assert_eq!((before.len() - after.len()) as u64, plan.blobs);
+            prop_assert!(plan.bytes <= all.bytes && plan.blobs <= all.blobs);
+            let rest = layout.prune(PruneOptions::default()).unwrap();
+            prop_assert_eq!(plan.bytes + rest.bytes, all.bytes, "the filter only narrows");
+        }
+    }
 }

@@ -59,10 +59,13 @@ impl Layout {
         }
     }
 
-    /// Everything reachable, and the names of referrers whose subject is no longer reachable.
-    pub(super) fn reachable_and_orphaned(&self) -> Result<(HashSet<Digest>, Vec<String>)> {
+    /// Everything reachable from these entries, and the names of referrers among them whose subject is not reachable.
+    pub(super) fn reachable_and_orphaned(
+        &self,
+        entries: Vec<IndexEntry>,
+    ) -> Result<(HashSet<Digest>, Vec<String>)> {
         let (mut waiting, own): (Vec<_>, Vec<_>) =
-            self.all_entries()?.into_iter().partition(|entry| entry.attached_to().is_some());
+            entries.into_iter().partition(|entry| entry.attached_to().is_some());
         let mut needed = self.reachable_from(&own)?;
         loop {
             let is_needed = |entry: &IndexEntry| {

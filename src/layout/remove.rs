@@ -79,7 +79,7 @@ impl Layout {
 }
 
 /// Whether the error means that the disk has no space or no inodes left.
-fn is_disk_full(error: &Error) -> bool {
+pub(super) fn is_disk_full(error: &Error) -> bool {
     let cause = std::error::Error::source(error);
     cause
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())

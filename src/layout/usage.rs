@@ -234,61 +234,9 @@ fn registry_of(entry: &IndexEntry) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
 
-    use super::super::{PruneOptions, SUBJECT_ANNOTATION};
-    use super::*;
-    use crate::media::MediaType;
-
-    /// An image of a generated layout.
-    #[derive(Clone, Debug)]
-    struct Generated {
-        layers: Vec<u8>,
-        /// Which earlier image it refers to.
-        subject: Option<usize>,
-    }
-
-    fn generated() -> impl Strategy<Value = Vec<Generated>> {
-        let layers = proptest::collection::vec(0_u8..6, 0..4);
-        let image = (layers, proptest::option::weighted(0.3, 0_usize..6));
-        let image = image.prop_map(|(layers, subject)| Generated { layers, subject });
-        proptest::collection::vec(image, 1..6)
-    }
-
-    /// Writes a blob and returns its descriptor.
-    fn blob(root: &Path, media_type: &str, bytes: &[u8]) -> Value {
-        let digest = Digest::sha256(bytes);
-        std::fs::write(root.join("blobs/sha256").join(digest.encoded()), bytes).unwrap();
-        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
-    }
-
-    fn write_layout(root: &Path, images: &[Generated]) -> Layout {
-        let layout = Layout::create(root, super::super::LayoutOptions::default()).unwrap();
-        let mut entries: Vec<Value> = Vec::new();
-        for (number, image) in images.iter().enumerate() {
-            let layer = |layer: &u8| blob(root, "a/layer", &vec![*layer; 10 << layer]);
-            let config = blob(root, "a/config", format!("{{\"n\":{}}}", number / 2).as_bytes());
-            let layers: Vec<Value> = image.layers.iter().map(layer).collect();
-            let mut manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
-            let subject = image.subject.and_then(|subject| entries.get(subject).cloned());
-            if let Some(subject) = &subject {
-                manifest["subject"] = json!({
-                    "mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"],
-                });
-            }
-            let bytes = manifest.to_string();
-            let mut entry = blob(root, MediaType::OCI_MANIFEST, bytes.as_bytes());
-            let name = format!("r{}/a:{number}", number % 2);
-            entry["annotations"] = json!({"io.containerd.image.name": name});
-            if let Some(subject) = &subject {
-                entry["annotations"][SUBJECT_ANNOTATION] = subject["digest"].clone();
-            }
-            entries.push(entry);
-        }
-        let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
-        std::fs::write(root.join("index.json"), index).unwrap();
-        layout
-    }
+    use super::super::generated::{generated, write_blob, write_layout};
+    use super::super::{PruneOptions, PruneReport};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -296,22 +244,21 @@ mod tests {
         fn usage_frees_equals_effect_of_rm_and_prune(images in generated()) {
             let dir = tempfile::tempdir().unwrap();
             let layout = write_layout(dir.path(), &images);
-            blob(dir.path(), "", b"unreferenced");
-            let plan = || layout.prune(PruneOptions { plan: true, ..PruneOptions::default() }).unwrap().bytes;
+            write_blob(dir.path(), "", b"unreferenced");
+            let prune = |plan| -> PruneReport {
+                layout.prune(PruneOptions { plan, ..PruneOptions::default() }).unwrap()
+            };
             let usage = layout.usage().unwrap();
-            prop_assert_eq!(usage.unreferenced, plan());
+            prop_assert_eq!(usage.unreferenced, prune(true).bytes);
             prop_assert_eq!(usage.referenced + usage.unreferenced, usage.bytes);
             let index = std::fs::read(dir.path().join("index.json")).unwrap();
             for image in &usage.images {
                 prop_assert!(layout.remove(&image.reference).unwrap());
-                prop_assert_eq!(plan(), usage.unreferenced + image.frees, "{}", image.reference);
+                prop_assert_eq!(prune(true).bytes, usage.unreferenced + image.frees);
                 std::fs::write(dir.path().join("index.json"), &index).unwrap();
             }
-            for registry in &usage.registries {
-                prop_assert!(registry.unique <= registry.size);
-            }
-            let freed = layout.prune(PruneOptions::default()).unwrap();
-            prop_assert_eq!(freed.bytes, usage.unreferenced);
+            prop_assert!(usage.registries.iter().all(|registry| registry.unique <= registry.size));
+            prop_assert_eq!(prune(false).bytes, usage.unreferenced);
             prop_assert_eq!(layout.usage().unwrap().unreferenced, 0);
         }
     }

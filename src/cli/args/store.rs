@@ -16,11 +16,34 @@ pub(crate) struct Tag {
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Image names to remove
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["older_than", "keep", "filter"], value_name = "IMAGE")]
+    #[arg(conflicts_with_all = ["older_than", "keep", "filter", "plan"])]
     pub(crate) images: Vec<String>,
     /// Remove from this overlay directory instead of the store
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["older_than", "keep", "filter"])]
     pub(crate) overlay: Option<PathBuf>,
+    /// Remove images that were created longer ago, or before a date, and free their space
+    #[arg(long, value_name = "DUR|DATE")]
+    pub(crate) older_than: Option<String>,
+    /// Remove all but the N newest images of each repository, and free their space
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<usize>,
+    /// Remove only images that match: reference=, registry=, repository=, tag=, platform= or label= (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// Print which images would be removed and what that would free, without doing it
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Remove without asking
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+impl Rm {
+    /// Whether options select the images.
+    pub(crate) fn is_selection(&self) -> bool {
+        self.images.is_empty()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +62,14 @@ pub(crate) struct Prune {
     /// Also delete partial downloads less than a day old
     #[arg(long)]
     pub(crate) partials: bool,
+
+    /// Only what arrived longer ago, or before a date; unpacked layers stay
+    #[arg(long, value_name = "DUR|DATE")]
+    pub(crate) older_than: Option<String>,
+
+    /// Only what matches: until=DUR, min-size=SIZE or digest=PREFIX (repeatable); unpacked layers stay
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
 }
 
 #[derive(Debug, Args)]

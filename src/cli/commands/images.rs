@@ -36,19 +36,24 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-struct ImageRow {
-    name: String,
-    entry: IndexEntry,
-    platforms: Vec<String>,
+/// An image in the store, with what its configs say.
+pub(super) struct ImageRow {
+    /// Its name; `<none>` without one.
+    pub(super) name: String,
+    pub(super) entry: IndexEntry,
+    pub(super) platforms: Vec<String>,
     size: u64,
-    created: Option<String>,
+    pub(super) created: Option<String>,
+    /// Labels of its configs: key and value.
+    pub(super) labels: Vec<(String, String)>,
 }
 
 impl ImageRow {
     /// Reads the entry's documents as far as possible; a damaged entry is listed too.
-    async fn for_entry(store: &Layout, entry: IndexEntry) -> Self {
+    pub(super) async fn for_entry(store: &Layout, entry: IndexEntry) -> Self {
         let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
-        let mut row = Self { name, platforms: Vec::new(), size: 0, created: None, entry };
+        let mut row =
+            Self { name, platforms: Vec::new(), size: 0, created: None, labels: Vec::new(), entry };
         if let Err(error) = row.read(store).await {
             tracing::warn!("{}: {}", row.name, error.chain());
         }
@@ -94,6 +99,7 @@ impl ImageRow {
                 read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;
             let config = ImageConfig::parse(&bytes)?;
             self.platforms.push(config.platform().to_string());
+            self.labels.extend(labels(&config));
             self.created = self.created.take().or(config.created);
         }
         Ok(())
@@ -115,4 +121,12 @@ impl ImageRow {
         let digest = self.entry.digest().short().to_owned();
         [self.name.clone(), digest, self.platforms.join(", "), created, size(self.size)]
     }
+}
+
+fn labels(config: &ImageConfig) -> Vec<(String, String)> {
+    let labels = config.config.as_ref().and_then(|config| config.get("Labels")?.as_object());
+    let text = |(key, value): (&String, &serde_json::Value)| {
+        (key.clone(), value.as_str().unwrap_or_default().to_owned())
+    };
+    labels.into_iter().flatten().map(text).collect()
 }

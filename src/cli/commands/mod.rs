@@ -21,6 +21,7 @@ pub(super) mod pull;
 pub(super) mod push;
 pub(super) mod raw;
 pub(super) mod referrers;
+mod rm_selected;
 pub(super) mod save;
 pub(super) mod serve;
 pub(super) mod shell;

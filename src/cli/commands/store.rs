@@ -4,20 +4,24 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::overlay::{known_directories, typed_directory};
 use crate::cli::args::{Prune, Rm};
+use crate::cli::cutoff::parse_cutoff;
 use crate::cli::image::ids;
+use crate::cli::image_filter::invalid;
 use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::{Settings, not_in_store};
-use crate::cli::size::{plural, size};
+use crate::cli::size::{parse_rate, plural, size};
 use crate::cli::{exit, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
-use crate::layout::{Layout, PruneOptions, PruneReport};
+use crate::layout::{Layout, PruneFilter, PruneOptions, PruneReport};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::reference::Reference;
@@ -79,7 +83,10 @@ impl fmt::Display for ImageArg {
 }
 
 /// Removes the images. The first failure in the order of the arguments decides the exit code.
-pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
+pub(in crate::cli) async fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
+    if args.is_selection() {
+        return super::rm_selected::run(args, settings).await;
+    }
     let image = |text: &String| match args.overlay {
         Some(_) => Ok(ImageArg::Name(overlay_name(text))),
         None => ImageArg::parse(text),
@@ -131,9 +138,13 @@ fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {
     let (mut report, mut layers) = (PruneReport::default(), OverlayPruneReport::default());
+    let filter = prune_filter(args)?;
     if let Some(store) = settings.existing_store()? {
-        report = store.prune(PruneOptions { plan: args.plan, partials: args.partials })?;
-        layers = prune_directories(&store, args.plan)?;
+        // Unpacked layers have neither an age nor the digest of a blob.
+        if filter.is_empty() {
+            layers = prune_directories(&store, args.plan)?;
+        }
+        report = store.prune(PruneOptions { plan: args.plan, partials: args.partials, filter })?;
     }
     if settings.json {
         let mut value = json_of(&report, None)?;
@@ -161,6 +172,39 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Parses `--older-than` and `--filter`.
+fn prune_filter(args: &Prune) -> Result<PruneFilter> {
+    let now = Timestamp::now();
+    let age = |option: &str, text: &str| {
+        let since = parse_cutoff(option, text, now)?;
+        Ok::<_, Error>(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    };
+    let mut filter = PruneFilter::default();
+    let older_than = args.older_than.as_deref();
+    filter.older_than = older_than.map(|text| age("--older-than", text)).transpose()?;
+    for text in &args.filter {
+        match text.split_once('=') {
+            Some(("until", value)) => {
+                // The stricter of two counts.
+                filter.older_than = filter.older_than.max(Some(age("--filter until", value)?));
+            }
+            Some(("min-size", value)) => {
+                let size = parse_rate(value)
+                    .ok_or_else(|| invalid(text, "expected a size such as 10MB"))?;
+                filter.min_size = filter.min_size.max(size);
+            }
+            Some(("digest", value)) if !value.is_empty() => filter.digests.push(value.to_owned()),
+            _ => {
+                return Err(invalid(
+                    text,
+                    "expected `until=DUR`, `min-size=SIZE` or `digest=PREFIX`",
+                ));
+            }
+        }
+    }
+    Ok(filter)
 }
 
 /// Deletes unreferenced layers in the overlay directories, and forgets directories that no longer exist.

@@ -11,6 +11,7 @@ mod journal;
 mod ledger;
 mod partials;
 mod prune;
+mod rm;
 mod store;
 mod verify;
 

@@ -1,0 +1,171 @@
+//! `rm` by age, number and filter: removes names and deletes the blobs that only they referenced.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::images::ImageRow;
+use crate::blocking::run_blocking;
+use crate::cli::age::age;
+use crate::cli::args::Rm;
+use crate::cli::cutoff::parse_cutoff;
+use crate::cli::image_filter::{FilterSubject, ImageFilter};
+use crate::cli::output::{self, note};
+use crate::cli::prompt;
+use crate::cli::settings::Settings;
+use crate::cli::size::{plural, size};
+use crate::cli::table::table;
+use crate::error::{Error, ErrorKind, Result};
+use crate::insight::retention::{Candidate, Retained, RetentionRule};
+use crate::layout::RemovalReport;
+use crate::reference::Reference;
+
+/// The images that the options mean, and those that they leave.
+#[derive(Default)]
+struct Selection {
+    going: Vec<ImageRow>,
+    staying: Vec<(ImageRow, Retained)>,
+    /// Number of images that the filter does not match.
+    others: u64,
+}
+
+pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
+    let filter = ImageFilter::parse(&args.filter)?;
+    let older_than = args.older_than.as_deref();
+    let limit =
+        older_than.map(|text| parse_cutoff("--older-than", text, Timestamp::now())).transpose()?;
+    let rule = RetentionRule { created_before: limit.map(Timestamp::as_second), keep: args.keep };
+    let is_asking = !args.plan && !args.yes;
+    if is_asking && !prompt::is_possible() {
+        return Err(Error::new(ErrorKind::InvalidInput, "rm")
+            .with_reason("cannot ask for confirmation without a terminal")
+            .with_hint("look at it with `--plan`, then pass `--yes` to remove without asking"));
+    }
+    let Some(store) = settings.existing_store()? else {
+        return print(&Selection::default(), RemovalReport::default(), args.plan, settings);
+    };
+    let mut rows = Vec::new();
+    for entry in store.entries()? {
+        rows.push(ImageRow::for_entry(&store, entry).await);
+    }
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    let selection = select(rows, &filter, rule);
+    let keys: BTreeSet<String> =
+        selection.going.iter().map(|row| row.entry.key().to_owned()).collect();
+    let planned = store.plan_removal(&keys)?;
+    if args.plan || keys.is_empty() {
+        return print(&selection, planned, args.plan, settings);
+    }
+    if is_asking {
+        output::stderr_text(&text(&selection, planned, true));
+        let question = format!("remove {}?", plural(keys.len() as u64, "image"));
+        if !prompt::confirm(&question).await? {
+            note("nothing was removed");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let freed = run_blocking("rm", move || store.remove_and_free(&keys)).await?;
+    print(&selection, freed, false, settings)
+}
+
+fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Selection {
+    let mut selection = Selection::default();
+    let count = rows.len();
+    let matching = rows.into_iter().filter(|row| {
+        let ImageRow { name, platforms, labels, .. } = row;
+        filter.matches(&FilterSubject { name, platforms, labels })
+    });
+    let rows: Vec<ImageRow> = matching.collect();
+    selection.others = (count - rows.len()) as u64;
+    let candidates: Vec<Candidate> = rows.iter().map(candidate).collect();
+    for (row, retained) in rows.into_iter().zip(rule.apply(&candidates)) {
+        match retained {
+            None => selection.going.push(row),
+            Some(why) => selection.staying.push((row, why)),
+        }
+    }
+    selection
+}
+
+fn candidate(row: &ImageRow) -> Candidate {
+    let reference = row.name.parse::<Reference>().ok();
+    let repository = reference.map(|name| format!("{}/{}", name.registry(), name.repository()));
+    let created = row.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    Candidate {
+        group: repository.unwrap_or_else(|| row.name.clone()),
+        digest: row.entry.descriptor.digest.clone(),
+        created: created.map(Timestamp::as_second),
+    }
+}
+
+fn print(
+    selection: &Selection,
+    freed: RemovalReport,
+    plan: bool,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    if settings.json {
+        output::json(&json_value(selection, freed))?;
+    } else if settings.quiet {
+        selection.going.iter().try_for_each(|row| output::line(&crate::escape(&row.name)))?;
+    } else {
+        output::text(&text(selection, freed, plan))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json_value(selection: &Selection, freed: RemovalReport) -> Value {
+    let image = |row: &ImageRow| json!({ "reference": row.name, "digest": row.entry.digest(), "created": row.created });
+    let left = selection.staying.iter().map(|(row, why)| {
+        let mut value = image(row);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("why".to_owned(), json!(why));
+        }
+        value
+    });
+    json!({
+        "removed": selection.going.iter().map(image).collect::<Vec<_>>(),
+        "left": left.collect::<Vec<_>>(),
+        "not_matching": selection.others,
+        "blobs": freed.blobs,
+        "bytes": freed.bytes,
+    })
+}
+
+fn text(selection: &Selection, freed: RemovalReport, plan: bool) -> String {
+    let age = |row: &ImageRow| row.created.as_deref().map(age).unwrap_or_default();
+    let verb = if plan { "remove" } else { "removed" };
+    let going = selection.going.iter().map(|row| [row.name.clone(), age(row), verb.to_owned()]);
+    let staying = selection
+        .staying
+        .iter()
+        .map(|(row, why)| [row.name.clone(), age(row), format!("left: {}", reason(*why))]);
+    let rows: Vec<[String; 3]> = going.chain(staying).collect();
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text = table(["IMAGE", "CREATED", "RESULT"], &rows);
+    }
+    let (verb, free) = if plan { ("would remove", "would free") } else { ("removed", "freed") };
+    let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));
+    // Writing to a `String` cannot fail.
+    _ = write!(text, "{verb} {images}, {free} {bytes} in {}", plural(freed.blobs, "blob"));
+    let left = selection.staying.len() as u64 + selection.others;
+    if left > 0 {
+        _ = write!(text, "; left {}", plural(left, "image"));
+    }
+    if selection.others > 0 {
+        _ = write!(text, ", of which {} not matching the filter", selection.others);
+    }
+    text + "\n"
+}
+
+fn reason(why: Retained) -> &'static str {
+    match why {
+        Retained::Newest => "among the newest",
+        Retained::NotOlder => "not older",
+        Retained::NoCreationDate => "no creation date",
+    }
+}
