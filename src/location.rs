@@ -58,12 +58,15 @@ pub(crate) enum Location {
 pub(crate) enum Engine {
     /// Docker's data root.
     DockerRoot,
+    /// A docker daemon, whose path is empty: the environment says where it listens.
+    DockerDaemon,
 }
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DockerRoot => "docker-root",
+            Self::DockerDaemon => "docker-daemon",
         })
     }
 }
@@ -98,6 +101,7 @@ impl Location {
                 .map(|(path, name)| Self::Layout { path, name }),
             Some(("oci-archive", rest)) => archive(text, ArchiveFormat::Oci, rest),
             Some(("docker-archive", rest)) => archive(text, ArchiveFormat::Docker, rest),
+            Some(("docker-daemon", rest)) => daemon(text, rest),
             Some(("docker-root", rest)) => engine(text, Engine::DockerRoot, rest),
             _ => {
                 let id = if plain == DefaultLocation::Registry { None } else { by_id(text) };
@@ -161,7 +165,7 @@ fn read_only(location: &str, engine: Engine) -> Error {
     let error = Error::new(ErrorKind::InvalidInput, format!("location `{location}`"))
         .with_reason(format!("{engine} can only be read from"));
     match engine {
-        Engine::DockerRoot => {
+        Engine::DockerRoot | Engine::DockerDaemon => {
             error.with_hint("use `docker-archive:FILE` and run `docker load -i FILE`")
         }
     }
@@ -184,6 +188,9 @@ impl fmt::Display for Location {
             Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), NameSuffix(name)),
             Self::Archive { format, path, name } => {
                 write!(f, "{format}:{}{}", path.display(), NameSuffix(name))
+            }
+            Self::Engine { engine: engine @ Engine::DockerDaemon, name, .. } => {
+                write!(f, "{engine}:{name}")
             }
             Self::Engine { engine, path, name } => {
                 write!(f, "{engine}:{}{}", path.display(), NameSuffix(name))
@@ -221,6 +228,23 @@ fn archive(text: &str, format: ArchiveFormat, rest: &str) -> Result<Location> {
 fn engine(text: &str, engine: Engine, rest: &str) -> Result<Location> {
     let (path, name) = split_path_and_name(text, rest, "engine's store")?;
     Ok(Location::Engine { engine, path, name })
+}
+
+/// Parses the name or id of an image of a daemon.
+fn daemon(location: &str, text: &str) -> Result<Location> {
+    if text.is_empty() {
+        return Err(invalid_location(location, "missing name of the image"));
+    }
+    let name = match text.parse::<Digest>() {
+        Ok(digest) if digest.algorithm().is_ok() => ImageName::Digest(digest),
+        _ => {
+            if ImageId::parse(text).is_none() {
+                text.parse::<Reference>()?;
+            }
+            ImageName::Layout(text.to_owned())
+        }
+    };
+    Ok(Location::Engine { engine: Engine::DockerDaemon, path: PathBuf::new(), name })
 }
 
 /// Splits `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.

@@ -55,10 +55,15 @@ pub(super) fn open(path: &Path, location: &str, control: &Control) -> Result<Tar
     let counter = PhaseCounter::new(control, Phase::Scan, length);
     let file = CountedReader::new(Cursor::new(start).chain(file), &counter);
     let inside = decompress(compression, file).map_err(io_failure)?;
+    spool(inside, location)
+}
+
+/// Writes a tar to an unnamed file, with random access.
+pub(super) fn spool(tar: impl Read, location: &str) -> Result<TarIndex> {
     let folder = std::env::temp_dir();
     let spool = Spool::new_in(&folder);
-    let tar = spool.and_then(|spool| TarIndex::spool(inside, spool));
-    tar.map_err(|error| match SpoolError::in_error(&error) {
+    let spooled = spool.and_then(|spool| TarIndex::spool(tar, spool));
+    spooled.map_err(|error| match SpoolError::in_error(&error) {
         Some(SpoolError(error)) => {
             let full = error.kind() == io::ErrorKind::StorageFull;
             Error::new(ErrorKind::Store, "spool the archive")

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::format::ArchiveFormat;
 use super::image::{ArchiveImage, ImageContent, images};
 use super::open::open;
+#[cfg(feature = "docker-daemon")]
+use super::open::spool;
 use super::tarball::TarIndex;
 use crate::content::{Endpoint, EndpointKind};
 use crate::control::Control;
@@ -54,6 +56,25 @@ impl Archive {
         scanned.map_err(|error| control.interrupted_or(Phase::Scan.what(), error))
     }
 
+    /// Reads what `docker save` writes from a stream, which is spooled.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    #[cfg(feature = "docker-daemon")]
+    pub(crate) fn spool(
+        stream: impl std::io::Read,
+        location: &str,
+        control: &Control,
+    ) -> Result<Self> {
+        let endpoint = Endpoint {
+            location: location.to_owned(),
+            kind: EndpointKind::Engine,
+            ..Endpoint::default()
+        };
+        let tar = spool(stream, location)?;
+        Self::with_tar(tar, Some(ArchiveFormat::Docker), endpoint, location.to_owned(), control)
+    }
+
     fn scan(path: &Path, form: Option<ArchiveFormat>, control: &Control) -> Result<Self> {
         let shown = match path.to_str() {
             Some("-") => "standard input".to_owned(),
@@ -61,7 +82,18 @@ impl Archive {
         };
         let location = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
         let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
-        let tar = Arc::new(open(path, &shown, control)?);
+        let tar = open(path, &shown, control)?;
+        Self::with_tar(tar, form, endpoint, shown, control)
+    }
+
+    fn with_tar(
+        tar: TarIndex,
+        form: Option<ArchiveFormat>,
+        endpoint: Endpoint,
+        shown: String,
+        control: &Control,
+    ) -> Result<Self> {
+        let tar = Arc::new(tar);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
         let mut inner = ArchiveInner { tar, images, endpoint, shown, control: control.clone() };
         inner.name_once(control);

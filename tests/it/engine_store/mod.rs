@@ -1,5 +1,6 @@
-//! Stores of container engines as sources: docker's data root.
+//! Stores of container engines as sources: docker's data root, and its daemon.
 
+mod docker_daemon;
 mod docker_df;
 mod docker_hostile;
 mod docker_root;

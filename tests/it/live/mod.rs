@@ -1,7 +1,8 @@
-//! Against programs of this machine: docker-registry, skopeo, umoci, podman.
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman, docker.
 
 mod archives;
 mod debian;
+mod docker;
 mod pull;
 mod push;
 mod registry;

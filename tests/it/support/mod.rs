@@ -6,6 +6,7 @@ pub(crate) mod certs;
 pub(crate) mod cli;
 pub(crate) mod debian;
 pub(crate) mod docker_root;
+pub(crate) mod dockerd;
 pub(crate) mod entries;
 pub(crate) mod exchange;
 pub(crate) mod fake_registry;
