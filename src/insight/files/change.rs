@@ -20,6 +20,7 @@ impl ContentId {
 
 /// What a layer does to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ChangeKind {
     /// Lower layers do not have the path.
     Added,
@@ -64,6 +65,8 @@ pub struct FileInfo<'a> {
     pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
     /// The layer, counted from the base, whose entry has the metadata and the bytes.
     pub layer: usize,
+    /// The number of that entry in its layer, counted from 0.
+    pub entry: u32,
     /// Number of names (hard links) that the file has now; 0 for one that is gone.
     pub names: u32,
     /// The content of a regular file, if the reader of the layer gave it.
@@ -82,6 +85,7 @@ impl FileInfo<'_> {
 
 /// Regular files that a layer hides, by deleting or replacing them. Each still costs its bytes in its own layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hidden {
     /// Number of files. A file with several names counts once, when the last of them is gone.
     pub files: u64,

@@ -178,6 +178,7 @@ impl PathTree {
             device: attributes.device,
             xattrs: &attributes.xattrs,
             layer: found.layer as usize,
+            entry: found.entry,
             names: if found.names == COUNTED { 0 } else { found.names },
             content: self.table.content(inode),
             inode,

@@ -41,6 +41,8 @@ mod arena;
 mod attributes;
 mod change;
 mod compare;
+#[cfg(feature = "cli")]
+pub(crate) mod extract;
 mod node_table;
 mod path_tree;
 mod read;

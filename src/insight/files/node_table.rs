@@ -1,4 +1,4 @@
-//! The storage of a [`PathTree`](super::path_tree::PathTree): names and files in two tables, about 75 bytes for both.
+//! The storage of a [`PathTree`](super::path_tree::PathTree): names and files in two tables, about 80 bytes for both.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use super::arena::{Arena, Text};
 use super::attributes::{AttributeTable, Attributes};
 use super::change::ContentId;
+use crate::image_layers::apply::EntryPosition;
 use crate::layer::{EntryKind, LayerEntry};
 
 /// No node.
@@ -55,6 +56,8 @@ pub(super) struct Inode {
     pub(super) link: Text,
     /// The layer that created it and has its bytes.
     pub(super) layer: u32,
+    /// The number of its entry in that layer.
+    pub(super) entry: u32,
     /// Names, and other users while a layer is applied.
     pub(super) names: u32,
 }
@@ -185,11 +188,12 @@ impl NodeTable {
     }
 
     /// Adds a file with one user; `None` if the tables are full.
-    pub(super) fn add_inode(&mut self, entry: LayerEntry, layer: u32) -> Option<u32> {
+    pub(super) fn add_inode(&mut self, entry: LayerEntry, at: EntryPosition) -> Option<u32> {
         let link = self.texts.add(&entry.link)?;
         let (size, mtime) = (entry.size, entry.mtime.seconds);
         let attributes = self.attributes.add(entry);
-        let inode = Inode { size, mtime, attributes, link, layer, names: 1 };
+        let EntryPosition { layer, entry } = at;
+        let inode = Inode { size, mtime, attributes, link, layer, entry, names: 1 };
         let number = match self.free_inodes.pop() {
             Some(number) => number,
             None => u32::try_from(self.inodes.len()).ok()?,

@@ -146,7 +146,7 @@ impl NameTree for PathTree {
     }
 
     fn create(&mut self, entry: LayerEntry, at: EntryPosition) -> io::Result<u32> {
-        let inode = self.table.add_inode(entry, at.layer).ok_or_else(too_large)?;
+        let inode = self.table.add_inode(entry, at).ok_or_else(too_large)?;
         self.last_inode = Some(inode);
         self.check()?;
         Ok(inode)

@@ -12,21 +12,20 @@ use crate::image_layers::read::{BlobEntries, read_all};
 use crate::image_layers::{LayerBlob, failed};
 use crate::layer::{BombGuard, EntryKind};
 use crate::progress::Phase;
+use crate::setters::setters;
 
 /// How layers are read.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// Whether regular files without holes are hashed, so that [`FileInfo::content`](super::FileInfo::content) is known.
+    /// Hash regular files without holes, so that [`FileInfo::content`](super::FileInfo::content) is known. Reading takes
+    /// about half as long again.
     pub contents: bool,
 }
 
 impl ReadOptions {
-    /// Hashes regular files. Reading takes about half as long again.
-    #[must_use]
-    pub fn with_contents(mut self) -> Self {
-        self.contents = true;
-        self
+    setters! {
+        flag contents;
     }
 }
 
@@ -45,9 +44,38 @@ pub fn read_layers(
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
+    let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
+        if options.contents
+            && let Some(content) = content(layer, file.size)?
+        {
+            tree.set_content(content);
+        }
+        Ok(())
+    };
+    read_layers_with(layers, control, inspect, visit, end)
+}
+
+/// A regular file that was added to the tree, before its bytes are read.
+pub(crate) struct CreatedFile<'a> {
+    /// The path in the layer's tar, which may have links in its parents.
+    pub(crate) path: &'a [u8],
+    pub(crate) size: u64,
+    /// Number of the layer, and of the entry in it.
+    pub(crate) at: (usize, u32),
+}
+
+/// Like [`read_layers`]. `inspect` may read the bytes of each regular file; nothing it reads can be trusted before this has
+/// succeeded.
+pub(crate) fn read_layers_with(
+    layers: Vec<LayerBlob<'_>>,
+    control: &Control,
+    inspect: impl FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
+    visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
+    end: impl FnMut(usize, LayerTotals) -> Result<()>,
+) -> Result<(FileTree, Vec<u64>)> {
     let (count, total) = (layers.len(), layers.iter().map(|layer| layer.size).sum());
     let tree = FileTree::new().map_err(|error| failed("layers", "", error))?;
-    let mut reading = Reading { tree, options, begun: 0, visit, end };
+    let mut reading = Reading { tree, begun: 0, inspect, visit, end };
     let counter = PhaseCounter::new(control, Phase::Read, total);
     let take = |name: &str, layer: &mut BlobEntries<'_>| {
         // The layer before it is verified by now.
@@ -60,39 +88,41 @@ pub fn read_layers(
     Ok((reading.tree, sizes))
 }
 
-struct Reading<V, E> {
+struct Reading<I, V, E> {
     tree: FileTree,
-    options: ReadOptions,
     /// Number of layers of which reading has begun.
     begun: usize,
+    inspect: I,
     visit: V,
     end: E,
 }
 
-impl<V, E> Reading<V, E>
+impl<I, V, E> Reading<I, V, E>
 where
+    I: FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
     V: FnMut(usize, &Change<'_>) -> Result<()>,
     E: FnMut(usize, LayerTotals) -> Result<()>,
 {
     fn layer(&mut self, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
         let mut last = Vec::new();
-        loop {
+        let number = self.tree.layer();
+        for index in 0.. {
             let entry = match layer.next_entry() {
                 Ok(Some(entry)) => entry,
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(error) => return Err(failed(name, &String::from_utf8_lossy(&last), error)),
             };
             let fail = |path: &[u8], error| failed(name, &String::from_utf8_lossy(path), error);
             let (path, kind, size) = (entry.path.clone(), entry.kind, entry.size);
             self.tree.entry(entry).map_err(|error| fail(&path, error))?;
-            if self.options.contents && kind == EntryKind::File {
-                let content = content(layer, size).map_err(|error| fail(&path, error))?;
-                if let Some(content) = content {
-                    self.tree.set_content(content);
-                }
+            if kind == EntryKind::File {
+                let file = CreatedFile { path: &path, size, at: (number, index) };
+                let inspected = (self.inspect)(&mut self.tree, &file, layer);
+                inspected.map_err(|error| fail(&path, error))?;
             }
             last = path;
         }
+        Ok(())
     }
 
     fn end_layers_before(&mut self, count: usize) -> Result<()> {

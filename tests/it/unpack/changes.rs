@@ -16,7 +16,7 @@ type Changes = Vec<(String, ChangeKind, bool)>;
 
 fn read(tars: &[Vec<u8>]) -> Result<(FileTree, Vec<Changes>)> {
     let mut layers = vec![Vec::new(); tars.len()];
-    let options = ReadOptions::default().with_contents();
+    let options = ReadOptions::default().contents();
     let (tree, _) = read_layers(
         blobs(tars),
         options,

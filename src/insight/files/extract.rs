@@ -1,0 +1,133 @@
+//! Reads the bytes of one file out of the layers of an image.
+
+use std::io::{self, Read as _, Write};
+
+use super::change::FileInfo;
+use super::read::{CreatedFile, read_layers_with};
+use super::tree::FileTree;
+use crate::control::{Control, PhaseCounter};
+use crate::error::Result;
+use crate::image_layers::read::{BlobEntries, read_all};
+use crate::image_layers::{LayerBlob, failed};
+use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, split};
+use crate::progress::Phase;
+
+/// Bytes of the candidates that are kept while names are read.
+const MAX_KEPT_BYTES: u64 = 16 << 20;
+
+/// Files of all layers with one name, by their layer and entry.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    files: Vec<((usize, u32), Vec<u8>)>,
+    bytes: u64,
+}
+
+impl Candidates {
+    /// Returns the bytes of a file, if they were kept.
+    pub(crate) fn take(&mut self, file: &FileInfo<'_>) -> Option<Vec<u8>> {
+        let at = self.files.iter().position(|(at, _)| *at == (file.layer, file.entry))?;
+        Some(self.files.swap_remove(at).1)
+    }
+}
+
+/// Reads the names of all layers, and keeps small files whose name is that of `path`: the wanted file is probably one of
+/// them, so that no layer is read twice.
+pub(crate) fn read_with_candidates(
+    layers: Vec<LayerBlob<'_>>,
+    path: &[u8],
+    control: &Control,
+) -> Result<(FileTree, Candidates)> {
+    let wanted = split(path).1;
+    let mut kept = Candidates::default();
+    let inspect = |_: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
+        if split(file.path).1 == wanted && kept.bytes.saturating_add(file.size) <= MAX_KEPT_BYTES {
+            let mut bytes = Vec::new();
+            copy_file(layer, file.size, &mut bytes)?;
+            kept.bytes += file.size;
+            kept.files.push((file.at, bytes));
+        }
+        Ok(())
+    };
+    let (tree, _) = read_layers_with(layers, control, inspect, |_, _| Ok(()), |_, _| Ok(()))?;
+    Ok((tree, kept))
+}
+
+/// Writes the bytes of the entry with this number. Returns false if it is not a regular file.
+///
+/// They are written before the rest of the layer is verified.
+pub(crate) fn write_entry(
+    layer: LayerBlob<'_>,
+    number: u32,
+    control: &Control,
+    output: &mut impl Write,
+) -> Result<bool> {
+    let counter = PhaseCounter::new(control, Phase::Read, layer.size);
+    let mut found = false;
+    let take = |name: &str, entries: &mut BlobEntries<'_>| {
+        let fail = |error| failed(name, "", error);
+        let mut index = 0;
+        while let Some(entry) = entries.next_entry().map_err(fail)? {
+            if index == number && entry.kind == EntryKind::File {
+                copy_file(entries, entry.size, output).map_err(fail)?;
+                found = true;
+            }
+            index += 1;
+        }
+        Ok(())
+    };
+    read_all(&BombGuard::default(), vec![layer], &control.cancel, &counter, take)?;
+    Ok(found)
+}
+
+/// The last entry of a layer that names a path.
+pub(crate) struct LayerFile {
+    pub(crate) entry: LayerEntry,
+    pub(crate) number: u32,
+    /// The bytes of a small regular file.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// Looks for a path in one layer alone.
+pub(crate) fn find_in_layer(
+    layer: LayerBlob<'_>,
+    path: &[u8],
+    control: &Control,
+) -> Result<Option<LayerFile>> {
+    let counter = PhaseCounter::new(control, Phase::Read, layer.size);
+    let mut found = None;
+    let take = |name: &str, entries: &mut BlobEntries<'_>| {
+        let fail = |error| failed(name, "", error);
+        let mut number = 0;
+        while let Some(entry) = entries.next_entry().map_err(fail)? {
+            // An opaque marker has the path of its directory.
+            if entry.path == path && entry.kind != EntryKind::Opaque {
+                let mut bytes = None;
+                if entry.kind == EntryKind::File && entry.size <= MAX_KEPT_BYTES {
+                    let bytes = bytes.insert(Vec::new());
+                    copy_file(entries, entry.size, bytes).map_err(fail)?;
+                }
+                found = Some(LayerFile { entry, number, bytes });
+            }
+            number += 1;
+        }
+        Ok(())
+    };
+    read_all(&BombGuard::default(), vec![layer], &control.cancel, &counter, take)?;
+    Ok(found)
+}
+
+/// Copies the file that the reader is at; holes are written as zeros.
+fn copy_file<R: io::BufRead>(
+    layer: &mut Entries<R>,
+    size: u64,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let mut end = 0;
+    while let Some((offset, bytes)) = layer.next_data()? {
+        io::copy(&mut io::repeat(0).take(offset - end), output)?;
+        output.write_all(bytes)?;
+        end = offset + bytes.len() as u64;
+    }
+    io::copy(&mut io::repeat(0).take(size - end), output)?;
+    Ok(())
+}
