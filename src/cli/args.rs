@@ -18,7 +18,7 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
-pub(crate) use self::inspect::{Blob, DocumentArgs, History};
+pub(crate) use self::inspect::{Blob, Cat, DocumentArgs, Files, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
@@ -45,7 +45,8 @@ const LOCAL: [&str; 13] = [
 ];
 
 /// Commands that decompress layers or archives.
-const INFLATING: [&str; 7] = ["pull", "push", "copy", "save", "load", "unpack", "export"];
+const INFLATING: [&str; 9] =
+    ["pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat"];
 
 /// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
 /// but its help lists them only if they have an effect.
@@ -205,6 +206,23 @@ If a registry cannot delete a single tag, the manifest is deleted, unless it has
         after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'\n  rpull layers docker-root:/var/lib/docker:app      which directory holds which layer"
     )]
     Layers(History),
+    /// List the files that each layer adds (A), modifies (M) and deletes (D)
+    #[command(after_help = "Examples:
+  rpull files alpine:3.14                       every layer, base first
+  rpull files --layer 1 ghcr.io/org/app:1.2 etc '*.pyc'
+  rpull files --flat debian:12 /etc/apt         the files of all layers together
+  rpull files --json debian:12 | jq -r 'select(.hidden > 0) | .path'
+
+Layers that are not in the store are read from the registry and not kept.")]
+    Files(Files),
+    /// Print a file of an image
+    #[command(after_help = "Examples:
+  rpull cat alpine:3.14 /etc/os-release
+  rpull cat --layer 0 debian:12 etc/passwd      as the base layer has it
+  rpull cat oci:./image /usr/bin/env > env
+
+Layers that are not in the store are read from the registry and not kept.")]
+    Cat(Cat),
     /// Show what two images share, and what a pull of one costs a host that has the other
     #[command(after_help = "Examples:
   rpull diff alpine:3.19 alpine:3.20

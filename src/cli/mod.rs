@@ -99,6 +99,8 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Diff(args) => commands::diff::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
+            Verb::Files(args) => commands::files::run(args, &settings).await,
+            Verb::Cat(args) => commands::cat::run(args, &settings).await,
             Verb::Unpack(args) => commands::unpack::run(args, &settings).await,
             Verb::Export(args) => commands::export::run(args, &settings).await,
             Verb::Images => commands::images::run(&settings).await,

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::When;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{Redactor, Text};
 
 /// The active progress bars. Other lines are printed above them.
@@ -166,6 +166,52 @@ pub(super) fn text(text: &str) -> Result<()> {
 /// Writes these bytes to stdout unchanged, including any terminal escape sequences.
 pub(super) fn raw(bytes: &[u8]) -> Result<()> {
     write(&mut io::stdout(), bytes)
+}
+
+/// Many lines for stdout, written in chunks.
+#[derive(Debug, Default)]
+pub(super) struct Lines(String);
+
+impl Lines {
+    /// Bytes of a chunk.
+    const CHUNK: usize = 64 << 10;
+
+    /// Adds a line, whose foreign parts are escaped already.
+    ///
+    /// # Errors
+    /// With [`ErrorDetail::BrokenPipe`] if the reader has closed stdout, so that the caller can stop.
+    pub(super) fn push(&mut self, line: &str) -> Result<()> {
+        self.0.push_str(line);
+        self.0.push('\n');
+        if self.0.len() < Self::CHUNK { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds a JSON value on a line of its own.
+    ///
+    /// # Errors
+    /// As [`Lines::push`].
+    pub(super) fn push_json(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
+        self.push(&crate::escape::escape_json(&text))
+    }
+
+    /// Writes what was added.
+    ///
+    /// # Errors
+    /// As [`Lines::push`].
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let text = REDACTOR.redact(&self.0, Text::Result);
+        let mut stdout = anstream::stdout();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        self.0.clear();
+        written.map_err(|error| {
+            let closed = error.kind() == io::ErrorKind::BrokenPipe;
+            Error::new(ErrorKind::Store, "stdout")
+                .with_detail(closed.then_some(ErrorDetail::BrokenPipe))
+                .with_source(error)
+        })
+    }
 }
 
 fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {

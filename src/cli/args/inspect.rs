@@ -26,6 +26,39 @@ pub(crate) struct History {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    /// Show only these paths and what is below them; patterns like `etc/*.conf`, `**/lib*.so` or `*.pyc`
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// Show one layer, counted from the base, which is 0
+    #[arg(long, value_name = "N", conflicts_with = "flat")]
+    pub(crate) layer: Option<usize>,
+    /// Show the files of all layers together, as in a container
+    #[arg(long)]
+    pub(crate) flat: bool,
+    /// Show paths as a tree
+    #[arg(long)]
+    pub(crate) tree: bool,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    /// File in the image; links are followed inside it
+    pub(crate) path: String,
+    /// Show the file as this layer has it, counted from the base, which is 0
+    #[arg(long, value_name = "N")]
+    pub(crate) layer: Option<usize>,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Blob {
     /// Repository and the blob's digest
     #[arg(value_name = "IMAGE@DIGEST")]

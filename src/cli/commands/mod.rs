@@ -1,6 +1,7 @@
 //! One file per command: reads the arguments, calls the library, prints the result.
 
 pub(super) mod blob;
+pub(super) mod cat;
 pub(super) mod catalog;
 pub(super) mod copy;
 pub(super) mod delete;
@@ -9,6 +10,7 @@ pub(super) mod df;
 pub(super) mod diff;
 mod engine_df;
 pub(super) mod export;
+pub(super) mod files;
 pub(super) mod history;
 pub(super) mod images;
 pub(in crate::cli) mod inspect;

@@ -6,6 +6,7 @@ pub(super) mod ids;
 pub(super) mod image_download;
 pub(super) mod inspected;
 pub(super) mod layer_blobs;
+pub(super) mod layer_source;
 pub(super) mod open;
 pub(in crate::cli) mod unpack_report;
 pub(in crate::cli) mod unpacked;

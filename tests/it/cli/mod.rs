@@ -7,6 +7,7 @@ mod blob;
 mod demo;
 mod diff;
 mod environment;
+mod files;
 mod ids;
 mod inspect;
 mod json;

@@ -1,0 +1,161 @@
+//! `cat`: one file of an image, as all layers give it or as one layer has it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::files::clean;
+use crate::cli::args::Cat;
+use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::with_layer;
+use crate::cli::settings::Settings;
+use crate::cli::signals;
+use crate::control::Control;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_layers::LayerBlob;
+use crate::insight::files::extract::{LayerFile, find_in_layer, read_with_candidates, write_entry};
+use crate::layer::EntryKind;
+use crate::symlinks::MAX_SYMLINKS;
+
+pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCode> {
+    let image = OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    if let Some(number) = args.layer {
+        check_number(number, &image)?;
+    }
+    let source = LayerSource::new(&image, settings);
+    let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
+    let file =
+        ImageFile { image: &image, source: &source, settings, control: &control, path: &args.path };
+    let printed = match args.layer {
+        Some(number) => file.print_of_layer(number).await,
+        None => file.print_flat().await,
+    };
+    if let Err(error) = printed {
+        return Err(malformed(with_layer(&image, settings, &control.cancel, error).await));
+    }
+    source.print_receipt(&image, settings);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file of an image that is looked for.
+struct ImageFile<'a> {
+    image: &'a OpenedImage,
+    source: &'a LayerSource,
+    settings: &'a Settings,
+    control: &'a Control,
+    path: &'a str,
+}
+
+impl ImageFile<'_> {
+    async fn print_flat(&self) -> Result<()> {
+        let layers = self.source.layers(self.image, self.settings)?;
+        let (control, path) = (self.control.clone(), clean_bytes(self.path));
+        let read = self.blocking(move || {
+            let (tree, mut candidates) = read_with_candidates(layers, &path, &control)?;
+            let resolved = tree.resolve(&path).ok();
+            let info = resolved.and_then(|path| tree.get(&path));
+            Ok(info.map(|info| (info.kind, info.layer, info.entry, candidates.take(&info))))
+        });
+        let (kind, layer, entry, bytes) =
+            read.await?.ok_or_else(|| self.error(ErrorKind::NotFound, "not found in the image"))?;
+        self.check_kind(kind)?;
+        self.print(layer, entry, bytes).await
+    }
+
+    async fn print_of_layer(&self, number: usize) -> Result<()> {
+        let mut path = clean_bytes(self.path);
+        // A hard link names an earlier entry, which may be a hard link again.
+        for _ in 0..MAX_SYMLINKS {
+            let layer = self.source.layer(number, self.image, self.settings)?;
+            let (control, own) = (self.control.clone(), path.clone());
+            let found = self.blocking(move || find_in_layer(layer, &own, &control)).await?;
+            let not_found = || {
+                let reason = format!("not in layer {number}");
+                self.error(ErrorKind::NotFound, &reason)
+            };
+            let LayerFile { entry, number: index, bytes } = found.ok_or_else(not_found)?;
+            match entry.kind {
+                EntryKind::Hardlink => path = entry.link,
+                EntryKind::Whiteout => {
+                    let reason = format!("is deleted by layer {number}");
+                    return Err(self.error(ErrorKind::NotFound, &reason));
+                }
+                EntryKind::Symlink => {
+                    let target = String::from_utf8_lossy(&entry.link);
+                    let reason = format!("is a symbolic link to `{target}`");
+                    let error = self.error(ErrorKind::Unsupported, &reason);
+                    return Err(error.with_hint("follow links in all layers: leave out `--layer`"));
+                }
+                kind => {
+                    self.check_kind(kind)?;
+                    return self.print(number, index, bytes).await;
+                }
+            }
+        }
+        Err(self.error(ErrorKind::InvalidDocument, "has too many hard links to hard links"))
+    }
+
+    /// Prints a file, reading its layer again if its bytes were not kept.
+    async fn print(&self, layer: usize, entry: u32, bytes: Option<Vec<u8>>) -> Result<()> {
+        if let Some(bytes) = bytes {
+            return crate::cli::output::raw(&bytes);
+        }
+        let layer: LayerBlob<'static> = self.source.layer(layer, self.image, self.settings)?;
+        let control = self.control.clone();
+        self.blocking(move || {
+            let mut output = Withheld::default();
+            write_entry(layer, entry, &control, &mut output)?;
+            crate::cli::output::raw(&output.pending)
+        })
+        .await
+    }
+
+    fn check_kind(&self, kind: EntryKind) -> Result<()> {
+        let reason = match kind {
+            EntryKind::File => return Ok(()),
+            EntryKind::Directory => "is a directory",
+            EntryKind::Character | EntryKind::Block => "is a device",
+            _ => "is not a regular file",
+        };
+        Err(self.error(ErrorKind::Unsupported, reason))
+    }
+
+    fn error(&self, kind: ErrorKind, reason: &str) -> Error {
+        Error::new(kind, &self.image.opened.reference).at(self.path).with_reason(reason)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        crate::blocking::run_blocking("read layers", work).await
+    }
+}
+
+fn clean_bytes(path: &str) -> Vec<u8> {
+    clean(path).into_bytes()
+}
+
+/// Stdout without the last chunk, which is printed when the layer is verified: output to a pipe cannot be taken back.
+#[derive(Default)]
+struct Withheld {
+    pending: Vec<u8>,
+    is_closed: bool,
+}
+
+impl Write for Withheld {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let ready = std::mem::replace(&mut self.pending, bytes.to_vec());
+        if !self.is_closed {
+            match io::stdout().write_all(&ready) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_closed = true,
+                other => other?,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

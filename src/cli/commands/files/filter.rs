@@ -1,0 +1,102 @@
+//! Which paths to show.
+
+use glob::{MatchOptions, Pattern};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// `*` stays within one directory, `**` does not.
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// Paths and patterns; without any, every path is shown.
+#[derive(Debug, Default)]
+pub(super) struct PathFilter(Vec<Item>);
+
+#[derive(Debug)]
+enum Item {
+    /// This path and what is below it.
+    Path(Vec<u8>),
+    Glob(Pattern),
+    /// A pattern for the last component alone.
+    NameGlob(Pattern),
+}
+
+impl PathFilter {
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a malformed pattern.
+    pub(super) fn parse(texts: &[String]) -> Result<Self> {
+        texts.iter().map(|text| item(text)).collect::<Result<_>>().map(Self)
+    }
+
+    /// Whether to show a path, which has no slash at its ends.
+    pub(super) fn matches(&self, path: &[u8]) -> bool {
+        self.0.is_empty() || self.0.iter().any(|item| item.matches(path))
+    }
+}
+
+fn item(text: &str) -> Result<Item> {
+    let path = clean(text);
+    if !path.contains(['*', '?', '[']) {
+        return Ok(Item::Path(path.into_bytes()));
+    }
+    let pattern = Pattern::new(&path).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, format!("pattern `{text}`")).with_reason(error.msg)
+    })?;
+    Ok(if text.contains('/') { Item::Glob(pattern) } else { Item::NameGlob(pattern) })
+}
+
+/// A path as it is in a layer: without slashes at its ends, `.` and empty components.
+pub(in crate::cli::commands) fn clean(text: &str) -> String {
+    let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.collect::<Vec<_>>().join("/")
+}
+
+impl Item {
+    fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Path(own) => {
+                own.is_empty()
+                    || path
+                        .strip_prefix(&own[..])
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            }
+            Self::Glob(pattern) => pattern.matches_with(&String::from_utf8_lossy(path), OPTIONS),
+            Self::NameGlob(pattern) => {
+                let (_, name) = crate::layer::split(path);
+                pattern.matches_with(&String::from_utf8_lossy(name), OPTIONS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_filter_takes_paths_and_patterns() {
+        for (filter, path, wanted) in [
+            ("/etc/", "etc", true),
+            ("./etc", "etc/apt/sources.list", true),
+            ("etc", "etcetera", false),
+            ("/", "anything", true),
+            ("etc/*.conf", "etc/a.conf", true),
+            ("/etc/*.conf", "etc/sub/a.conf", false),
+            ("etc/**/*.conf", "etc/sub/deep/a.conf", true),
+            ("*.pyc", "usr/lib/x.pyc", true),
+            ("*.pyc", "x.pyc/y", false),
+            ("?", ".", true),
+        ] {
+            let filter = PathFilter::parse(&[filter.to_owned()]).unwrap();
+            assert_eq!(filter.matches(path.as_bytes()), wanted, "{filter:?} {path}");
+        }
+        let several = PathFilter::parse(&["a".into(), "b".into()]).unwrap();
+        assert!(several.matches(b"b") && !several.matches(b"c"));
+        assert!(PathFilter::parse(&[]).unwrap().matches(b"x"));
+        let error = PathFilter::parse(&["a/[".into()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}

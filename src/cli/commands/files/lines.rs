@@ -1,0 +1,156 @@
+//! One line of text or JSON for a file.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::cli::size::{plural, size};
+use crate::escape;
+use crate::insight::files::{Change, FileInfo, Hidden};
+use crate::layer::EntryKind;
+
+/// Returns mode, owner, size and name, with what a link points to and the names of attributes.
+pub(super) fn text(name: &str, file: &FileInfo<'_>, hardlink: Option<&[u8]>) -> String {
+    let bytes = match file.kind {
+        EntryKind::File => size(file.size),
+        EntryKind::Character | EntryKind::Block => {
+            format!("{},{}", file.device.major, file.device.minor)
+        }
+        _ => "-".to_owned(),
+    };
+    let owner = format!("{}:{}", file.uid, file.gid);
+    let mut line = format!("{}  {owner:>5}  {bytes:>8}  {name}", mode(file));
+    // Writing to a `String` cannot fail.
+    if let Some(other) = hardlink {
+        _ = write!(line, " link to {}", shown(other));
+    }
+    if file.kind == EntryKind::Symlink {
+        _ = write!(line, " -> {}", escape(&String::from_utf8_lossy(file.link)));
+    }
+    if !file.xattrs.is_empty() {
+        let names = file.xattrs.iter().map(|(name, _)| String::from_utf8_lossy(name));
+        _ = write!(line, " [{}]", escape(&names.collect::<Vec<_>>().join(" ")));
+    }
+    line
+}
+
+/// Returns what a change hides, in brackets; empty if that is nothing.
+pub(super) fn hidden_text(change: &Change<'_>) -> String {
+    let hidden = all_hidden(change);
+    match hidden.files {
+        0 => String::new(),
+        1 => format!("  (hides {})", size(hidden.bytes)),
+        files => format!("  (hides {} in {})", size(hidden.bytes), plural(files, "file")),
+    }
+}
+
+fn all_hidden(change: &Change<'_>) -> Hidden {
+    let mut hidden = change.hidden;
+    hidden.add(change.hidden_below);
+    hidden
+}
+
+/// A path from the root, escaped.
+pub(super) fn shown(path: &[u8]) -> String {
+    let text = format!("/{}", String::from_utf8_lossy(path));
+    escape(&text).into_owned()
+}
+
+/// Type and permissions as `ls` shows them.
+fn mode(file: &FileInfo<'_>) -> String {
+    let kind = match file.kind {
+        EntryKind::Directory => 'd',
+        EntryKind::Symlink => 'l',
+        EntryKind::Character => 'c',
+        EntryKind::Block => 'b',
+        EntryKind::Fifo => 'p',
+        _ => '-',
+    };
+    let mut text = String::from(kind);
+    for (shift, special, letters) in
+        [(6, 0o4000, ['s', 'S']), (3, 0o2000, ['s', 'S']), (0, 0o1000, ['t', 'T'])]
+    {
+        let bits = file.mode >> shift;
+        let executable = bits & 1 != 0;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (file.mode & special != 0, executable, letters) {
+            (true, true, [both, _]) => both,
+            (true, false, [_, alone]) => alone,
+            (false, true, _) => 'x',
+            (false, false, _) => '-',
+        });
+    }
+    text
+}
+
+/// The JSON object for a file of the flattened image.
+pub(super) fn file_json(path: &[u8], file: &FileInfo<'_>) -> Value {
+    let mut object = Map::new();
+    add_path(&mut object, path);
+    add_file(&mut object, file);
+    object.insert("layer".into(), file.layer.into());
+    object.insert("names".into(), file.names.into());
+    Value::Object(object)
+}
+
+/// The JSON object for a change. A deleted path has the metadata that it had.
+pub(super) fn change_json(layer: usize, change: &Change<'_>) -> Value {
+    let mut object = Map::new();
+    object.insert("layer".into(), layer.into());
+    object.insert("change".into(), change.kind.letter().to_string().into());
+    add_path(&mut object, change.path);
+    if let Some(file) = change.after.or(change.before) {
+        add_file(&mut object, &file);
+    }
+    object.insert(
+        "hardlink".into(),
+        change.hardlink.map(|path| shown_json(path).into_owned()).into(),
+    );
+    let hidden = all_hidden(change);
+    object.insert("hidden".into(), hidden.bytes.into());
+    object.insert("hidden_files".into(), hidden.files.into());
+    Value::Object(object)
+}
+
+fn shown_json(path: &[u8]) -> Cow<'static, str> {
+    format!("/{}", String::from_utf8_lossy(path)).into()
+}
+
+fn add_path(object: &mut Map<String, Value>, path: &[u8]) {
+    object.insert("path".into(), shown_json(path).into());
+    if std::str::from_utf8(path).is_err() {
+        object.insert("path_base64".into(), STANDARD.encode([b"/", path].concat()).into());
+    }
+}
+
+fn add_file(object: &mut Map<String, Value>, file: &FileInfo<'_>) {
+    let kind = match file.kind {
+        EntryKind::Directory => "directory",
+        EntryKind::Symlink => "symlink",
+        EntryKind::Character => "character",
+        EntryKind::Block => "block",
+        EntryKind::Fifo => "fifo",
+        _ => "file",
+    };
+    let is_link = file.kind == EntryKind::Symlink;
+    let is_device = matches!(file.kind, EntryKind::Character | EntryKind::Block);
+    let xattrs = file.xattrs.iter().map(|(name, value)| {
+        (String::from_utf8_lossy(name).into_owned(), STANDARD.encode(value).into())
+    });
+    let fields = [
+        ("type", kind.into()),
+        ("mode", format!("{:04o}", file.mode).into()),
+        ("uid", file.uid.into()),
+        ("gid", file.gid.into()),
+        ("size", file.size.into()),
+        ("mtime", file.mtime.into()),
+        ("link", json!(is_link.then(|| String::from_utf8_lossy(file.link)))),
+        ("device", json!(is_device.then_some([file.device.major, file.device.minor]))),
+        ("xattrs", Value::Object(xattrs.collect())),
+    ];
+    object.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+}

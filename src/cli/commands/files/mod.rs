@@ -1,0 +1,205 @@
+//! `files`: the files that each layer adds, modifies and deletes, or those of the flattened image.
+
+mod filter;
+mod lines;
+mod tree;
+
+use std::process::ExitCode;
+
+use self::filter::PathFilter;
+pub(super) use self::filter::clean;
+use self::tree::TreeLines;
+use crate::cli::args::Files;
+use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::run_with_progress;
+use crate::cli::output::Lines;
+use crate::cli::settings::Settings;
+use crate::cli::signals;
+use crate::cli::size::{plural, size};
+use crate::cli::table::truncate;
+use crate::control::Control;
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::image_layers::LayerBlob;
+use crate::insight::command::display_command;
+use crate::insight::files::{Change, FileInfo, LayerTotals, ReadOptions, read_layers};
+use crate::insight::layers::{LayerRow, layers};
+
+/// Width of the command in the heading of a layer.
+const COMMAND_WIDTH: usize = 50;
+
+pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<ExitCode> {
+    let filter = PathFilter::parse(&args.paths)?;
+    let mut image =
+        OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    if let Some(number) = args.layer {
+        check_number(number, &image)?;
+    }
+    let source = LayerSource::new(&image, settings);
+    let mut blobs = source.layers(&image, settings)?;
+    let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
+    let rows = layers(image.manifest()?, &image.config);
+    // What a layer changes depends on those below it, and on none above.
+    blobs.truncate(args.layer.map_or(usize::MAX, |number| number + 1));
+    let listing = Listing { json: settings.json, tree: args.tree, only: args.layer, rows, filter };
+    let (own, paths, reference) = (control.clone(), args.paths, image.opened.reference.clone());
+    let flat = args.flat;
+    let work = move || {
+        if flat {
+            print_flat(blobs, &paths, &reference, &listing, &own)
+        } else {
+            print_changes(blobs, &listing, &own)
+        }
+    };
+    match run_with_progress(&mut image, settings, &control.cancel, work).await {
+        Ok(()) => {}
+        Err(error) if error.detail() == Some(ErrorDetail::BrokenPipe) => {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => return Err(malformed(error)),
+    }
+    source.print_receipt(&image, settings);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What to print, and how.
+struct Listing {
+    json: bool,
+    tree: bool,
+    /// The only layer to print.
+    only: Option<usize>,
+    rows: Vec<LayerRow>,
+    filter: PathFilter,
+}
+
+/// Prints the changes of each layer as soon as it was read and verified.
+fn print_changes(blobs: Vec<LayerBlob<'_>>, listing: &Listing, control: &Control) -> Result<()> {
+    let lines = &std::cell::RefCell::new(Lines::default());
+    let tree = &std::cell::RefCell::new(TreeLines::default());
+    let heading_of = &std::cell::Cell::new(None);
+    let is_shown = |number| listing.only.is_none_or(|only| only == number);
+    let heading = |number: usize| {
+        if heading_of.replace(Some(number)) == Some(number) || listing.json {
+            return Ok(());
+        }
+        *tree.borrow_mut() = TreeLines::default();
+        lines.borrow_mut().push(&listing.heading(number))
+    };
+    let visit = |number: usize, change: &Change<'_>| {
+        if !is_shown(number) || change.implied || !listing.filter.matches(change.path) {
+            return Ok(());
+        }
+        if listing.json {
+            return lines.borrow_mut().push_json(&lines::change_json(number, change));
+        }
+        heading(number)?;
+        let mut print = |name: &str| {
+            let Some(file) = change.after.or(change.before) else { return Ok(()) };
+            let line = lines::text(name, &file, change.hardlink);
+            let hidden = lines::hidden_text(change);
+            lines.borrow_mut().push(&format!("{}  {line}{hidden}", change.kind.letter()))
+        };
+        if !listing.tree {
+            return print(&lines::shown(change.path));
+        }
+        let is_directory = is_directory(change.after.or(change.before).as_ref());
+        let parents = |name: &str| lines.borrow_mut().push(&format!("{:31}{name}", ""));
+        tree.borrow_mut().line(change.path, is_directory, parents, &mut print)
+    };
+    let end = |number: usize, totals: LayerTotals| {
+        if !is_shown(number) || listing.json {
+            return Ok(());
+        }
+        heading(number)?;
+        let mut lines = lines.borrow_mut();
+        lines.push(&summary(totals))?;
+        if listing.only.is_none() && number + 1 < listing.rows.len() {
+            lines.push("")?;
+        }
+        lines.flush()
+    };
+    read_layers(blobs, ReadOptions::default(), control, visit, end)?;
+    lines.borrow_mut().flush()
+}
+
+fn is_directory(file: Option<&FileInfo<'_>>) -> bool {
+    file.is_some_and(|file| file.kind == crate::layer::EntryKind::Directory)
+}
+
+fn summary(totals: LayerTotals) -> String {
+    let LayerTotals { added, modified, deleted, bytes, hidden, .. } = totals;
+    let text = format!("{added} added, {modified} modified, {deleted} deleted, {}", size(bytes));
+    if hidden.files == 0 {
+        return text;
+    }
+    let files = plural(hidden.files, "file");
+    format!("{text}; hides {} in {files} of lower layers", size(hidden.bytes))
+}
+
+impl Listing {
+    fn heading(&self, number: usize) -> String {
+        let Some(row) = self.rows.iter().find(|row| row.index == number) else {
+            return format!("layer {number}");
+        };
+        let command = truncate(&display_command(&row.created_by), COMMAND_WIDTH);
+        let text = format!(
+            "layer {number}  {}  {}  {}  {command}",
+            row.kind,
+            row.digest.short(),
+            size(row.size)
+        );
+        crate::escape(text.trim_end()).into_owned()
+    }
+}
+
+/// Prints the flattened image, or what is at a path of it.
+fn print_flat(
+    blobs: Vec<LayerBlob<'_>>,
+    paths: &[String],
+    reference: &str,
+    listing: &Listing,
+    control: &Control,
+) -> Result<()> {
+    let (files, _) =
+        read_layers(blobs, ReadOptions::default(), control, |_, _| Ok(()), |_, _| Ok(()))?;
+    let mut lines = Lines::default();
+    let mut tree = TreeLines::default();
+    // A single path may have links in it, and must exist.
+    let start = match paths {
+        [path] if !path.contains(['*', '?', '[']) => {
+            let text = clean(path);
+            let not_found = || {
+                Error::new(ErrorKind::NotFound, reference)
+                    .at(path)
+                    .with_reason("not found in the image")
+            };
+            let found = match files.get(text.as_bytes()) {
+                // A link alone is shown itself, as `ls -l` does.
+                Some(file) if !is_directory(Some(&file)) && !path.ends_with('/') => {
+                    text.into_bytes()
+                }
+                _ => files.resolve(text.as_bytes()).map_err(|_| not_found())?,
+            };
+            files.get(&found).ok_or_else(not_found)?;
+            Some(found)
+        }
+        _ => None,
+    };
+    let visit = |path: &[u8], file: &FileInfo<'_>| {
+        if start.is_none() && !listing.filter.matches(path) {
+            return Ok(());
+        }
+        if listing.json {
+            return lines.push_json(&lines::file_json(path, file));
+        }
+        if !listing.tree {
+            return lines.push(&lines::text(&lines::shown(path), file, None));
+        }
+        let lines = std::cell::RefCell::new(&mut lines);
+        let parents = |name: &str| lines.borrow_mut().push(&format!("{:28}{name}", ""));
+        let mut print = |name: &str| lines.borrow_mut().push(&lines::text(name, file, None));
+        tree.line(path, is_directory(Some(file)), parents, &mut print)
+    };
+    files.walk(start.as_deref().unwrap_or_default(), true, visit)?;
+    lines.flush()
+}
