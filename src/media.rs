@@ -86,6 +86,11 @@ impl MediaType {
             || self.0.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
     }
 
+    /// Whether it is a layer that is a tar which rpull can read, compressed or not.
+    pub fn is_tar_layer(&self) -> bool {
+        self.0.contains(".tar") && !self.0.contains("encrypted")
+    }
+
     /// Whether it says nothing about the content: proxies and file servers send these types for everything.
     pub fn is_uninformative(&self) -> bool {
         matches!(

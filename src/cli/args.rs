@@ -28,14 +28,13 @@ pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
 /// Commands that never contact a registry.
-const LOCAL: [&str; 13] = [
+const LOCAL: [&str; 12] = [
     "images",
     "inventory",
     "load",
     "rm",
     "df",
     "prune",
-    "verify",
     "stats",
     "serve",
     "demo",
@@ -304,10 +303,17 @@ engine, and no daemon is asked.")]
 Layers in overlay directories are deleted if no image in the same directory needs them, regardless
 of the images in the store. Mounted layers are kept.")]
     Prune(Prune),
-    /// Re-hash the blobs in the store, or in another location
+    /// Check the blobs in the store, or in another location
     #[command(
         alias = "validate",
-        after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14\n  rpull verify oci:./layout oci-archive:image.tar"
+        after_help = "Examples:
+  rpull verify
+  rpull verify --repair alpine:3.14
+  rpull verify oci:./layout oci-archive:image.tar
+
+Hashes the blobs, checks that all that the images need exists in the right size, and compares layers
+with the diff_ids of their configs; the store records those that match. Exits with 5 if a bad blob
+is left. --repair fetches only bad blobs, and replaces each in one step."
     )]
     Verify(Verify),
     /// Sum what runs transferred and shared

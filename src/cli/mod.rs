@@ -111,7 +111,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Prune(args) => commands::store::prune(&args, &settings),
             Verb::Serve(args) => commands::serve::run(args, &settings).await,
             Verb::Demo => commands::demo::run(&settings).await,
-            Verb::Verify(args) => commands::verify::run(args, &settings).await,
+            Verb::Verify(args) => Box::pin(commands::verify::run(args, &settings)).await,
             Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
         }
     });

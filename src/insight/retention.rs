@@ -8,6 +8,7 @@ use crate::digest::Digest;
 
 /// An image that may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Images of one group are counted together: those of a repository.
     pub group: String,
@@ -19,6 +20,7 @@ pub struct Candidate {
 
 /// Which images stay. Without any condition all go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetentionRule {
     /// Images created at this time or later stay, in seconds since the Unix epoch.
     pub created_before: Option<i64>,
@@ -29,6 +31,7 @@ pub struct RetentionRule {
 /// Why an image stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Retained {
     /// It is one of the newest of its group.
     Newest,

@@ -1,8 +1,10 @@
 //! Computes the digest of the uncompressed layer while it is read.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
+use super::decompress::{BombGuard, decompress_detected};
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::limits::BUFFER_SIZE;
 
 /// A reader that hashes all bytes read through it.
 #[derive(Debug)]
@@ -63,10 +65,24 @@ impl<R: BufRead> Read for DiffIdReader<R> {
     }
 }
 
+/// Decompresses a layer to its end, and returns the digest of what comes out: its `diff_id`.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] for a compression that is not read, [`io::ErrorKind::InvalidData`] for damage and bombs.
+pub fn diff_id_of(layer: impl Read + Send, algorithm: Algorithm) -> io::Result<Digest> {
+    let inside = decompress_detected(&BombGuard::default(), layer)?;
+    let buffered = BufReader::with_capacity(BUFFER_SIZE, inside);
+    let mut reader = DiffIdReader::with_algorithm(algorithm, buffered);
+    loop {
+        match reader.fill_buf()?.len() {
+            0 => return Ok(reader.finish()),
+            read => reader.consume(read),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
-
     use super::*;
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) use self::decompress::is_unsupported;
 pub use self::decompress::{
     BombGuard, Compression, decompress, decompress_detected, decompress_with_guard,
 };
-pub use self::diff_id::DiffIdReader;
+pub use self::diff_id::{DiffIdReader, diff_id_of};
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
 pub(crate) use self::entry::{is_leftover, split};

@@ -18,14 +18,33 @@ use crate::verifier::Verified;
 
 /// Returns `Exists` or opens the blob for writing. Waits while another process or task is writing it.
 pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Opened> {
+    let writer = open_unless(inner, descriptor, || inner.has(descriptor)).await?;
+    Ok(writer.map_or(Opened::Exists, Opened::Writer))
+}
+
+/// Opens the blob for writing, whether or not it exists. Waits while another process or task is writing it.
+pub(super) async fn open_to_replace(
+    inner: &Arc<LayoutInner>,
+    descriptor: &Descriptor,
+) -> Result<Box<dyn BlobWriter>> {
+    let writer = open_unless(inner, descriptor, || Ok(false)).await?;
+    writer.ok_or_else(|| Error::new(ErrorKind::Store, format!("blob {}", descriptor.digest)))
+}
+
+/// Opens the blob for writing; `None` if `exists` is true meanwhile.
+async fn open_unless(
+    inner: &Arc<LayoutInner>,
+    descriptor: &Descriptor,
+    exists: impl Fn() -> Result<bool>,
+) -> Result<Option<Box<dyn BlobWriter>>> {
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
     let waiting = inner.lock_wait(&what, &inner.control);
     let mut clock = WaitTimer::new();
     loop {
-        if inner.has(descriptor)? {
-            return Ok(Opened::Exists);
+        if exists()? {
+            return Ok(None);
         }
         let mode = if inner.options.private { 0o600 } else { 0o666 };
         let file = blobs::open_regular_with(
@@ -50,9 +69,9 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
             path: path.clone(),
             kept: 0,
         };
-        if inner.has(descriptor)? {
+        if exists()? {
             // Committed between the lookup and the lock; the locked file is a new, empty one.
-            return Ok(Opened::Exists);
+            return Ok(None);
         }
         partial.kept = partial.length()?;
         if partial.kept > descriptor.size {
@@ -64,7 +83,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
             }
             partial.clear()?;
         }
-        return Ok(Opened::Writer(Box::new(partial)));
+        return Ok(Some(Box::new(partial)));
     }
 }
 

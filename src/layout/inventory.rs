@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::reach::Reachable;
 use super::{Layout, blobs};
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Result;
 
@@ -14,7 +15,7 @@ impl Layout {
     pub fn inventory(&self) -> Result<BTreeSet<Digest>> {
         let mut held = BTreeSet::new();
         for entry in self.entries()? {
-            for digest in Reachable::from_entry(self.root(), &entry).required {
+            for Descriptor { digest, .. } in Reachable::from_entry(self.root(), &entry).required {
                 if blobs::blob_size(self.root(), &digest)?.is_some() {
                     held.insert(digest);
                 }

@@ -8,6 +8,7 @@
 //! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
 //! served/               which repositories have which blobs, if the layout is served (see `links`)
 //! overlays.json         overlay directories that images were unpacked to
+//! diff_ids              layers that match the diff_id in their config (see `diff_ids`)
 //! ledger.jsonl          what runs moved, if the layout is the user's store (see [`ledger`])
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
@@ -18,6 +19,7 @@ mod blobs;
 mod by_id;
 mod create;
 mod default_path;
+mod diff_ids;
 mod digest_scan;
 mod edit;
 mod entry;
@@ -31,15 +33,18 @@ mod journal;
 pub mod ledger;
 mod links;
 mod names;
+mod needed;
 mod options;
 mod origins;
 mod overlays;
+mod parallel;
 mod prune;
 mod reach;
 mod referrers;
 mod rehash;
 mod removal;
 mod remove;
+mod repair;
 mod session;
 mod source;
 mod target;
@@ -63,9 +68,10 @@ pub use self::options::LayoutOptions;
 pub use self::prune::{PruneFilter, PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::removal::RemovalReport;
+pub use self::repair::LayoutRepair;
 pub use self::session::{IngestSession, ResumeResult, SessionId};
 pub use self::usage::{ImageUsage, LayoutUsage, RegistryUsage};
-pub use self::verify::{BadBlob, VerifyReport};
+pub use self::verify::{BadBlob, BlobFault, VerifyOptions, VerifyReport};
 pub use self::version::IndexVersion;
 use crate::content::{Endpoint, EndpointKind};
 use crate::control::Control;

@@ -46,6 +46,12 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
+    setters! {
+        optional older_than: Duration;
+        value min_size: u64;
+        value digests: Vec<String>;
+    }
+
     /// Whether everything matches.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -21,7 +21,9 @@ pub(super) struct Reachable {
     /// Documents and blobs to retain, required or not: an index may list platforms that were not pulled.
     pub(super) retained: HashSet<Digest>,
     /// Required blobs.
-    pub(super) required: Vec<Digest>,
+    pub(super) required: Vec<Descriptor>,
+    /// The documents among them that could be read.
+    pub(super) documents: Vec<Document>,
     /// Existing documents that cannot be read, each with the reason.
     pub(super) unreadable: Vec<(Digest, String)>,
 }
@@ -42,6 +44,7 @@ impl Reachable {
             // Whatever the media type: an entry of an index may still be a document.
             walk.queue(depth + 1, document.entries().iter().cloned());
             reach.add_blobs(&document);
+            reach.documents.push(document);
         }
         reach
     }
@@ -70,7 +73,7 @@ impl Reachable {
         {
             return None;
         }
-        self.required.push(digest.clone());
+        self.required.push(descriptor.clone());
         let parsed = read.and_then(|bytes| {
             if !is_document {
                 self.visit_mentions(root, &bytes);
@@ -98,7 +101,7 @@ impl Reachable {
                 let for_all = index.blobs().filter(|blob| blob.platform.is_none());
                 let here = for_all.filter(|blob| !blob.is_foreign());
                 let known = here.filter(|blob| blob.digest.algorithm().is_ok());
-                self.required.extend(known.map(|blob| blob.digest.clone()));
+                self.required.extend(known.cloned());
             }
         }
     }
@@ -106,7 +109,7 @@ impl Reachable {
     fn blob(&mut self, blob: &Descriptor) {
         let here = blob.digest.algorithm().is_ok() && self.retained.insert(blob.digest.clone());
         if here && !blob.is_foreign() {
-            self.required.push(blob.digest.clone());
+            self.required.push(blob.clone());
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::blobs;
+use super::parallel::on_all_cores;
 use crate::control::PhaseCounter;
 use crate::digest::{Digest, Hasher};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 
 /// Result of re-hashing one blob.
@@ -33,26 +33,7 @@ pub(super) fn rehash(
     digests: &[Digest],
     counter: &PhaseCounter,
 ) -> Result<Vec<RehashResult>> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, RehashResult)>> {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(digest) = digests.get(at) else { return Ok(done) };
-            done.push((at, one(root, digest, counter)?));
-        }
-    };
-    let done = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(digests.len())).map(|_| scope.spawn(work)).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|_| Err(panicked()))
-        };
-        workers.into_iter().map(join).collect::<Result<Vec<_>>>()
-    })?;
-    let mut done: Vec<(usize, RehashResult)> = done.into_iter().flatten().collect();
-    done.sort_by_key(|(at, _)| *at);
-    Ok(done.into_iter().map(|(_, verdict)| verdict).collect())
+    on_all_cores(digests, |digest| one(root, digest, counter))
 }
 
 fn one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashResult> {
@@ -82,8 +63,4 @@ fn one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashRes
         return Ok(RehashResult::Good { size });
     }
     Ok(RehashResult::Bad { size, why: format!("digest mismatch: got {found} ({size} bytes)") })
-}
-
-fn panicked() -> Error {
-    Error::new(ErrorKind::Interrupted, "check").with_reason("interrupted")
 }

@@ -36,7 +36,7 @@ mod tasks;
 
 use std::sync::Arc;
 
-pub use self::blob::read::{read_blob, read_small};
+pub use self::blob::read::{fetch_blob, read_blob, read_small};
 pub use self::blob::received::ReceivedBlob;
 pub use self::blob::throttle::Throttle;
 pub use self::feed::feeds::{Feeder, Feeds};

@@ -77,6 +77,9 @@ pub(crate) struct Verify {
     /// Images whose blobs to check, or locations: docker://…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
+    /// Fetch bad and missing blobs again from the repositories that the images came from
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Debug, Args)]

@@ -33,3 +33,5 @@ pub(super) mod tag;
 pub(super) mod tags;
 pub(super) mod unpack;
 pub(super) mod verify;
+mod verify_repair;
+mod verify_stream;

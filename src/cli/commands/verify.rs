@@ -1,45 +1,47 @@
-//! `verify`: hashes the blobs in the local store or in another location.
+//! `verify`: checks the blobs in the local store or in another location.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::store::ImageArg;
+use super::{verify_repair, verify_stream};
 use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::{Settings, not_in_store};
+use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
-use crate::cli::{labels, output, signals};
-use crate::content::{EmptyTarget, Target};
-use crate::control::{Control, PhaseCounter};
+use crate::cli::{labels, output};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{BadBlob, Layout, VerifyReport};
+use crate::layout::{BadBlob, Layout, VerifyOptions, VerifyReport};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
-use crate::progress::Phase;
-use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blob, resolve};
+
+/// Rounds of a repair: a repaired index lists manifests, which list blobs.
+const MAX_ROUNDS: usize = 5;
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
     let (others, names) = split_arguments(&args.images, settings)?;
     let settings = &interruptible(&labels::PULL, settings);
-    let control = &settings.control;
     let mut report = VerifyReport::default();
     if others.is_empty() || !names.is_empty() {
         match (settings.existing_store()?, names.first()) {
-            (Some(store), _) => report = hash(store, names, control).await?,
-            (None, Some(name)) => {
-                return Err(not_in_store(name));
+            (Some(store), _) => {
+                let options = VerifyOptions::default().names(names).record_diff_ids();
+                report = in_layout(&store, options, args.repair, settings).await?;
             }
+            (None, Some(name)) => return Err(not_in_store(name)),
             (None, None) => {}
         }
     }
     let of_store = || settings.store().map(|path| format!("store: {}", path.display()));
-    let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
+    let is_left = |bad: &[BadBlob]| bad.iter().any(|bad| !bad.repaired);
+    let mut bad = if is_left(&report.bad) { Some(of_store()?) } else { None };
     for location in others {
-        let checking = check_location(&location, settings);
-        let found = signals::or_cancelled(&control.cancel, "verify", checking).await??;
-        if !found.bad.is_empty() {
+        let checking = check_location(&location, args.repair, settings);
+        let found = or_cancelled(&settings.control.cancel, "verify", Box::pin(checking)).await??;
+        if is_left(&found.bad) {
             bad.get_or_insert_with(|| location.to_string());
         }
         report.blobs += found.blobs;
@@ -48,7 +50,8 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     }
     print_result(&report, settings)?;
     let Some(location) = bad else { return Ok(ExitCode::SUCCESS) };
-    let reason = plural(report.bad.len() as u64, "corrupt or missing blob");
+    let left = report.bad.iter().filter(|bad| !bad.repaired).count();
+    let reason = plural(left as u64, "corrupt or missing blob");
     Err(Error::new(ErrorKind::Mismatch, location).with_reason(reason))
 }
 
@@ -66,63 +69,62 @@ fn split_arguments(images: &[String], settings: &Settings) -> Result<(Vec<Locati
     Ok((locations, names))
 }
 
-/// Hashes a layout in place; of other locations it reads all blobs.
-async fn check_location(location: &Location, settings: &Settings) -> Result<VerifyReport> {
-    let control = &settings.control;
+/// Checks a layout in place; of other locations it reads all blobs.
+async fn check_location(
+    location: &Location,
+    repair: bool,
+    settings: &Settings,
+) -> Result<VerifyReport> {
     if let Location::Layout { path, name: ImageName::Only } = location {
-        return hash(Arc::new(Layout::open_with_control(path, control)?), Vec::new(), control)
-            .await;
+        let layout = Arc::new(Layout::open(path)?);
+        return in_layout(&layout, VerifyOptions::default(), repair, settings).await;
     }
     let OpenedLocation { source, name, reference, layout, .. } =
         open_location(location, settings).await?;
     if let (Some(layout), ImageName::Layout(name)) = (layout, &name) {
-        return hash(layout, vec![name.clone()], control).await;
+        let options = VerifyOptions::default().names(vec![name.clone()]);
+        return in_layout(&layout, options, repair, settings).await;
     }
-    let request = ImageRequest {
-        source: Arc::clone(&source),
-        name,
-        target_name: ImageName::Layout(reference.clone()),
-        reference,
-        platforms: PlatformSelection::All,
-    };
-    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new(String::new()));
-    let graph = resolve(&request, &nowhere, &settings.retry).await?;
-    let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
-    let total = blobs.iter().map(|blob| blob.size).sum();
-    let counter = PhaseCounter::new(control, Phase::Verify, total);
-    let mut report = VerifyReport {
-        blobs: graph.documents.len() as u64,
-        bytes: graph.documents.iter().map(|document| document.bytes().len() as u64).sum(),
-        bad: Vec::new(),
-    };
-    for blob in blobs {
-        let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-        let mut count = |bytes: &[u8]| counter.add(bytes.len() as u64);
-        match read_blob(&*source, blob, options, &mut count).await {
-            Ok(()) => {
-                report.blobs += 1;
-                report.bytes += blob.size;
-            }
-            Err(error) if is_blob_error(&error) => report.bad.push(BadBlob {
-                digest: blob.digest.clone(),
-                reason: error.reason().to_owned(),
-                images: vec![request.reference.clone()],
-                repaired: false,
-            }),
-            Err(error) => return Err(error),
+    if repair {
+        return Err(Error::new(ErrorKind::InvalidInput, location.to_string())
+            .with_reason("only the store and image layouts can be repaired"));
+    }
+    verify_stream::check(&source, name, reference, settings).await
+}
+
+/// Checks a layout, and repairs it if that was asked for.
+async fn in_layout(
+    layout: &Arc<Layout>,
+    options: VerifyOptions,
+    repair: bool,
+    settings: &Settings,
+) -> Result<VerifyReport> {
+    let mut report = hash(layout, &options, settings).await?;
+    for _ in 0..MAX_ROUNDS {
+        if !repair || report.bad.is_empty() {
+            break;
         }
+        let has_new_document = verify_repair::repair(layout, &mut report.bad, settings).await?;
+        if !has_new_document {
+            break;
+        }
+        let next = hash(layout, &options, settings).await?;
+        (report.blobs, report.bytes) = (next.blobs, next.bytes);
+        let is_new = |bad: &BadBlob| report.bad.iter().all(|known| known.digest != bad.digest);
+        let new: Vec<BadBlob> = next.bad.into_iter().filter(is_new).collect();
+        report.bad.extend(new);
     }
     Ok(report)
 }
 
-/// Whether the blob is missing or damaged. The other blobs can still be checked.
-fn is_blob_error(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch)
-}
-
-async fn hash(store: Arc<Layout>, names: Vec<String>, control: &Control) -> Result<VerifyReport> {
-    let control = control.clone();
-    run_blocking("verify", move || store.verify(&names, &control)).await
+async fn hash(
+    layout: &Arc<Layout>,
+    options: &VerifyOptions,
+    settings: &Settings,
+) -> Result<VerifyReport> {
+    let (layout, options) = (Arc::clone(layout), options.clone());
+    let control = settings.control.clone();
+    run_blocking("verify", move || layout.verify_with(&options, &control)).await
 }
 
 fn print_result(report: &VerifyReport, settings: &Settings) -> Result<()> {
@@ -130,17 +132,22 @@ fn print_result(report: &VerifyReport, settings: &Settings) -> Result<()> {
         return output::json(report);
     }
     for bad in &report.bad {
-        let images =
-            if bad.images.is_empty() { "no image".to_owned() } else { bad.images.join(", ") };
-        output::line(&crate::escape(&format!(
-            "{}: {} (needed by {images})",
-            bad.digest, bad.reason
-        )))?;
+        output::line(&crate::escape(&bad_line(bad)))?;
     }
-    output::line(&format!(
-        "{}, {}, {} bad",
-        plural(report.blobs, "blob"),
-        size(report.bytes),
-        report.bad.len()
-    ))
+    let (blobs, bytes) = (plural(report.blobs, "blob"), size(report.bytes));
+    let repaired = match report.bad.iter().filter(|bad| bad.repaired).count() {
+        0 => String::new(),
+        count => format!(", {count} repaired"),
+    };
+    output::line(&format!("{blobs}, {bytes}, {} bad{repaired}", report.bad.len()))
+}
+
+fn bad_line(bad: &BadBlob) -> String {
+    let images = if bad.images.is_empty() { "no image".to_owned() } else { bad.images.join(", ") };
+    let line = format!("{}: {} (needed by {images})", bad.digest, bad.reason);
+    match &bad.not_repaired {
+        _ if bad.repaired => format!("{line}; repaired"),
+        Some(reason) => format!("{line}; not repaired: {reason}"),
+        None => line,
+    }
 }

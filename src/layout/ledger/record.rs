@@ -7,6 +7,7 @@ use crate::digest::Digest;
 
 /// What a run moved for one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LedgerRecord {
     /// When the run ended.
     pub time: UtcTime,
@@ -44,6 +45,7 @@ impl LedgerRecord {
 
 /// Sums in bytes over the blobs of one image, as in the report of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LedgerBytes {
     /// Sizes of all blobs.
     pub total: u64,

@@ -12,6 +12,7 @@ pub const LOCAL_GROUP: &str = "(local)";
 
 /// How to group the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GroupBy {
     /// By registry: `docker.io`.
     Registry,

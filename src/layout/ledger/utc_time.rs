@@ -12,6 +12,7 @@ pub struct UtcTime(String);
 
 /// The text is not a second in UTC of that form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidUtcTime;
 
 impl fmt::Display for InvalidUtcTime {

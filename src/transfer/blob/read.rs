@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::content::Source;
+use crate::content::{BlobWriter, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
@@ -10,7 +10,7 @@ use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::blob::reader::ResumingReader;
 use crate::transfer::options::TransferOptions;
-use crate::verifier::{Verifier, verified_inline_data};
+use crate::verifier::{Verified, Verifier, verified_inline_data};
 
 /// Reads a blob of at most `limit` bytes into memory, verified: configs and other small content.
 ///
@@ -64,4 +64,23 @@ pub async fn read_blob(
         sink(&chunk)?;
     }
     checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
+}
+
+/// Reads a blob into a writer, which it empties first, and returns the proof that commits it. Retries the source.
+pub async fn fetch_blob(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    options: TransferOptions,
+    writer: &mut dyn BlobWriter,
+) -> Result<Verified> {
+    let context = TransferContext::new(&options);
+    let counters = BlobCounters::default();
+    let mut checked = Verifier::new(descriptor)?;
+    writer.truncate().await?;
+    let mut reader = ResumingReader::new(source, descriptor, 0, &context, &counters);
+    while let Some(chunk) = reader.next().await? {
+        checked.update(&chunk)?;
+        writer.write(chunk).await?;
+    }
+    checked.finish().map_err(|error| error.at(&source.endpoint().location))
 }

@@ -111,7 +111,7 @@ async fn option_file_missing_is_usage_error() {
 #[tokio::test]
 async fn help_of_local_verbs_hides_registry_options() {
     let cli = Cli::new();
-    for verb in ["images", "rm", "df", "prune", "verify", "completions", "man"] {
+    for verb in ["images", "rm", "df", "prune", "completions", "man"] {
         let help = cli.run(&[verb, "--help"]).await;
         assert!(!help.expect(0, "").stdout.contains("--ca-file"), "{verb}");
     }

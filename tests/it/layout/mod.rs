@@ -11,6 +11,7 @@ mod journal;
 mod ledger;
 mod partials;
 mod prune;
+mod repair;
 mod rm;
 mod store;
 mod verify;
