@@ -1,5 +1,6 @@
 //! The command line as clap parses it. [`super::settings`] and the commands interpret it.
 
+mod analyze;
 mod archives;
 mod common;
 mod connection;
@@ -14,6 +15,7 @@ mod unpack;
 
 use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
+pub(crate) use self::analyze::{AnalysisFormat, Analyze};
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
@@ -44,8 +46,8 @@ const LOCAL: [&str; 12] = [
 ];
 
 /// Commands that decompress layers or archives.
-const INFLATING: [&str; 9] =
-    ["pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat"];
+const INFLATING: [&str; 10] =
+    ["pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze"];
 
 /// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
 /// but its help lists them only if they have an effect.
@@ -231,6 +233,16 @@ Layers that are not in the store are read from the registry and not kept.")]
 Without layers: manifests and configs are enough. A layer with the same content in another
 compression is named as such, and a pull transfers it again.")]
     Diff(Diff),
+    /// Show what an image wastes, what should not be in it, and what helps
+    #[command(after_help = "Examples:
+  rpull analyze alpine:3.20
+  rpull analyze --fail-under 0.95 --max-waste 20MB docker-archive:app.tar
+  rpull analyze --ci --format sarif ghcr.io/org/app:2 > findings.sarif
+
+Reads every layer once; layers of a registry are not kept. The efficiency is dive's score: the sum of
+the smallest sizes of all paths, divided by the sum of their sizes in all layers. Wasted are the files
+that later layers delete or replace. Contents of files are never printed.")]
+    Analyze(Analyze),
     /// Unpack an image into a root file system
     #[command(after_help = "Examples:
   rpull unpack alpine:3.14 ./root

@@ -24,6 +24,7 @@ mod startup;
 mod table;
 mod terminal_width;
 mod verb;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -97,6 +98,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Delete(args) => commands::delete::run(args, &settings).await,
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
+            Verb::Analyze(args) => commands::analyze::run(args, &settings).await,
             Verb::Diff(args) => commands::diff::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Files(args) => commands::files::run(args, &settings).await,

@@ -37,7 +37,12 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 
 /// Parses a rate in bytes per second: `500k`, `2M`, `1.5MB/s`, `800000`.
 pub(super) fn parse_rate(text: &str) -> Option<u64> {
-    let text = text.trim().trim_end_matches("/s").trim_end_matches(['B', 'b']);
+    parse_size(text.trim().trim_end_matches("/s")).filter(|rate| *rate > 0)
+}
+
+/// Parses a size in decimal units: `500k`, `20MB`, `1.5 GB`, `800000`.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().trim_end_matches(['B', 'b']);
     let (number, factor) = match text.chars().last()? {
         'k' | 'K' => (text.get(..text.len() - 1)?, 1000),
         'm' | 'M' => (text.get(..text.len() - 1)?, 1_000_000),
@@ -47,9 +52,7 @@ pub(super) fn parse_rate(text: &str) -> Option<u64> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>());
     let (whole, fraction) = number.trim().split_once('.').unwrap_or((number.trim(), "0"));
     let thousandths = digits(&format!("{:0<3}", fraction.get(..3).unwrap_or(fraction)))?.ok()?;
-    let rate =
-        digits(whole)?.ok()?.checked_mul(factor)?.checked_add(thousandths * factor / 1000)?;
-    (rate > 0).then_some(rate)
+    digits(whole)?.ok()?.checked_mul(factor)?.checked_add(thousandths * factor / 1000)
 }
 
 /// Returns for example `1 layer`, `2 layers`.

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
 /// Commands planned for later versions. As image names they would be pulled from Docker Hub.
-const RESERVED_VERBS: [&str; 2] = ["mirror", "stats"];
+const RESERVED_VERBS: [&str; 1] = ["mirror"];
 
 /// Returns the arguments with the command in front, so that clap parses each option with its command.
 ///

@@ -1,5 +1,6 @@
 //! Describes an image from its manifest, its config and the entries of its layers. All functions are pure.
 
+pub mod analyze;
 pub mod command;
 pub mod diff;
 pub mod files;

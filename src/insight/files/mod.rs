@@ -51,5 +51,5 @@ mod tests;
 mod tree;
 
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
-pub use self::read::{ReadOptions, read_layers};
+pub use self::read::{MAX_HEAD_BYTES, ReadOptions, read_layers, read_layers_with_heads};
 pub use self::tree::FileTree;

@@ -14,6 +14,9 @@ use crate::layer::{BombGuard, EntryKind};
 use crate::progress::Phase;
 use crate::setters::setters;
 
+/// Most bytes of a head that [`read_layers_with_heads`] passes.
+pub const MAX_HEAD_BYTES: usize = 4096;
+
 /// How layers are read.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -46,9 +49,36 @@ pub fn read_layers(
 ) -> Result<(FileTree, Vec<u64>)> {
     let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
         if options.contents
-            && let Some(content) = content(layer, file.size)?
+            && let Some(content) = content(layer, file.size, |_| {})?
         {
             tree.set_content(content);
+        }
+        Ok(())
+    };
+    read_layers_with(layers, control, inspect, visit, end)
+}
+
+/// Like [`read_layers`] with contents. Passes the first bytes of each regular file without holes to `head`, at most
+/// [`MAX_HEAD_BYTES`], with the layer and the file's content.
+///
+/// The heads of a layer come before its changes, and before it is verified: what they say must not be used if this fails.
+///
+/// # Errors
+/// As for [`read_layers`].
+pub fn read_layers_with_heads(
+    layers: Vec<LayerBlob<'_>>,
+    control: &Control,
+    mut head: impl FnMut(usize, ContentId, &[u8]),
+    visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
+    end: impl FnMut(usize, LayerTotals) -> Result<()>,
+) -> Result<(FileTree, Vec<u64>)> {
+    let mut first = Vec::with_capacity(MAX_HEAD_BYTES);
+    let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
+        first.clear();
+        let keep = |bytes: &[u8]| first.extend(bytes.iter().take(MAX_HEAD_BYTES - first.len()));
+        if let Some(content) = content(layer, file.size, keep)? {
+            tree.set_content(content);
+            head(file.at.0, content, &first);
         }
         Ok(())
     };
@@ -135,14 +165,20 @@ where
     }
 }
 
-/// Hashes the file that the reader is at; `None` for one with holes, which may be far larger than the layer.
-fn content(layer: &mut BlobEntries<'_>, size: u64) -> io::Result<Option<ContentId>> {
+/// Hashes the file that the reader is at, and passes its bytes to `pass`; `None` for one with holes, which may be far
+/// larger than the layer.
+fn content(
+    layer: &mut BlobEntries<'_>,
+    size: u64,
+    mut pass: impl FnMut(&[u8]),
+) -> io::Result<Option<ContentId>> {
     let (mut hasher, mut at) = (Sha256::new(), 0);
     while let Some((offset, bytes)) = layer.next_data()? {
         if offset != at {
             return Ok(None);
         }
         hasher.update(bytes);
+        pass(bytes);
         at += bytes.len() as u64;
     }
     Ok((at == size).then(|| ContentId::from_sha256(&hasher.finalize().into())))

@@ -1,5 +1,6 @@
 //! The command line: arguments, JSON, terminals, signals, snapshots of help and messages.
 
+mod analyze;
 mod args;
 mod artifacts;
 mod bare_word;

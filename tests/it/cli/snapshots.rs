@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 34] = [
     "pull",
     "push",
     "copy",
@@ -26,6 +26,7 @@ const VERBS: [&str; 33] = [
     "history",
     "layers",
     "diff",
+    "analyze",
     "unpack",
     "export",
     "images",
@@ -80,6 +81,7 @@ async fn session_output_matches_snapshot() {
         "history NAME:1.1",
         "layers NAME:1.1",
         "diff NAME:1.0 NAME:1.1",
+        "analyze NAME:1.1",
         "inspect NAME:1.1",
         "tags NAME",
         "tag NAME:1.0 mine",

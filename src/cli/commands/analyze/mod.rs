@@ -1,0 +1,126 @@
+//! `analyze`: what an image wastes, what should not be in it, and what helps.
+
+mod dive_ci;
+mod result;
+mod sarif;
+mod text;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::ExitCode;
+
+use self::result::AnalyzedImage;
+use crate::cli::args::{AnalysisFormat, Analyze};
+use crate::cli::image::layer_source::{LayerSource, malformed};
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::run_with_progress;
+use crate::cli::run::transfer_run::interruptible;
+use crate::cli::settings::Settings;
+use crate::cli::signals::or_cancelled;
+use crate::cli::{labels, output, wrap};
+use crate::error::{Error, ErrorKind, Result};
+use crate::insight::analyze::limits::{AnalysisLimits, BrokenLimit};
+use crate::insight::analyze::{Analysis, Analyzer, StoredAs};
+use crate::insight::files::read_layers_with_heads;
+
+pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<ExitCode> {
+    let limits = limits(&args)?;
+    let settings = &interruptible(&labels::PULL, settings);
+    let control = settings.control.clone();
+    let platform = args.platform.platform.as_deref();
+    let open = OpenedImage::open(&args.image, platform, settings);
+    let mut image = or_cancelled(&control.cancel, "analyze", open).await??;
+    let stored_as = stored_as(&image);
+    let mut analyzer = Analyzer::new(image.manifest()?, &image.config, stored_as);
+    let source = LayerSource::new(&image, settings);
+    let layers = source.layers(&image, settings)?;
+    let own = control.clone();
+    let work = move || {
+        let shared = RefCell::new(&mut analyzer);
+        let (tree, sizes) = read_layers_with_heads(
+            layers,
+            &own,
+            |layer, content, head| shared.borrow_mut().head(layer, content, head),
+            |layer, change| {
+                shared.borrow_mut().change(layer, change);
+                Ok(())
+            },
+            |_, totals| {
+                shared.borrow_mut().end_layer(&totals);
+                Ok(())
+            },
+        )?;
+        Ok((analyzer.finish(&tree, &sizes), sizes))
+    };
+    let read = run_with_progress(&mut image, settings, &control.cancel, work).await;
+    let (analysis, sizes) = read.map_err(malformed)?;
+    source.print_receipt(&image, settings);
+    let broken = limits.map(|limits| limits.broken(&analysis));
+    let result = result_of(&image, analysis, sizes, broken).await?;
+    print_result(&result, &args, settings)
+}
+
+/// Returns the limits of the options and of `.dive-ci`; `None` if there are none.
+fn limits(args: &Analyze) -> Result<Option<AnalysisLimits>> {
+    let mut limits = match &args.ci {
+        Some(path) => read_dive_ci(path)?,
+        None if args.fail_under.is_none() && args.max_waste.is_none() => return Ok(None),
+        None => AnalysisLimits::default(),
+    };
+    limits.min_efficiency = args.fail_under.or(limits.min_efficiency);
+    limits.max_waste = args.max_waste;
+    Ok(Some(limits))
+}
+
+fn read_dive_ci(path: &Path) -> Result<AnalysisLimits> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, format!("rules `{name}`")).with_source(error)
+    })?;
+    dive_ci::parse(&text, &name)
+}
+
+/// Locations whose layers are never compressed, which says nothing of the image.
+const PLAIN_TARS: [&str; 3] = ["docker-archive:", "docker-root:", "docker-daemon:"];
+
+fn stored_as(image: &OpenedImage) -> StoredAs {
+    let location = &image.opened.source.endpoint().location;
+    let is_plain = PLAIN_TARS.iter().any(|prefix| location.starts_with(prefix));
+    if is_plain { StoredAs::PlainTars } else { StoredAs::Blobs }
+}
+
+async fn result_of(
+    image: &OpenedImage,
+    analysis: Analysis,
+    sizes: Vec<u64>,
+    broken: Option<Vec<BrokenLimit>>,
+) -> Result<AnalyzedImage> {
+    let parent = image.opened.source.provenance(&image.root).await.parent_index;
+    Ok(AnalyzedImage {
+        reference: image.opened.reference.clone(),
+        digest: parent.as_ref().unwrap_or(&image.root).digest().clone(),
+        manifest: image.manifest_document.digest().clone(),
+        platform: image.config.platform().to_string(),
+        layers: image.manifest()?.layers.clone(),
+        sizes,
+        analysis,
+        broken,
+    })
+}
+
+fn print_result(image: &AnalyzedImage, args: &Analyze, settings: &Settings) -> Result<ExitCode> {
+    match args.format {
+        _ if settings.json => output::json(&image.json())?,
+        AnalysisFormat::Json => output::json(&image.json())?,
+        AnalysisFormat::Sarif => output::json(&sarif::sarif(image))?,
+        AnalysisFormat::Text => {
+            output::text(&text::text_of(image, wrap::columns(), args.no_trunc))?;
+        }
+    }
+    let broken = image.broken.as_deref().unwrap_or_default();
+    for limit in broken {
+        let reference = crate::escape(&image.reference);
+        output::error_line(&format!("{reference}: {}", limit.message));
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

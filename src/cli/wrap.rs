@@ -1,0 +1,80 @@
+//! Fits text to the width of the terminal.
+
+/// Columns where the width is not known.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// Longest lines: longer ones are hard to read.
+const MAX_COLUMNS: usize = 100;
+
+/// Shortest lines that are tried.
+const MIN_COLUMNS: usize = 40;
+
+/// Returns the columns to use on stdout: those of the terminal, within reason.
+pub(super) fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { DEFAULT_COLUMNS } else { columns.clamp(MIN_COLUMNS, MAX_COLUMNS) }
+}
+
+/// Breaks a text into lines of at most `columns`, between words where possible. The first line begins with `first`, the
+/// others with as many spaces. Control characters are escaped.
+pub(super) fn wrap(first: &str, text: &str, columns: usize) -> String {
+    let indent = first.chars().count();
+    let width = columns.saturating_sub(indent).max(1);
+    let mut lines = vec![String::new()];
+    let mut length = 0;
+    for word in crate::escape(text).split(' ').filter(|word| !word.is_empty()) {
+        let mut rest: Vec<char> = word.chars().collect();
+        if length > 0 && length + 1 + rest.len() > width {
+            lines.push(String::new());
+            length = 0;
+        }
+        while rest.len() > width {
+            let after = rest.split_off(width);
+            lines.last_mut().into_iter().for_each(|line| line.extend(&rest));
+            lines.push(String::new());
+            rest = after;
+        }
+        if let Some(line) = lines.last_mut() {
+            if length > 0 {
+                line.push(' ');
+                length += 1;
+            }
+            line.extend(&rest);
+            length += rest.len();
+        }
+    }
+    let space = " ".repeat(indent);
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let start = if number == 0 { first } else { &space };
+        text.push_str(format!("{start}{line}").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Cuts the beginning of a text that is longer than `width`, with an ellipsis: the end of a path says most.
+pub(super) fn truncate_start(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let end: String = text.chars().skip(length - width.saturating_sub(1)).collect();
+    format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        assert_eq!(wrap("- ", "one two three", 9), "- one two\n  three\n");
+        assert_eq!(wrap("", "a\u{1b}b c", 80), "a\\u{1b}b c\n");
+        assert_eq!(wrap("  ", "abcdefgh ij", 6), "  abcd\n  efgh\n  ij\n");
+        assert_eq!(wrap("x", "", 80), "x\n");
+        assert_eq!(truncate_start("/usr/share/doc", 8), "…are/doc");
+        assert_eq!(truncate_start("/a", 8), "/a");
+    }
+}
