@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::blob_span::BlobSpan;
 use super::layers::LayerFiles;
-use super::small_file::{MAX_JSON_BYTES, missing_file, small, small_file, unusable};
+use super::small_file::{MAX_JSON_BYTES, missing_file, read_small, read_small_file, unusable};
 use super::tarball::TarIndex;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::control::Control;
@@ -38,7 +38,7 @@ struct ManifestItem {
 
 /// The images of manifest.json; `None` if the file does not exist.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<DockerImage>>> {
-    let Some(text) = small_file(tar, MANIFEST, MAX_JSON_BYTES)? else { return Ok(None) };
+    let Some(text) = read_small_file(tar, MANIFEST, MAX_JSON_BYTES)? else { return Ok(None) };
     let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
         .map_err(|error| unusable(MANIFEST, "is corrupt").with_source(error))?;
     let items = items.ok_or_else(|| unusable(MANIFEST, "is corrupt: null"))?;
@@ -86,7 +86,7 @@ impl DockerImage {
     pub(super) fn id(&self, tar: &TarIndex) -> Result<Digest> {
         let span =
             tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;
-        Ok(Digest::sha256(&small(tar, &self.config, span, CONFIG_LIMIT)?))
+        Ok(Digest::sha256(&read_small(tar, &self.config, span, CONFIG_LIMIT)?))
     }
 
     /// Builds the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
@@ -101,7 +101,7 @@ impl DockerImage {
     fn make(&self, tar: &Arc<TarIndex>, control: &Control) -> Result<ConvertedImage> {
         let span =
             tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;
-        let bytes = small(tar, &self.config, span.clone(), CONFIG_LIMIT)?;
+        let bytes = read_small(tar, &self.config, span.clone(), CONFIG_LIMIT)?;
         let config = ImageConfig::parse(&bytes)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != self.layers.len() {

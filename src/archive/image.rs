@@ -3,12 +3,12 @@
 use super::docker::{self, DockerImage};
 use super::format::ArchiveFormat;
 use super::oci;
-use super::small_file::lacking;
+use super::small_file::missing_required;
 use super::tarball::TarIndex;
 use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-pub(super) use crate::reference::full_name as full;
+pub(super) use crate::reference::full_name;
 
 /// Maximum number of names and unnamed images in an archive: each costs as much as an image.
 pub(super) const MAX_IMAGES: usize = 10_000;
@@ -35,7 +35,7 @@ impl ArchiveImage {
     }
 
     fn of_docker(recipe: DockerImage) -> Self {
-        let names = recipe.tags().iter().map(|tag| full(tag)).collect();
+        let names = recipe.tags().iter().map(|tag| full_name(tag)).collect();
         Self { names, content: ImageContent::DockerFiles(recipe) }
     }
 
@@ -56,20 +56,22 @@ impl ArchiveImage {
 }
 
 /// The images in the requested format. With `None`, those of the layout unless it is empty or missing.
-pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
+pub(super) fn images(tar: &TarIndex, format: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
     let of_layout = |entries: Vec<_>| entries.into_iter().map(ArchiveImage::of_layout).collect();
     let of_docker = |recipes: Vec<_>| recipes.into_iter().map(ArchiveImage::of_docker).collect();
     let layout: Option<Vec<_>> = oci::images(tar)?.map(of_layout);
-    let images = match (form, layout) {
+    let images = match (format, layout) {
         (Some(ArchiveFormat::Oci), Some(images)) => images,
         (Some(ArchiveFormat::Oci), None) => {
-            return Err(lacking("oci-layout").with_detail(ErrorDetail::NotOciArchive));
+            return Err(missing_required("oci-layout").with_detail(ErrorDetail::NotOciArchive));
         }
         (_, Some(images)) if !images.is_empty() => images,
         (_, layout) => match (docker::images(tar)?.map(of_docker), layout) {
             (Some(images), _) | (None, Some(images)) => images,
             (None, None) => {
-                return Err(lacking("manifest.json").with_detail(ErrorDetail::NotDockerArchive));
+                return Err(
+                    missing_required("manifest.json").with_detail(ErrorDetail::NotDockerArchive)
+                );
             }
         },
     };

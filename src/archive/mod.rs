@@ -6,7 +6,7 @@
 //!           tarball      which bytes of it are which entry
 //!           oci          oci-layout, index.json, blobs/
 //!           docker       manifest.json, and the OCI manifest that is made of it
-//!           image        an image of either form, and its names
+//!           image        an image of either format, and its names
 //!           reader       an archive that is open, with its images
 //! writing   blob_area    blobs being written, each in a slot of its own in one file
 //!           archive_file an unnamed file, which gets its name when everything in it is verified

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::image::{ArchiveImage, full};
+use super::image::{ArchiveImage, full_name};
 use super::reader::ArchiveInner;
 use crate::config::CONFIG_LIMIT;
 use crate::control::Control;
@@ -16,7 +16,7 @@ use crate::same_name;
 impl ArchiveInner {
     /// Removes each name from all images but the last one of each platform that has it. Images without a name are
     /// removed.
-    pub(super) fn name_once(&mut self, control: &Control) {
+    pub(super) fn deduplicate_names(&mut self, control: &Control) {
         let platforms = self.platforms_of_one_name(control);
         let mut taken: HashMap<(String, Option<Platform>), (usize, Option<Digest>)> =
             HashMap::new();
@@ -26,7 +26,7 @@ impl ArchiveInner {
             let own = image.own_names().len();
             let digest = image.descriptor().map(|descriptor| descriptor.digest.clone());
             let mut names = image.names.drain(..own).collect::<Vec<_>>();
-            names.retain(|name| match taken.entry((full(name), platform.clone())) {
+            names.retain(|name| match taken.entry((full_name(name), platform.clone())) {
                 Entry::Vacant(free) => {
                     free.insert((at, digest.clone()));
                     true
@@ -56,7 +56,7 @@ impl ArchiveInner {
         let mut digests: HashMap<String, (&Digest, bool)> = HashMap::new();
         let image_named = || {
             self.images.iter().map(|image| {
-                let name = image.own_names().first().map(|name| full(name));
+                let name = image.own_names().first().map(|name| full_name(name));
                 name.zip(image.descriptor())
             })
         };
@@ -88,13 +88,13 @@ impl ArchiveInner {
         let exact = |image: &&ArchiveImage| image.names.iter().any(|own| own == name);
         let mut found: Vec<&ArchiveImage> = self.images.iter().filter(exact).collect();
         if found.is_empty() {
-            let full = full(name);
-            let same =
-                |image: &&ArchiveImage| image.names.iter().any(|own| self::full(own) == full);
+            let full = full_name(name);
+            let same = |image: &&ArchiveImage| image.names.iter().any(|own| full_name(own) == full);
             found = self.images.iter().filter(same).collect();
         }
-        let own =
-            |image: &ArchiveImage| image.descriptor().and(image.names.first()).map(|own| full(own));
+        let own = |image: &ArchiveImage| {
+            image.descriptor().and(image.names.first()).map(|own| full_name(own))
+        };
         let mut names = found.iter().map(|image| own(image));
         let first = names.next();
         if names.all(|other| other.is_some() && Some(other) == first) {
@@ -115,7 +115,7 @@ impl ArchiveInner {
         if found.len() < 2 {
             return Ok(found.first().copied());
         }
-        let alike = self.alike(&found, control);
+        let alike = self.candidates(&found, control);
         let chosen = same_name::select(&alike, &Platform::host(), name)
             .map_err(|error| error.at(self.location()))?;
         let is_it = |image: &&&ArchiveImage| {
@@ -125,7 +125,11 @@ impl ArchiveInner {
     }
 
     /// The descriptors of images with one name, each with its platform.
-    pub(super) fn alike(&self, images: &[&ArchiveImage], control: &Control) -> Vec<Descriptor> {
+    pub(super) fn candidates(
+        &self,
+        images: &[&ArchiveImage],
+        control: &Control,
+    ) -> Vec<Descriptor> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
         let platform_of = |entry: &_| self.platform_of(entry, control);
         same_name::effective_entries(descriptors, platform_of).entries

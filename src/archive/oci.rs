@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::small_file::{MAX_JSON_BYTES, lacking, small_file, unusable};
+use super::small_file::{MAX_JSON_BYTES, missing_required, read_small_file, unusable};
 use super::tarball::TarIndex;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -28,7 +28,7 @@ struct OciLayoutJson {
 
 /// The image entries of index.json; `None` if there is no layout.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
-    let Some(marker) = small_file(tar, LAYOUT_FILE_NAME, MAX_MARKER_BYTES)? else {
+    let Some(marker) = read_small_file(tar, LAYOUT_FILE_NAME, MAX_MARKER_BYTES)? else {
         return Ok(None);
     };
     let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
@@ -38,7 +38,9 @@ pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
             format!("unsupported layout version {}, expected 1.0.0", marker.image_layout_version);
         return Err(unusable(LAYOUT_FILE_NAME, &reason));
     }
-    let Some(index) = small_file(tar, INDEX, MAX_JSON_BYTES)? else { return Err(lacking(INDEX)) };
+    let Some(index) = read_small_file(tar, INDEX, MAX_JSON_BYTES)? else {
+        return Err(missing_required(INDEX));
+    };
     let mut entries =
         entries(&index).map_err(|error| unusable(INDEX, "is corrupt").with_source(error))?;
     // Entries of other types next to an image are not images.

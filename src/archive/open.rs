@@ -60,14 +60,14 @@ pub(super) fn open(path: &Path, location: &str, control: &Control) -> Result<Tar
 
 /// Writes a tar to an unnamed file, with random access.
 pub(super) fn spool(tar: impl Read, location: &str) -> Result<TarIndex> {
-    let folder = std::env::temp_dir();
-    let spool = Spool::new_in(&folder);
+    let dir = std::env::temp_dir();
+    let spool = Spool::new_in(&dir);
     let spooled = spool.and_then(|spool| TarIndex::spool(tar, spool));
     spooled.map_err(|error| match SpoolError::in_error(&error) {
         Some(SpoolError(error)) => {
             let full = error.kind() == io::ErrorKind::StorageFull;
             Error::new(ErrorKind::Store, "spool the archive")
-                .at(folder.display().to_string())
+                .at(dir.display().to_string())
                 .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
                 .with_reason(error.to_string())
         }

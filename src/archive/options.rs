@@ -23,7 +23,7 @@ pub enum ArchiveOutput {
 #[non_exhaustive]
 pub struct WriteOptions {
     /// The format.
-    pub form: ArchiveFormat,
+    pub format: ArchiveFormat,
     /// Add a manifest.json for `docker load` to a layout, over the same blobs.
     pub with_docker_manifest: bool,
     /// Number of images that it must contain; with fewer, no archive is created.
@@ -42,7 +42,7 @@ impl Default for WriteOptions {
     /// A tar of a layout with one image.
     fn default() -> Self {
         Self {
-            form: ArchiveFormat::Oci,
+            format: ArchiveFormat::Oci,
             with_docker_manifest: false,
             expected_images: 1,
             omitted: HashSet::new(),
@@ -55,7 +55,7 @@ impl Default for WriteOptions {
 
 impl WriteOptions {
     setters! {
-        value form: ArchiveFormat;
+        value format: ArchiveFormat;
         flag with_docker_manifest;
         value expected_images: usize;
         value omitted: HashSet<Digest>;

@@ -38,8 +38,8 @@ impl Archive {
     /// # Errors
     /// [`crate::error::ErrorKind::NotFound`] if the file does not exist, [`crate::error::ErrorKind::Store`] if it is
     /// not an archive of that format.
-    pub fn open(path: &Path, form: Option<ArchiveFormat>) -> Result<Self> {
-        Self::open_with_control(path, form, &Control::default())
+    pub fn open(path: &Path, format: Option<ArchiveFormat>) -> Result<Self> {
+        Self::open_with_control(path, format, &Control::default())
     }
 
     /// Like [`Archive::open`], but `control` can watch and cancel this and all later scans of the archive: one that is
@@ -49,10 +49,10 @@ impl Archive {
     /// As [`Archive::open`], and [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted) if it was cancelled.
     pub fn open_with_control(
         path: &Path,
-        form: Option<ArchiveFormat>,
+        format: Option<ArchiveFormat>,
         control: &Control,
     ) -> Result<Self> {
-        let scanned = Self::scan(path, form, control);
+        let scanned = Self::scan(path, format, control);
         scanned.map_err(|error| control.interrupted_or(Phase::Scan.what(), error))
     }
 
@@ -75,28 +75,28 @@ impl Archive {
         Self::with_tar(tar, Some(ArchiveFormat::Docker), endpoint, location.to_owned(), control)
     }
 
-    fn scan(path: &Path, form: Option<ArchiveFormat>, control: &Control) -> Result<Self> {
+    fn scan(path: &Path, format: Option<ArchiveFormat>, control: &Control) -> Result<Self> {
         let shown = match path.to_str() {
             Some("-") => "standard input".to_owned(),
             _ => path.display().to_string(),
         };
-        let location = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
+        let location = format.map_or_else(|| shown.clone(), |format| format!("{format}:{shown}"));
         let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
         let tar = open(path, &shown, control)?;
-        Self::with_tar(tar, form, endpoint, shown, control)
+        Self::with_tar(tar, format, endpoint, shown, control)
     }
 
     fn with_tar(
         tar: TarIndex,
-        form: Option<ArchiveFormat>,
+        format: Option<ArchiveFormat>,
         endpoint: Endpoint,
         shown: String,
         control: &Control,
     ) -> Result<Self> {
         let tar = Arc::new(tar);
-        let images = images(&tar, form).map_err(|error| error.at(&shown))?;
+        let images = images(&tar, format).map_err(|error| error.at(&shown))?;
         let mut inner = ArchiveInner { tar, images, endpoint, shown, control: control.clone() };
-        inner.name_once(control);
+        inner.deduplicate_names(control);
         control.check(Phase::Scan.what())?;
         Ok(Self(Arc::new(inner)))
     }

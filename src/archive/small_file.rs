@@ -9,16 +9,21 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const MAX_JSON_BYTES: u64 = 20 << 20;
 
 /// Reads a small file by its name; `None` if it does not exist. Its bytes are not verified by a digest.
-pub(super) fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+pub(super) fn read_small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     match tar.find_unique(name) {
-        Ok(span) => small(tar, name, span, limit).map(Some),
+        Ok(span) => read_small(tar, name, span, limit).map(Some),
         Err(EntryError::Missing) => Ok(None),
         Err(EntryError::Unusable(reason)) => Err(unusable(name, reason)),
     }
 }
 
 /// Reads a small file whose position in the tar is known.
-pub(super) fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
+pub(super) fn read_small(
+    tar: &TarIndex,
+    name: &str,
+    span: Range<u64>,
+    limit: u64,
+) -> Result<Vec<u8>> {
     if span.end - span.start > limit {
         return Err(unusable(name, &format!("is larger than the limit of {limit} bytes")));
     }
@@ -41,6 +46,6 @@ pub(super) fn missing_file(name: &str, error: EntryError) -> Error {
 }
 
 /// The error for an archive without a required file.
-pub(super) fn lacking(file: &str) -> Error {
+pub(super) fn missing_required(file: &str) -> Error {
     Error::new(ErrorKind::Store, "archive").with_reason(format!("has no {file}"))
 }

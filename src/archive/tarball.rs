@@ -115,10 +115,10 @@ impl TarIndex {
                 return Err(EntryError::Unusable("appears twice"));
             }
             let mut above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
-            let is_folder = |name: &str| {
+            let is_dir = |name: &str| {
                 self.nodes.get(name).is_none_or(|node| matches!(node.kind, TarEntryKind::Directory))
             };
-            if above.all(is_folder) {
+            if above.all(is_dir) {
                 Ok(())
             } else {
                 Err(EntryError::Unusable("its parent is not a directory"))

@@ -19,7 +19,7 @@ pub fn write(output: ArchiveOutput, options: WriteOptions) -> Result<Arc<dyn Tar
         let reason = format!("can hold at most {MAX_IMAGES} images");
         return Err(Error::new(ErrorKind::InvalidInput, "an archive").with_reason(reason));
     }
-    match (options.form, output) {
+    match (options.format, output) {
         (ArchiveFormat::Oci, output) => Ok(Arc::new(OciTarget::new(output, options))),
         (ArchiveFormat::Docker, ArchiveOutput::File(path)) => {
             Ok(Arc::new(DockerTarget::new(path, options)))

@@ -183,13 +183,13 @@ impl<'a> TargetOpener<'a> {
         Ok(target)
     }
 
-    fn archive(&mut self, form: ArchiveFormat, path: &Path) -> Result<Arc<dyn Target>> {
+    fn archive(&mut self, format: ArchiveFormat, path: &Path) -> Result<Arc<dyn Target>> {
         if let Some(target) = self.paths.get(path) {
             return Ok(Arc::clone(target));
         }
         let expected_images = self.archives.get(path).copied().unwrap_or(1);
         let control = self.control.clone();
-        let options = WriteOptions { form, expected_images, control, ..WriteOptions::default() };
+        let options = WriteOptions { format, expected_images, control, ..WriteOptions::default() };
         let target = archive::write(ArchiveOutput::File(path.to_owned()), options)?;
         self.paths.insert(path.to_owned(), Arc::clone(&target));
         Ok(target)

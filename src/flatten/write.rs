@@ -37,8 +37,8 @@ impl Tree {
         output: &mut TarSink<'_>,
     ) -> Result<()> {
         if layers.len() != self.sizes.len() {
-            let why = "differ from the layers that were read";
-            return Err(Error::new(ErrorKind::Unpack, "layers").with_reason(why));
+            let reason = "differ from the layers that were read";
+            return Err(Error::new(ErrorKind::Unpack, "layers").with_reason(reason));
         }
         let items = items(&self.names);
         let needed: HashSet<_> = items

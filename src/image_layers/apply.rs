@@ -92,7 +92,7 @@ impl<T: NameTree> Applier<T> {
     pub(crate) fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
         let path = std::mem::take(&mut entry.path);
         match entry.kind {
-            _ if is_leftover(&path) => self.put_aside(&path, entry)?,
+            _ if is_leftover(&path) => self.store_aufs_file(&path, entry)?,
             EntryKind::Whiteout => self.apply_whiteout(&path)?,
             EntryKind::Opaque => self.apply_opaque(&path)?,
             EntryKind::Directory if path.is_empty() => self.names.describe(b"", entry, self.at)?,
@@ -103,7 +103,7 @@ impl<T: NameTree> Applier<T> {
     }
 
     /// Keeps an AUFS file until the layer ends, for hard links to it.
-    fn put_aside(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
+    fn store_aufs_file(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
         let old = if entry.kind == EntryKind::Hardlink {
             self.aside.keep_link(path, &entry.link)
         } else {

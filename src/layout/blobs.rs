@@ -122,14 +122,14 @@ pub(super) fn open_own(root: &Path, digest: &Digest) -> Result<File> {
 
 fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
     let path = blob_path(root, digest)?;
-    let lacks = |why: &str| {
+    let not_found = |reason: &str| {
         Error::new(ErrorKind::NotFound, format!("blob {digest}"))
             .at(root.display().to_string())
-            .with_reason(why)
+            .with_reason(reason)
     };
     open_flagged(&path, OpenOptions::new().read(true), flags).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if path.is_symlink() => lacks("is a dangling symbolic link"),
-        io::ErrorKind::NotFound => lacks("not in the store"),
+        io::ErrorKind::NotFound if path.is_symlink() => not_found("is a dangling symbolic link"),
+        io::ErrorKind::NotFound => not_found("not in the store"),
         _ if is_link(&error) && flags.contains(OFlags::NOFOLLOW) => {
             io_error("open", &path, io::Error::other("is a symbolic link"))
         }
@@ -146,10 +146,10 @@ pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| io_error("read", root, error))?;
     if bytes.len() as u64 > limit {
-        let why = format!("larger than the limit of {limit} bytes");
+        let reason = format!("larger than the limit of {limit} bytes");
         return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
             .at(root.display().to_string())
-            .with_reason(why));
+            .with_reason(reason));
     }
     Ok(bytes.into())
 }
@@ -159,16 +159,16 @@ pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream
     Box::pin(stream::try_unfold((file, path, range), |(file, path, mut range)| async move {
         // Reading a file never yields by itself; other tasks would wait.
         tokio::task::consume_budget().await;
-        let piece = read_at(&file, &range).map_err(|error| io_error("read", &path, error))?;
-        range.start += piece.len() as u64;
-        Ok((!piece.is_empty()).then_some((piece, (file, path, range))))
+        let buffer = read_at(&file, &range).map_err(|error| io_error("read", &path, error))?;
+        range.start += buffer.len() as u64;
+        Ok((!buffer.is_empty()).then_some((buffer, (file, path, range))))
     }))
 }
 
 fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let left = range.end.saturating_sub(range.start);
-    let mut piece = vec![0; usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE)];
-    let read = retry_on_intr(|| pread(file, &mut piece[..], range.start))?;
-    piece.truncate(read);
-    Ok(piece.into())
+    let mut buffer = vec![0; usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE)];
+    let read = retry_on_intr(|| pread(file, &mut buffer[..], range.start))?;
+    buffer.truncate(read);
+    Ok(buffer.into())
 }

@@ -64,20 +64,20 @@ fn child_image(entry: &IndexEntry, child: &Descriptor) -> Identified {
 
 /// Adds an image, merged with the same one found before: it can have several names, or be listed by several indexes.
 fn add(found: &mut Vec<Identified>, new: Identified) {
-    let Some(held) = found.iter_mut().find(|held| held.digest == new.digest) else {
+    let Some(existing) = found.iter_mut().find(|existing| existing.digest == new.digest) else {
         found.push(new);
         return;
     };
     let is_entry = |image: &Identified| matches!(image.name, ImageName::Layout(_));
-    match (is_entry(held), is_entry(&new)) {
+    match (is_entry(existing), is_entry(&new)) {
         (true, false) => {}
-        (false, true) => *held = new,
+        (false, true) => *existing = new,
         _ => {
-            if held.names.is_empty() {
-                held.name = new.name;
+            if existing.names.is_empty() {
+                existing.name = new.name;
             }
-            held.names.extend(new.names);
-            held.within.extend(new.within);
+            existing.names.extend(new.names);
+            existing.within.extend(new.within);
         }
     }
 }

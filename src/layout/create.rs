@@ -16,17 +16,24 @@ use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
 
-const MARKER: &str = "oci-layout";
+const LAYOUT_FILE_NAME: &str = "oci-layout";
 
 /// The only version of the specification.
 const VERSION: &str = "1.0.0";
 
-/// Limit on the size of `oci-layout`, in bytes.
-const MARKER_LIMIT: u64 = 64 << 10;
+/// Maximum size of `oci-layout`, in bytes.
+const MAX_LAYOUT_FILE_BYTES: u64 = 64 << 10;
 
 /// Files that an interrupted creation can leave behind.
-const INIT_LEFTOVERS: [&str; 7] =
-    ["blobs", "ingest", "unsynced", "index.json", "index.json.new", MARKER, "oci-layout.new"];
+const INIT_LEFTOVERS: [&str; 7] = [
+    "blobs",
+    "ingest",
+    "unsynced",
+    "index.json",
+    "index.json.new",
+    LAYOUT_FILE_NAME,
+    "oci-layout.new",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,8 +43,8 @@ struct OciLayoutFile {
 
 /// Whether a readable layout exists here.
 pub(super) fn check(root: &Path) -> Result<()> {
-    let path = root.join(MARKER);
-    match blobs::open_inside(root, MARKER)? {
+    let path = root.join(LAYOUT_FILE_NAME);
+    match blobs::open_inside(root, LAYOUT_FILE_NAME)? {
         Ok(file) => check_version(&path, &file).and_then(|()| check_blobs(root)),
         Err(error) if error.kind() == Io::NotFound && !root.exists() => {
             Err(Error::new(ErrorKind::NotFound, "layout")
@@ -67,21 +74,21 @@ pub(super) fn check(root: &Path) -> Result<()> {
 }
 
 fn check_version(path: &Path, file: &File) -> Result<()> {
-    let refuse = |why: String| {
-        Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(why)
+    let refuse = |reason: String| {
+        Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(reason)
     };
     let mut bytes = Vec::new();
-    file.take(MARKER_LIMIT)
+    file.take(MAX_LAYOUT_FILE_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| io_error("read", path, error))?;
-    let marker: OciLayoutFile = serde_json::from_slice(&bytes)
+    let layout_file: OciLayoutFile = serde_json::from_slice(&bytes)
         .map_err(|error| refuse("is corrupt".into()).with_source(error))?;
-    if marker.image_layout_version == VERSION {
+    if layout_file.image_layout_version == VERSION {
         return Ok(());
     }
     Err(refuse(format!(
         "unsupported layout version {}, expected {VERSION}",
-        marker.image_layout_version
+        layout_file.image_layout_version
     )))
 }
 
@@ -105,12 +112,12 @@ pub(super) fn create(root: &Path, options: &LayoutOptions, control: &Control) ->
     match check(root) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
-            folders(root, mode)?;
+            create_dirs(root, mode)?;
             initialize(root, mode, options.lock_timeout, control)?;
         }
         Err(error) => return Err(error),
     }
-    folder(&root.join("ingest"), mode)?;
+    create_dir(&root.join("ingest"), mode)?;
     // Fail now, not after the download.
     access(root.join("ingest"), Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|error| io_error("write to", root, error.into()))
@@ -124,19 +131,19 @@ fn initialize(root: &Path, mode: u32, timeout: Duration, control: &Control) -> R
         LockMode::Exclusive,
         &LockWait { what: "the new store", path: root, timeout, control },
     )?;
-    if root.join(MARKER).exists() {
+    if root.join(LAYOUT_FILE_NAME).exists() {
         return check(root);
     }
     let blobs = root.join("blobs");
-    folder(&blobs, mode)?;
-    folder(&blobs.join("sha256"), mode)?;
+    create_dir(&blobs, mode)?;
+    create_dir(&blobs.join("sha256"), mode)?;
     sync_dir(&blobs)?;
     if !root.join("index.json").exists() {
         replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
     // Renamed into place: otherwise a power failure could leave an empty `oci-layout`, which no run would repair.
-    let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
-    replace_durably(root, MARKER, marker.as_bytes())?;
+    let layout_file = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
+    replace_durably(root, LAYOUT_FILE_NAME, layout_file.as_bytes())?;
     sync_dir(root)
 }
 
@@ -149,22 +156,22 @@ fn is_unfinished(root: &Path) -> bool {
 /// Creates a directory and its parents, and syncs them: a power failure must not lose a directory with durable content.
 ///
 /// The parents of a private store are private too: a user who can rename them could replace the store.
-fn folders(path: &Path, mode: u32) -> Result<()> {
+fn create_dirs(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        folders(parent, mode)?;
+        create_dirs(parent, mode)?;
     }
-    folder(path, mode)?;
+    create_dir(path, mode)?;
     // A directory that is writable but not readable cannot be synced.
     drop(sync_dir(parent.unwrap_or(Path::new("."))));
     Ok(())
 }
 
 /// Creates one directory with this mode, unless it exists.
-pub(super) fn folder(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn create_dir(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == Io::AlreadyExists && path.is_dir() => Ok(()),
         other => other.map_err(|error| io_error("create", path, error)),
@@ -177,41 +184,40 @@ mod tests {
 
     #[test]
     fn create_finishes_partial_layout_but_not_foreign_dir() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("a/b");
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
         create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
         check(&root).unwrap();
-        std::fs::remove_file(root.join(MARKER)).unwrap();
+        std::fs::remove_file(root.join(LAYOUT_FILE_NAME)).unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::NotFound);
         std::fs::write(root.join("blobs/sha256/x"), "").unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::Store, "it holds something");
         create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
         check(&root).unwrap();
-        let error =
-            create(folder.path(), &LayoutOptions::default(), &Control::default()).unwrap_err();
+        let error = create(dir.path(), &LayoutOptions::default(), &Control::default()).unwrap_err();
         assert!(error.to_string().contains("not an OCI image layout"), "{error}");
     }
 
     #[test]
     fn create_other_layout_version_is_rejected_unchanged() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
-            std::fs::write(folder.path().join(MARKER), bad).unwrap();
+            std::fs::write(dir.path().join(LAYOUT_FILE_NAME), bad).unwrap();
             assert_eq!(
-                create(folder.path(), &LayoutOptions::default(), &Control::default())
+                create(dir.path(), &LayoutOptions::default(), &Control::default())
                     .unwrap_err()
                     .kind(),
                 ErrorKind::Store,
                 "{bad}"
             );
-            assert_eq!(std::fs::read_to_string(folder.path().join(MARKER)).unwrap(), bad);
+            assert_eq!(std::fs::read_to_string(dir.path().join(LAYOUT_FILE_NAME)).unwrap(), bad);
         }
     }
 
     #[test]
     fn create_concurrently_yields_one_layout() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("store");
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {

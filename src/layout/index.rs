@@ -14,8 +14,8 @@ use crate::digest::VERIFIABLE_ALGORITHMS;
 use crate::document::{RawIndex, parse_entry};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Limit on the size of the file, in bytes.
-const LIMIT: u64 = 256 << 20;
+/// Maximum size of the file, in bytes.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// The file as read or to be written. Entries are parsed only when they are needed.
 pub(super) struct IndexFile {
@@ -29,15 +29,17 @@ impl IndexFile {
     /// [`ErrorKind::Store`] if it is missing, empty or damaged. It is never repaired by guessing.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let path = root.join("index.json");
-        let refuse = |why: &str| {
-            Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(why)
+        let refuse = |reason: &str| {
+            Error::new(ErrorKind::Store, "layout")
+                .at(path.display().to_string())
+                .with_reason(reason)
         };
         let file = blobs::open_inside(root, "index.json")?.map_err(|error| match error.kind() {
             Io::NotFound => refuse("is missing"),
             _ => io_error("open", &path, error),
         })?;
         let mut text = String::new();
-        let read = file.take(LIMIT).read_to_string(&mut text);
+        let read = file.take(MAX_FILE_BYTES).read_to_string(&mut text);
         read.map_err(|error| refuse("is corrupt").with_source(error))?;
         if text.trim_ascii().is_empty() {
             return Err(refuse("is empty"));
@@ -71,19 +73,19 @@ impl IndexFile {
 
     /// All readable entries. Damaged ones are skipped with a warning.
     pub(super) fn readable(&self) -> Vec<IndexEntry> {
-        let known = |entry: Result<IndexEntry>| {
+        let parsed = |entry: Result<IndexEntry>| {
             entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
         };
-        self.entries().filter_map(known).collect()
+        self.entries().filter_map(parsed).collect()
     }
 
     /// The first entry that matches this name.
     pub(super) fn find(&self, name: &str) -> Result<Option<IndexEntry>> {
-        self.meant_by(name).next().transpose()
+        self.matching(name).next().transpose()
     }
 
     /// All entries that match this name.
-    pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<IndexEntry>> {
+    pub(super) fn matching(&self, name: &str) -> impl Iterator<Item = Result<IndexEntry>> {
         let text = split_pinned(name).map_or(name, |(name, _)| name);
         let called =
             (0..).zip(&self.raw.manifests).filter(move |(_, raw)| may_contain_name(raw, text));
@@ -97,7 +99,7 @@ impl IndexFile {
     pub(super) fn set(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
         descriptor.data = None;
         annotation::rename(&mut descriptor, name);
-        if self.find(name)?.is_some_and(|held| held.descriptor == descriptor) {
+        if self.find(name)?.is_some_and(|entry| entry.descriptor == descriptor) {
             return Ok(false);
         }
         self.remove(name)?;
@@ -107,7 +109,7 @@ impl IndexFile {
 
     /// Adds an entry without a name, which protects the content from pruning, unless an entry exists. Returns whether
     /// anything changed.
-    pub(super) fn keep(&mut self, mut descriptor: Descriptor) -> Result<bool> {
+    pub(super) fn add_unnamed(&mut self, mut descriptor: Descriptor) -> Result<bool> {
         let digest = descriptor.digest.clone();
         let mut entries = (0..).zip(&self.raw.manifests);
         let listed = entries.any(|(at, raw)| {
@@ -127,15 +129,15 @@ impl IndexFile {
     pub(super) fn remove(&mut self, name: &str) -> Result<bool> {
         let mut found = false;
         let mut kept = Vec::with_capacity(self.raw.manifests.len());
-        for (at, held) in std::mem::take(&mut self.raw.manifests).into_iter().enumerate() {
-            if !may_contain_name(&held, name) {
-                kept.push(held);
+        for (at, raw_entry) in std::mem::take(&mut self.raw.manifests).into_iter().enumerate() {
+            if !may_contain_name(&raw_entry, name) {
+                kept.push(raw_entry);
                 continue;
             }
-            let mut entry = entry(&self.path, at, &held)?;
+            let mut entry = entry(&self.path, at, &raw_entry)?;
             match entry.names.iter().position(|own| own == name) {
                 None if entry.matching_name(name).is_some() => found = true,
-                None => kept.push(held),
+                None => kept.push(raw_entry),
                 Some(0) => found = true,
                 Some(_) => {
                     // Removing a short name keeps the full name of the image.
@@ -252,11 +254,11 @@ pub(super) mod tests {
     #[test]
     fn index_unknown_fields_are_preserved() {
         let text = r#"{"schemaVersion":2,"x":[1,  2],"manifests":[{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"strange":true,"annotations":{"io.containerd.image.name":"h/full:1","org.opencontainers.image.ref.name":"1"}}]}"#;
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let mut index = IndexFile::parse(Path::new("index.json"), text).unwrap();
         index.set("other", image("one")).unwrap();
-        index.write(folder.path()).unwrap();
-        let written = std::fs::read_to_string(folder.path().join("index.json")).unwrap();
+        index.write(dir.path()).unwrap();
+        let written = std::fs::read_to_string(dir.path().join("index.json")).unwrap();
         assert!(
             written.contains(r#""x":[1,  2]"#) && written.contains(r#""strange":true"#),
             "{written}"
@@ -267,11 +269,11 @@ pub(super) mod tests {
 
     #[test]
     fn index_damaged_is_error_not_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = folder.path().join("blobs/sha256");
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = dir.path().join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
         std::fs::write(blobs.join("a".repeat(64)), "a layer").unwrap();
-        assert!(IndexFile::read(folder.path()).is_err());
+        assert!(IndexFile::read(dir.path()).is_err());
         for bad in [
             "",
             " \n",
@@ -284,14 +286,14 @@ pub(super) mod tests {
             r#"{"schemaVersion":2,"manifests":""}"#,
             NULL,
         ] {
-            std::fs::write(folder.path().join("index.json"), bad).unwrap();
+            std::fs::write(dir.path().join("index.json"), bad).unwrap();
             assert!(
-                IndexFile::read(folder.path()).is_err_and(|error| error.kind() == ErrorKind::Store),
+                IndexFile::read(dir.path()).is_err_and(|error| error.kind() == ErrorKind::Store),
                 "{bad}"
             );
         }
         std::fs::remove_dir_all(&blobs).unwrap();
-        assert_eq!(IndexFile::read(folder.path()).unwrap().entries().count(), 0);
+        assert_eq!(IndexFile::read(dir.path()).unwrap().entries().count(), 0);
     }
 
     #[test]
@@ -300,12 +302,12 @@ pub(super) mod tests {
         index.set("a", image("one")).unwrap();
         index.raw.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
         index.raw.manifests.push(RawValue::from_string("[\"x/y\"]".into()).unwrap());
-        let told = |entry: Result<IndexEntry>| {
+        let result = |entry: Result<IndexEntry>| {
             entry.map_or_else(|error| error.to_string(), |_| "fine".into())
         };
-        let told: Vec<String> = index.entries().map(told).collect();
+        let results: Vec<String> = index.entries().map(result).collect();
         assert_eq!(
-            told,
+            results,
             ["entry 1: index.json: is corrupt", "fine", "entry 3: index.json: is corrupt"]
         );
         assert!(index.find("a").unwrap().is_some() && index.remove("a").unwrap());

@@ -132,8 +132,10 @@ impl PartialBlob {
     fn publish(&mut self, proof: &Verified) -> Result<()> {
         let Descriptor { digest, size, .. } = self.descriptor.clone();
         if proof.descriptor().digest != digest || self.length()? != size {
-            let why = "internal error: written bytes differ from verified bytes";
-            return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(why));
+            let reason = "internal error: written bytes differ from verified bytes";
+            return Err(
+                Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(reason)
+            );
         }
         if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {
             // The sync failed, so nothing is left of the bytes.
@@ -166,8 +168,8 @@ pub(super) fn publish(
         return Err(io_error("sync", from, error));
     }
     let path = blobs::blob_path(&inner.root, digest)?;
-    let folder = path.parent().unwrap_or(&inner.root);
-    create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
+    let dir = path.parent().unwrap_or(&inner.root);
+    create::create_dir(dir, if options.private { 0o700 } else { 0o777 })?;
     inner.journal.record_before_rename(digest)?;
     std::fs::rename(from, &path).map_err(|error| io_error("rename", from, error))?;
     if options.private {
@@ -176,7 +178,7 @@ pub(super) fn publish(
         file.set_permissions(Permissions::from_mode(0o444))
             .map_err(|error| io_error("protect", &path, error))?;
     }
-    if options.sync { sync_dir(folder) } else { Ok(()) }
+    if options.sync { sync_dir(dir) } else { Ok(()) }
 }
 
 impl BlobWriter for PartialBlob {

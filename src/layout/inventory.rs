@@ -13,14 +13,14 @@ impl Layout {
     ///
     /// Unreferenced blobs are not listed: the next prune deletes them.
     pub fn inventory(&self) -> Result<BTreeSet<Digest>> {
-        let mut held = BTreeSet::new();
+        let mut present = BTreeSet::new();
         for entry in self.entries()? {
             for Descriptor { digest, .. } in Reachable::from_entry(self.root(), &entry).required {
                 if blobs::blob_size(self.root(), &digest)?.is_some() {
-                    held.insert(digest);
+                    present.insert(digest);
                 }
             }
         }
-        Ok(held)
+        Ok(present)
     }
 }

@@ -15,11 +15,9 @@ pub(super) fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error 
     failed.with_detail(full.then_some(ErrorDetail::StoreDiskFull)).with_source(error)
 }
 
-/// Makes renames into this folder survive a power failure.
+/// Makes renames into this directory survive a power failure.
 pub(super) fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| io_error("sync", path, error))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| io_error("sync", path, error))
 }
 
 /// Replaces a file: after a power failure the old or the new one exists.
@@ -30,14 +28,14 @@ pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<(
 }
 
 /// The regular files of a directory, with their sizes.
-pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
-    let entries = match std::fs::read_dir(folder) {
+pub(super) fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| io_error("read", folder, error))?,
+        other => other.map_err(|error| io_error("read", dir, error))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| io_error("read", folder, error))?;
+        let entry = entry.map_err(|error| io_error("read", dir, error))?;
         match entry.metadata() {
             Ok(known) if known.is_file() => found.push((entry.path(), known.len())),
             _ => {}

@@ -48,17 +48,17 @@ struct Journal {
 
 impl Journal {
     fn begin(root: &Path, private: bool, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
-        let folder = root.join("unsynced");
+        let dir = root.join("unsynced");
         // Journals of a shared layout are readable by all its users: they must know which blobs another run left unsynced.
-        let (folder_mode, mode) = if private { (0o700, 0o600) } else { (0o777, 0o666) };
-        create::folder(&folder, folder_mode)?;
-        let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
+        let (dir_mode, mode) = if private { (0o700, 0o600) } else { (0o777, 0o666) };
+        create::create_dir(&dir, dir_mode)?;
+        let path = dir.join(format!("{boot}.{:016x}", fastrand::u64(..)));
         let create = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
         let file = create.map_err(|error| io_error("create", &path, error))?;
         lock::try_lock(&file, LockMode::Exclusive, &path)?;
         let mut journal = Self { file, path, digests: HashSet::new() };
         journal.append(digests)?;
-        sync_dir(&folder)?;
+        sync_dir(&dir)?;
         sync_dir(root)?;
         Ok(journal)
     }
@@ -146,13 +146,13 @@ pub(super) fn mark_suspect(root: &Path, digests: impl IntoIterator<Item = Digest
 }
 
 /// Hashes the unsynced blobs of other boots again. Damaged ones are removed, so that they are fetched again.
-pub(super) fn recover(root: &Path, patience: Duration, control: &Control) -> Result<()> {
+pub(super) fn recover(root: &Path, timeout: Duration, control: &Control) -> Result<()> {
     let boot = boot_id();
     let mut journals = list(root)?;
     journals.retain(|path| boot_of(path) != Some(&boot));
     let total = journals.iter().map(|path| bytes_of(root, path)).sum();
     let counter = PhaseCounter::new(control, Phase::Recheck, total);
-    journals.iter().try_for_each(|path| recheck(root, path, patience, control, &counter))
+    journals.iter().try_for_each(|path| recheck(root, path, timeout, control, &counter))
 }
 
 /// Total size of the blobs of a journal.
@@ -196,8 +196,8 @@ fn recheck(
         digests.len()
     );
     for (digest, verdict) in digests.iter().zip(rehash(root, &digests, counter)?) {
-        if let RehashResult::Bad { why, .. } = verdict {
-            remove(&blobs::blob_path(root, digest)?, &why)?;
+        if let RehashResult::Bad { reason, .. } = verdict {
+            remove(&blobs::blob_path(root, digest)?, &reason)?;
         }
     }
     sync_blobs(root, &digests)?;
@@ -207,12 +207,12 @@ fn recheck(
 /// Removes a blob whose content does not match its digest.
 ///
 /// A non-empty directory stays: it cannot be mistaken for the blob, and a pull that needs the blob reports it.
-fn remove(path: &Path, why: &str) -> Result<()> {
-    let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
-    let removed = if is_folder { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+fn remove(path: &Path, reason: &str) -> Result<()> {
+    let is_dir = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let removed = if is_dir { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
     match removed {
-        Ok(()) => tracing::warn!("removed {}: {why}", path.display()),
-        Err(error) if is_folder => tracing::warn!("{}", io_error("remove", path, error).chain()),
+        Ok(()) => tracing::warn!("removed {}: {reason}", path.display()),
+        Err(error) if is_dir => tracing::warn!("{}", io_error("remove", path, error).chain()),
         Err(error) => return Err(io_error("remove", path, error)),
     }
     Ok(())
@@ -230,7 +230,7 @@ fn make_durable(root: &Path, path: &Path) -> Result<()> {
 }
 
 fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
-    let mut folders = HashSet::new();
+    let mut dirs = HashSet::new();
     for digest in digests {
         let path = blobs::blob_path(root, digest)?;
         if let Ok(file) = blobs::open_regular(&path) {
@@ -239,10 +239,10 @@ fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
                 drop(std::fs::remove_file(&path));
                 return Err(io_error("sync", &path, error));
             }
-            folders.extend(path.parent().map(Path::to_owned));
+            dirs.extend(path.parent().map(Path::to_owned));
         }
     }
-    folders.iter().try_for_each(|folder| sync_dir(folder))
+    dirs.iter().try_for_each(|dir| sync_dir(dir))
 }
 
 /// The digests of a journal. A torn last line belongs to a rename that never happened.
@@ -257,10 +257,10 @@ fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
 }
 
 fn list(root: &Path) -> Result<Vec<PathBuf>> {
-    let folder = root.join("unsynced");
-    match std::fs::read_dir(&folder) {
+    let dir = root.join("unsynced");
+    match std::fs::read_dir(&dir) {
         Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
-        Err(error) => Err(io_error("read", &folder, error)),
+        Err(error) => Err(io_error("read", &dir, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
     }
 }
@@ -275,8 +275,8 @@ mod tests {
 
     #[test]
     fn journal_after_write_error_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = RunJournal::new(folder.path(), LayoutOptions::default());
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunJournal::new(dir.path(), LayoutOptions::default());
         let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
         run.record(&[one]).unwrap();
         // Simulates a full disk.
@@ -284,7 +284,7 @@ mod tests {
         run.lock().as_mut().map(unwritable).unwrap();
         assert!(run.record(std::slice::from_ref(&two)).is_err());
         run.record_before_rename(&two).unwrap();
-        let journals = list(folder.path()).unwrap();
+        let journals = list(dir.path()).unwrap();
         let texts: Vec<String> =
             journals.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
         assert!(texts.contains(&format!("{two}\n")), "{texts:?}");

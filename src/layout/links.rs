@@ -20,17 +20,17 @@ use crate::error::Result;
 use crate::reference::is_repository;
 
 /// Directory of these records.
-pub(super) const FOLDER: &str = "served";
+pub(super) const DIR_NAME: &str = "served";
 
 impl Layout {
     /// Records that the repository has the blob.
     pub fn link(&self, repository: &str, digest: &Digest) -> Result<()> {
         let blob = self.links_of(digest)?;
-        for (folder, levels) in [(blob, 4), (self.served()?.join("repositories"), 2)] {
-            let above: Vec<&Path> = folder.ancestors().take(levels).collect();
+        for (dir, levels) in [(blob, 4), (self.served()?.join("repositories"), 2)] {
+            let above: Vec<&Path> = dir.ancestors().take(levels).collect();
             let mode = if self.0.options.private { 0o700 } else { 0o777 };
-            above.iter().rev().try_for_each(|folder| create::folder(folder, mode))?;
-            let path = folder.join(file_name(repository));
+            above.iter().rev().try_for_each(|dir| create::create_dir(dir, mode))?;
+            let path = dir.join(file_name(repository));
             let mode = if self.0.options.private { 0o600 } else { 0o666 };
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Err(error) if error.kind() != Io::AlreadyExists => {
@@ -74,22 +74,21 @@ impl Layout {
         let mut repositories = HashSet::new();
         for algorithm in VERIFIABLE_ALGORITHMS {
             for hex in names(&served.join("blobs").join(algorithm))? {
-                let folder = served.join("blobs").join(algorithm).join(&hex);
+                let dir = served.join("blobs").join(algorithm).join(&hex);
                 let digest = format!("{algorithm}:{}", hex.to_string_lossy()).parse();
                 let Ok(digest) = digest else { continue };
-                let linked = names(&folder)?;
+                let linked = names(&dir)?;
                 if blobs::blob_size(self.root(), &digest)?.is_some() && !linked.is_empty() {
                     repositories.extend(linked);
                 } else {
-                    remove_all(&folder, linked)?;
-                    std::fs::remove_dir(&folder)
-                        .map_err(|error| io_error("remove", &folder, error))?;
+                    remove_all(&dir, linked)?;
+                    std::fs::remove_dir(&dir).map_err(|error| io_error("remove", &dir, error))?;
                 }
             }
         }
-        let folder = served.join("repositories");
-        let stale = names(&folder)?.into_iter().filter(|name| !repositories.contains(name));
-        remove_all(&folder, stale)
+        let dir = served.join("repositories");
+        let stale = names(&dir)?.into_iter().filter(|name| !repositories.contains(name));
+        remove_all(&dir, stale)
     }
 
     fn links_of(&self, digest: &Digest) -> Result<PathBuf> {
@@ -100,11 +99,11 @@ impl Layout {
 
     /// Refuses links: a request of a client must not lead outside the layout.
     fn served(&self) -> Result<PathBuf> {
-        let folder = self.root().join(FOLDER);
-        if folder.is_symlink() {
-            return Err(io_error("open", &folder, std::io::Error::other("is a symbolic link")));
+        let dir = self.root().join(DIR_NAME);
+        if dir.is_symlink() {
+            return Err(io_error("open", &dir, std::io::Error::other("is a symbolic link")));
         }
-        Ok(folder)
+        Ok(dir)
     }
 }
 
@@ -114,17 +113,17 @@ fn file_name(repository: &str) -> String {
 }
 
 /// The entries of a directory; none if it does not exist.
-fn names(folder: &Path) -> Result<Vec<OsString>> {
-    match std::fs::read_dir(folder) {
+fn names(dir: &Path) -> Result<Vec<OsString>> {
+    match std::fs::read_dir(dir) {
         Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
-        Err(error) => Err(io_error("read", folder, error)),
+        Err(error) => Err(io_error("read", dir, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect()),
     }
 }
 
-fn remove_all(folder: &Path, names: impl IntoIterator<Item = OsString>) -> Result<()> {
+fn remove_all(dir: &Path, names: impl IntoIterator<Item = OsString>) -> Result<()> {
     for name in names {
-        let path = folder.join(name);
+        let path = dir.join(name);
         std::fs::remove_file(&path).map_err(|error| io_error("remove", &path, error))?;
     }
     Ok(())
@@ -137,9 +136,8 @@ mod tests {
 
     #[test]
     fn link_lasts_until_prune_deletes_blob() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout =
-            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&dir.path().join("store"), LayoutOptions::default()).unwrap();
         let digest = Digest::sha256(b"blob");
         let path = blobs::blob_path(layout.root(), &digest).unwrap();
         std::fs::write(&path, "blob").unwrap();
@@ -171,10 +169,9 @@ mod tests {
 
     #[test]
     fn link_through_symlink_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout =
-            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
-        std::os::unix::fs::symlink(folder.path(), layout.root().join(FOLDER)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&dir.path().join("store"), LayoutOptions::default()).unwrap();
+        std::os::unix::fs::symlink(dir.path(), layout.root().join(DIR_NAME)).unwrap();
         let digest = Digest::sha256(b"blob");
         assert!(layout.link("a", &digest).is_err() && layout.is_linked("a", &digest).is_err());
         assert!(layout.prune(PruneOptions::default()).is_err());

@@ -87,7 +87,7 @@ struct LayoutInner {
     root: PathBuf,
     options: LayoutOptions,
     /// The directory of the layout, with a shared lock on it.
-    folder: File,
+    dir: File,
     /// Blobs that this run may rename; see [`journal`].
     journal: RunJournal,
     endpoint: Endpoint,
@@ -112,7 +112,7 @@ impl Layout {
         create::check(root)?;
         let inner = LayoutInner::new(root, LayoutOptions::default(), control)?;
         // A layout on a read-only file system, or one without locks, can still be read.
-        match inner.lock_folder(LockMode::Shared) {
+        match inner.lock_dir(LockMode::Shared) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 tracing::debug!("{}", error.chain());
             }
@@ -140,7 +140,7 @@ impl Layout {
     ) -> Result<Self> {
         create::create(root, &options, control)?;
         let inner = LayoutInner::new(root, options, control)?;
-        inner.lock_folder(LockMode::Shared)?;
+        inner.lock_dir(LockMode::Shared)?;
         journal::recover(&inner.root, options.lock_timeout, control)?;
         inner.write_list()?;
         Ok(Self(Arc::new(inner)))
@@ -154,16 +154,16 @@ impl Layout {
 
 impl LayoutInner {
     fn new(root: &Path, options: LayoutOptions, control: &Control) -> Result<Self> {
-        let folder = File::open(root).map_err(|error| io_error("open", root, error))?;
+        let dir = File::open(root).map_err(|error| io_error("open", root, error))?;
         let location = format!("oci:{}", root.display());
         let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
         let journal = RunJournal::new(root, options);
         let (root, control) = (root.to_owned(), control.clone());
-        Ok(Self { root, options, folder, journal, endpoint, control })
+        Ok(Self { root, options, dir, journal, endpoint, control })
     }
 
-    fn lock_folder(&self, mode: LockMode) -> Result<()> {
-        lock::lock(&self.folder, mode, &self.lock_wait("the store", &self.control))
+    fn lock_dir(&self, mode: LockMode) -> Result<()> {
+        lock::lock(&self.dir, mode, &self.lock_wait("the store", &self.control))
     }
 
     fn lock_wait<'a>(&'a self, what: &'a str, control: &'a Control) -> LockWait<'a> {

@@ -32,7 +32,7 @@ impl Layout {
     /// Like [`Layout::entry`], but returns all matches: other tools may give several entries the same name.
     pub(super) fn entries_of(&self, name: &str) -> Result<Vec<IndexEntry>> {
         let mut found =
-            IndexFile::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
+            IndexFile::read(&self.0.root)?.matching(name).collect::<Result<Vec<_>>>()?;
         found.retain(|entry| match split_pinned(name) {
             Some((_, pin)) if pin != entry.descriptor.digest => {
                 self.index_listing(&pin, &entry.descriptor.digest).is_some()

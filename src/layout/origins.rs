@@ -7,7 +7,7 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 
 /// Maximum number of repositories per entry.
-const MOST: usize = 8;
+const MAX_ORIGINS: usize = 8;
 
 /// Each `registry/repository` known to have the content, latest first.
 pub(super) fn origins_of(entry: &Descriptor) -> Vec<String> {
@@ -31,7 +31,7 @@ pub(super) fn with_origins(
     {
         known.insert(0, origin);
     }
-    known.truncate(MOST);
+    known.truncate(MAX_ORIGINS);
     descriptor.annotations.remove(ORIGIN_ANNOTATION);
     if !known.is_empty() {
         descriptor.annotations.insert(ORIGIN_ANNOTATION.to_owned(), known.join(" "));
@@ -67,7 +67,10 @@ mod tests {
         let more: Vec<String> = (0..7).map(|number| format!("u/{number}")).collect();
         let more: Vec<&str> = more.iter().map(String::as_str).collect();
         let known = remembered(&mut index, &one, &more);
-        assert_eq!((known.len(), known[0].as_str(), known[7].as_str()), (MOST, "u/6", "t/c"));
+        assert_eq!(
+            (known.len(), known[0].as_str(), known[7].as_str()),
+            (MAX_ORIGINS, "u/6", "t/c")
+        );
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::Layout;
 use super::io::{io_error, replace_durably};
 use crate::error::Result;
 
-const FILE: &str = "overlays.json";
+const FILE_NAME: &str = "overlays.json";
 
 impl Layout {
     /// The recorded directories, whether or not they still exist.
     pub fn overlays(&self) -> Result<BTreeSet<PathBuf>> {
-        let path = self.root().join(FILE);
+        let path = self.root().join(FILE_NAME);
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| io_error("read", &path, error.into())),
@@ -40,7 +40,7 @@ impl Layout {
         }
         // A path that is not UTF-8 cannot be recorded.
         let bytes = serde_json::to_vec(&known)
-            .map_err(|error| io_error("write", &self.root().join(FILE), error.into()))?;
-        replace_durably(self.root(), FILE, &bytes)
+            .map_err(|error| io_error("write", &self.root().join(FILE_NAME), error.into()))?;
+        replace_durably(self.root(), FILE_NAME, &bytes)
     }
 }

@@ -107,20 +107,20 @@ impl Layout {
         if options.plan {
             return self.sweep(options);
         }
-        self.0.lock_folder(LockMode::Exclusive)?;
+        self.0.lock_dir(LockMode::Exclusive)?;
         let report = self.sweep(options);
-        self.0.lock_folder(LockMode::Shared)?;
+        self.0.lock_dir(LockMode::Shared)?;
         report
     }
 
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let PruneOptions { plan, partials, filter } = options;
         let mut report = PruneReport::default();
-        for folder in INGEST_DIRS.into_iter().chain([links::FOLDER]) {
-            check_not_symlink(&self.root().join(folder))?;
+        for dir in INGEST_DIRS.into_iter().chain([links::DIR_NAME]) {
+            check_not_symlink(&self.root().join(dir))?;
         }
-        let (needed, left) = self.reachable_and_orphaned(self.all_entries()?)?;
-        let mut blobs = self.unreferenced_blobs(&needed)?;
+        let (reachable, orphaned) = self.reachable_and_orphaned(self.all_entries()?)?;
+        let mut blobs = self.unreferenced_blobs(&reachable)?;
         blobs.retain(|blob| filter.matches(&blob.path, blob.size, Some(&blob.digest)));
         for blob in blobs {
             report.blobs += 1;
@@ -130,14 +130,14 @@ impl Layout {
             }
         }
         // Only now: on a full disk there was no space for another index.json before.
-        if !plan && !left.is_empty() {
-            self.remove_all(left.iter().map(String::as_str))?;
+        if !plan && !orphaned.is_empty() {
+            self.remove_all(orphaned.iter().map(String::as_str))?;
         }
         if !plan {
             self.remove_stale_links()?;
         }
-        for folder in INGEST_DIRS {
-            for (path, size) in files(&self.root().join(folder))? {
+        for dir in INGEST_DIRS {
+            for (path, size) in files(&self.root().join(dir))? {
                 let is_meant = filter.matches(&path, size, partial_digest(&path).as_ref());
                 if is_meant && (is_old(&path) || (partials && is_unlocked(&path))) {
                     report.partials += 1;
@@ -153,35 +153,35 @@ impl Layout {
 
     /// Everything reachable from these entries.
     pub(super) fn reachable_from(&self, entries: &[IndexEntry]) -> Result<HashSet<Digest>> {
-        let mut needed = HashSet::new();
+        let mut reachable = HashSet::new();
         for entry in entries {
-            let reach = Reachable::from_entry(self.root(), entry);
-            if let Some((digest, why)) = reach.unreadable.first() {
+            let found = Reachable::from_entry(self.root(), entry);
+            if let Some((digest, reason)) = found.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);
-                let why = format!(
-                    "failed to read manifest {digest} of {name} ({why}); nothing was deleted"
+                let reason = format!(
+                    "failed to read manifest {digest} of {name} ({reason}); nothing was deleted"
                 );
                 return Err(Error::new(ErrorKind::Store, "prune")
                     .at(self.root().display().to_string())
-                    .with_reason(why));
+                    .with_reason(reason));
             }
-            needed.extend(reach.retained);
+            reachable.extend(found.retained);
         }
-        Ok(needed)
+        Ok(reachable)
     }
 
-    /// The blobs that are not in `needed`.
+    /// The blobs that are not in `reachable`.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] if they are behind a link: they may be shared with other layouts.
-    pub(super) fn unreferenced_blobs(&self, needed: &HashSet<Digest>) -> Result<Vec<BlobFile>> {
+    pub(super) fn unreferenced_blobs(&self, reachable: &HashSet<Digest>) -> Result<Vec<BlobFile>> {
         let blobs = self.root().join("blobs");
         check_not_symlink(&blobs)?;
         for algorithm in VERIFIABLE_ALGORITHMS {
             check_not_symlink(&blobs.join(algorithm))?;
         }
         let mut found = self.all_blobs()?;
-        found.retain(|blob| !needed.contains(&blob.digest));
+        found.retain(|blob| !reachable.contains(&blob.digest));
         Ok(found)
     }
 
@@ -213,11 +213,11 @@ fn partial_digest(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.replacen('-', ":", 1).parse().ok()
 }
 
-fn check_not_symlink(folder: &Path) -> Result<()> {
-    if !folder.is_symlink() {
+fn check_not_symlink(dir: &Path) -> Result<()> {
+    if !dir.is_symlink() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Store, "prune").at(folder.display().to_string()).with_reason(
+    Err(Error::new(ErrorKind::Store, "prune").at(dir.display().to_string()).with_reason(
         "is a symbolic link and may be shared with other layouts; nothing was deleted",
     ))
 }

@@ -18,7 +18,7 @@ pub(super) enum RehashResult {
     },
     Bad {
         size: u64,
-        why: String,
+        reason: String,
     },
     /// The blob does not exist.
     Absent,
@@ -33,23 +33,23 @@ pub(super) fn rehash(
     digests: &[Digest],
     counter: &PhaseCounter,
 ) -> Result<Vec<RehashResult>> {
-    on_all_cores(digests, |digest| one(root, digest, counter))
+    on_all_cores(digests, |digest| rehash_one(root, digest, counter))
 }
 
-fn one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashResult> {
+fn rehash_one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashResult> {
     let mut file = match blobs::open(root, digest) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RehashResult::Absent),
-        Err(error) => return Ok(RehashResult::Bad { size: 0, why: error.chain() }),
+        Err(error) => return Ok(RehashResult::Bad { size: 0, reason: error.chain() }),
     };
     let mut hasher = Hasher::new(digest.algorithm()?);
-    let mut piece = vec![0; BUFFER_SIZE];
+    let mut buffer = vec![0; BUFFER_SIZE];
     let mut size = 0;
     loop {
-        let bytes = match file.read(&mut piece) {
-            Ok(read) => piece.get(..read).unwrap_or_default(),
+        let bytes = match file.read(&mut buffer) {
+            Ok(read) => buffer.get(..read).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Ok(RehashResult::Bad { size, why: error.to_string() }),
+            Err(error) => return Ok(RehashResult::Bad { size, reason: error.to_string() }),
         };
         if bytes.is_empty() {
             break;
@@ -62,5 +62,5 @@ fn one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashRes
     if found == *digest {
         return Ok(RehashResult::Good { size });
     }
-    Ok(RehashResult::Bad { size, why: format!("digest mismatch: got {found} ({size} bytes)") })
+    Ok(RehashResult::Bad { size, reason: format!("digest mismatch: got {found} ({size} bytes)") })
 }

@@ -45,9 +45,9 @@ impl Layout {
     /// # Errors
     /// [`crate::error::ErrorKind::Store`] if an entry cannot be read. Nothing is removed then.
     pub fn remove_and_free(&self, keys: &BTreeSet<String>) -> Result<RemovalReport> {
-        self.0.lock_folder(LockMode::Exclusive)?;
+        self.0.lock_dir(LockMode::Exclusive)?;
         let removed = self.remove_locked(keys);
-        self.0.lock_folder(LockMode::Shared)?;
+        self.0.lock_dir(LockMode::Shared)?;
         removed
     }
 

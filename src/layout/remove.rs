@@ -44,9 +44,9 @@ impl Layout {
     ///
     /// If it is killed in between, the image lacks a layer: `rm` can still remove it, and a pull completes it.
     fn remove_on_full_disk(&self, name: &str, full: Error) -> Result<bool> {
-        self.0.lock_folder(LockMode::Exclusive)?;
+        self.0.lock_dir(LockMode::Exclusive)?;
         let removed = self.remove_freeing_space(name, full);
-        self.0.lock_folder(LockMode::Shared)?;
+        self.0.lock_dir(LockMode::Shared)?;
         removed
     }
 

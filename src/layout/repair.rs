@@ -25,7 +25,7 @@ impl Layout {
         let options = LayoutOptions { private, ..self.0.options };
         create::create(self.root(), &options, &self.0.control)?;
         let inner = LayoutInner::new(self.root(), options, &self.0.control)?;
-        inner.lock_folder(LockMode::Shared)?;
+        inner.lock_dir(LockMode::Shared)?;
         Ok(LayoutRepair(Arc::new(inner)))
     }
 }

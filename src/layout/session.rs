@@ -79,23 +79,23 @@ pub struct IngestSession {
     file: File,
     path: PathBuf,
     offset: u64,
-    is_fleeting: bool,
+    deletes_on_drop: bool,
 }
 
 impl Layout {
     /// Opens a new session. The cost does not depend on the number of sessions.
     pub fn open_session(&self) -> Result<(SessionId, IngestSession)> {
         let private = self.0.options.private;
-        let folder = self.sessions()?;
-        create::folder(&folder, if private { 0o700 } else { 0o777 })?;
+        let dir = self.sessions()?;
+        create::create_dir(&dir, if private { 0o700 } else { 0o777 })?;
         let id = SessionId::random()?;
-        let path = folder.join(id.to_string());
+        let path = dir.join(id.to_string());
         let mode = if private { 0o600 } else { 0o666 };
         let new = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path);
         let file = new.map_err(|error| io_error("create", &path, error))?;
         lock::try_lock(&file, LockMode::Exclusive, &path)?;
         let inner = Arc::clone(&self.0);
-        Ok((id, IngestSession { inner, file, path, offset: 0, is_fleeting: false }))
+        Ok((id, IngestSession { inner, file, path, offset: 0, deletes_on_drop: false }))
     }
 
     /// Deletes expired sessions and returns the others.
@@ -116,7 +116,7 @@ impl Layout {
     pub fn expire_session(&self, id: SessionId) -> Result<bool> {
         let path = self.sessions()?.join(id.to_string());
         match path.symlink_metadata() {
-            Ok(found) if is_over(&found) => match std::fs::remove_file(&path) {
+            Ok(found) if is_expired(&found) => match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(io_error("remove", &path, error))
                 }
@@ -150,7 +150,13 @@ impl Layout {
         }
         let offset = file.metadata().map_err(|error| io_error("read", &path, error))?.len();
         let inner = Arc::clone(&self.0);
-        Ok(ResumeResult::Opened(IngestSession { inner, file, path, offset, is_fleeting: false }))
+        Ok(ResumeResult::Opened(IngestSession {
+            inner,
+            file,
+            path,
+            offset,
+            deletes_on_drop: false,
+        }))
     }
 
     /// Number of bytes of a session, also while it is written; `None` if it does not exist.
@@ -163,16 +169,16 @@ impl Layout {
 
     /// Refuses symbolic links: bytes of a client must not be written outside the layout.
     fn sessions(&self) -> Result<PathBuf> {
-        let folder = self.root().join("sessions");
-        if folder.is_symlink() {
-            return Err(io_error("open", &folder, std::io::Error::other("is a symbolic link")));
+        let dir = self.root().join("sessions");
+        if dir.is_symlink() {
+            return Err(io_error("open", &dir, std::io::Error::other("is a symbolic link")));
         }
-        Ok(folder)
+        Ok(dir)
     }
 }
 
 /// Whether it has expired. A session without bytes has a shorter lifetime: there is nothing to resume.
-fn is_over(found: &Metadata) -> bool {
+fn is_expired(found: &Metadata) -> bool {
     let lifetime = if found.len() == 0 { EMPTY_LIFETIME } else { PARTIAL_AGE };
     found.is_file() && is_older(found, lifetime)
 }
@@ -181,7 +187,7 @@ impl IngestSession {
     /// Deletes the session when it is dropped: its id was never handed out, so it cannot be resumed.
     #[must_use]
     pub fn delete_on_drop(mut self) -> Self {
-        self.is_fleeting = true;
+        self.deletes_on_drop = true;
         self
     }
 
@@ -191,11 +197,11 @@ impl IngestSession {
     }
 
     /// Appends bytes. They survive the end of the process.
-    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file
-            .write_all_at(piece, self.offset)
+            .write_all_at(bytes, self.offset)
             .map_err(|error| io_error("write", &self.path, error))?;
-        self.offset += piece.len() as u64;
+        self.offset += bytes.len() as u64;
         Ok(())
     }
 
@@ -213,8 +219,8 @@ impl IngestSession {
         let length =
             self.file.metadata().map_err(|error| io_error("read", &self.path, error))?.len();
         if length != proof.descriptor().size {
-            let why = "internal error: written bytes differ from verified bytes";
-            return Err(Error::new(ErrorKind::Mismatch, "upload").with_reason(why));
+            let reason = "internal error: written bytes differ from verified bytes";
+            return Err(Error::new(ErrorKind::Mismatch, "upload").with_reason(reason));
         }
         ingest::publish(&self.inner, &self.file, &self.path, proof)
     }
@@ -227,7 +233,7 @@ impl IngestSession {
 
 impl Drop for IngestSession {
     fn drop(&mut self) {
-        if self.is_fleeting && ingest::is_same_file(&self.file, &self.path).unwrap_or(false) {
+        if self.deletes_on_drop && ingest::is_same_file(&self.file, &self.path).unwrap_or(false) {
             drop(std::fs::remove_file(&self.path));
         }
     }
@@ -240,8 +246,8 @@ mod tests {
     use crate::layout::LayoutOptions;
     use crate::verifier::DeferredVerifier;
 
-    fn layout(folder: &tempfile::TempDir) -> Layout {
-        Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap()
+    fn layout(dir: &tempfile::TempDir) -> Layout {
+        Layout::create(&dir.path().join("store"), LayoutOptions::default()).unwrap()
     }
 
     fn open(layout: &Layout, id: SessionId) -> IngestSession {
@@ -253,11 +259,11 @@ mod tests {
 
     #[tokio::test]
     async fn upload_session_resumes_in_another_layout_handle() {
-        let folder = tempfile::tempdir().unwrap();
-        let (id, mut session) = layout(&folder).open_session().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (id, mut session) = layout(&dir).open_session().unwrap();
         session.write(b"ab").unwrap();
         drop(session);
-        let again = layout(&folder);
+        let again = layout(&dir);
         assert_eq!(again.session_offset(id).unwrap(), Some(2));
         let mut session = open(&again, id);
         assert!(matches!(again.resume_session(id).unwrap(), ResumeResult::Busy));
@@ -272,8 +278,8 @@ mod tests {
 
     #[test]
     fn upload_session_commit_requires_proof_of_all_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout = layout(&folder);
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(&dir);
         let (_, mut session) = layout.open_session().unwrap();
         session.write(b"abc").unwrap();
         let mut unnamed = DeferredVerifier::new(Algorithm::Sha256);

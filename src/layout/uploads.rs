@@ -21,7 +21,7 @@ use crate::secret::Secret;
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Maximum length of a stored URL, in bytes.
-const LONGEST: u64 = 16 << 10;
+const MAX_URL_BYTES: u64 = 16 << 10;
 
 impl Layout {
     fn uploads(&self) -> PathBuf {
@@ -43,17 +43,17 @@ impl UploadStore for Layout {
             return None;
         }
         let mut url = String::new();
-        file.take(LONGEST).read_to_string(&mut url).ok()?;
+        file.take(MAX_URL_BYTES).read_to_string(&mut url).ok()?;
         Some(Secret::new(url))
     }
 
     fn save(&self, target: &str, digest: &Digest, url: &Secret) {
-        if url.expose().len() as u64 >= LONGEST {
+        if url.expose().len() as u64 >= MAX_URL_BYTES {
             return;
         }
-        let folder = self.uploads();
-        drop(DirBuilder::new().mode(0o700).create(&folder));
-        remove_old(&folder);
+        let dir = self.uploads();
+        drop(DirBuilder::new().mode(0o700).create(&dir));
+        remove_old(&dir);
         if let Err(error) = write(&self.upload(target, digest), url) {
             tracing::info!("failed to record the upload of {digest} for resuming: {error}");
         }
@@ -78,8 +78,8 @@ fn is_old(file: &File) -> bool {
     written.is_ok_and(|written| written < SystemTime::now() - MAX_AGE)
 }
 
-fn remove_old(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+fn remove_old(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if File::open(entry.path()).is_ok_and(|file| is_old(&file)) {
             drop(std::fs::remove_file(entry.path()));
         }
@@ -96,9 +96,8 @@ mod tests {
 
     #[test]
     fn upload_url_is_private_and_expires_after_one_day() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout =
-            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&dir.path().join("store"), LayoutOptions::default()).unwrap();
         let (one, other) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
         let recall =
             |target, digest| layout.load(target, digest).map(|url| url.expose().to_owned());

@@ -211,7 +211,7 @@ impl Layout {
                         faults.add(digest, BlobFault::Invalid, reason);
                     }
                 }
-                RehashResult::Bad { size, why } => {
+                RehashResult::Bad { size, reason: why } => {
                     report.blobs += 1;
                     report.bytes += size;
                     corrupt.push(digest.clone());

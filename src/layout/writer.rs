@@ -72,7 +72,7 @@ impl LayoutWriter {
                 ImageName::Digest(_) => {
                     let (inner, descriptor) = (Arc::clone(self.inner()), descriptor.clone());
                     let keep = move |control: &Control| {
-                        let keep = |index: &mut IndexFile| index.keep(descriptor);
+                        let keep = |index: &mut IndexFile| index.add_unnamed(descriptor);
                         inner.change_index_unless_cancelled(control, keep)
                     };
                     self.change_names(keep).await?;
@@ -181,7 +181,7 @@ impl TargetWriter for LayoutWriter {
 
 /// Fails if there is certainly no space for this many bytes.
 fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
-    let Some(free) = insufficient_space(&layout.0.folder, bytes) else { return Ok(()) };
+    let Some(free) = insufficient_space(&layout.0.dir, bytes) else { return Ok(()) };
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
     let reason = format!("{bytes} more bytes needed, {free} free");
     Err(super::io_error("write", layout.root(), full).with_reason(reason))

@@ -34,19 +34,19 @@ impl Unpacker {
             let result = self.entry(&entry, layer);
             last = String::from_utf8_lossy(&entry.path).into_owned();
             result.map_err(|error| failed(name, &last, error))?;
-            if self.later.is_full() {
+            if self.deferred.is_full() {
                 self.apply_deferred(name)?;
             }
         }
         self.root_was_empty = false;
-        self.aside = None;
+        self.aufs_dir = None;
         self.write_whiteouts(name)
     }
 
     fn entry(&mut self, entry: &LayerEntry, layer: &mut impl Changeset) -> io::Result<()> {
-        self.done.entries += 1;
+        self.totals.entries += 1;
         if entry.is_leftover() {
-            return self.put_aside(entry, layer);
+            return self.store_aufs_file(entry, layer);
         }
         match entry.kind {
             EntryKind::Whiteout => return self.apply_whiteout(&entry.path),
@@ -56,11 +56,11 @@ impl Unpacker {
         }
         let (parent, name) = split(&entry.path);
         let parent = self.parent(parent)?;
-        if let Some(made) = &mut self.layer_paths {
+        if let Some(created) = &mut self.layer_paths {
             let mut path = parent.path.clone();
             push(&mut path, name);
-            made.note(&path);
-            made.note_all(&parent.path);
+            created.add(&path);
+            created.add_with_parents(&parent.path);
         }
         if parent.path.len() + 1 + name.len() > PATH_MAX {
             return Err(Errno::NAMETOOLONG.into());

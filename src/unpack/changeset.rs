@@ -1,4 +1,4 @@
-//! A layer as [`Unpacker`] applies it.
+//! What [`Unpacker`] reads a layer from: its tar, or entries that were read ahead.
 
 use std::io::{self, BufRead};
 
@@ -10,8 +10,8 @@ use crate::layer::{Entries, LayerEntry};
 pub(super) trait Changeset {
     fn next_entry(&mut self) -> io::Result<Option<LayerEntry>>;
 
-    /// Makes the present entry, a regular file, under this name, whatever is there.
-    fn make_file(
+    /// Creates the entry that was read last, a regular file, under this name. Replaces an existing entry.
+    fn write_file(
         &mut self,
         unpacker: &mut Unpacker,
         parent: &OpenDir,
@@ -20,13 +20,12 @@ pub(super) trait Changeset {
     ) -> io::Result<()>;
 }
 
-/// From the tar itself.
 impl<R: BufRead> Changeset for Entries<R> {
     fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         Entries::next_entry(self)
     }
 
-    fn make_file(
+    fn write_file(
         &mut self,
         unpacker: &mut Unpacker,
         parent: &OpenDir,

@@ -34,9 +34,9 @@ impl Unpacker {
     ) -> io::Result<()> {
         match entry.kind {
             EntryKind::File => {
-                layer.make_file(self, parent, name, entry)?;
-                self.done.files += 1;
-                self.done.bytes += entry.size;
+                layer.write_file(self, parent, name, entry)?;
+                self.totals.files += 1;
+                self.totals.bytes += entry.size;
                 Ok(())
             }
             EntryKind::Directory => self.directory(parent, name, entry),
@@ -76,7 +76,7 @@ impl Unpacker {
         }
         // Owners first: `chown` clears set-id bits and capabilities, as writing does.
         let change = self.user.ownership_change((entry.uid, entry.gid), parent.group);
-        let mode = self.give(change, mode, entry, |uid, gid| fchown(&file, uid, gid))?;
+        let mode = self.change_owner(change, mode, entry, |uid, gid| fchown(&file, uid, gid))?;
         for (name, value) in &entry.xattrs {
             if let Some(cause) = xattrs::set(&file, name, value)? {
                 self.skip(cause, entry);
@@ -114,15 +114,15 @@ impl Unpacker {
             self.set_dir_metadata(&handle, mode, entry)?
         } else {
             let change = self.user.ownership_change((entry.uid, entry.gid), parent.group);
-            self.give(change, mode, entry, |uid, gid| {
+            self.change_owner(change, mode, entry, |uid, gid| {
                 chownat(&parent.handle, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
             })?
         };
         let mode = self.readable(mode, entry);
-        let is_right =
+        let is_final =
             !existed && parent.group.is_none() && self.user.creation_mode(mode | 0o700) == mode;
-        let mode = (!is_right).then_some(mode);
-        self.later.set(&path, DirMetadata { mtime: timespec(entry.mtime), mode });
+        let mode = (!is_final).then_some(mode);
+        self.deferred.set(&path, DirMetadata { mtime: timespec(entry.mtime), mode });
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Unpacker {
         let handle = changeable(&self.root, b"")?;
         let mode = self.set_dir_metadata(&handle, mode, entry)?;
         let mode = Some(self.readable(mode, entry));
-        self.later.set(b"", DirMetadata { mtime: timespec(entry.mtime), mode });
+        self.deferred.set(b"", DirMetadata { mtime: timespec(entry.mtime), mode });
         Ok(())
     }
 
@@ -148,7 +148,8 @@ impl Unpacker {
         entry: &LayerEntry,
     ) -> io::Result<u32> {
         let change = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
-        let mode = self.give(Some(change), mode, entry, |uid, gid| fchown(directory, uid, gid))?;
+        let mode =
+            self.change_owner(Some(change), mode, entry, |uid, gid| fchown(directory, uid, gid))?;
         xattrs::remove_except(directory, &entry.xattrs)?;
         for (name, value) in &entry.xattrs {
             if let Some(cause) = xattrs::set(directory, name, value)? {
@@ -165,7 +166,7 @@ impl Unpacker {
         entry: &LayerEntry,
     ) -> io::Result<()> {
         self.replace_existing(parent, name, || symlinkat(&entry.link[..], &parent.handle, name))?;
-        self.give_unopened(parent, name, 0, entry)?;
+        self.change_owner_at(parent, name, 0, entry)?;
         set_time(parent, name, entry)
     }
 
@@ -173,7 +174,7 @@ impl Unpacker {
         if !is_leftover(&entry.link) {
             return self.link(parent, name, &entry.link, entry);
         }
-        match self.link_to_leftover(parent, name, &entry.link)? {
+        match self.link_to_aufs_file(parent, name, &entry.link)? {
             Some(Leftover::Own(())) => Ok(()),
             Some(Leftover::NameOf(other)) => self.link(parent, name, &other, entry),
             None => Err(missing()),
@@ -193,7 +194,7 @@ impl Unpacker {
         if self.missing_devices.has(&other.joined(other_name))
             && !self.exists_in_merged(&other, other_name)?
         {
-            return self.do_without(parent, name, entry);
+            return self.skip_device(parent, name, entry);
         }
         if (&other.path, other_name) == (&parent.path, name) {
             // Creating it again would remove it.
@@ -237,13 +238,13 @@ impl Unpacker {
         let at_first = Mode::from_raw_mode(mode & 0o777);
         let make = || mknodat(&parent.handle, name, kind, at_first, device);
         match self.replace_existing(parent, name, make) {
-            // Not even root may in some containers.
+            // In some containers root cannot create devices.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return self.do_without(parent, name, entry);
+                return self.skip_device(parent, name, entry);
             }
             other => other?,
         }
-        let mode = self.give_unopened(parent, name, mode, entry)?;
+        let mode = self.change_owner_at(parent, name, mode, entry)?;
         if mode != self.user.creation_mode(mode) {
             set_mode(&open_below(parent.handle.as_fd(), name, OFlags::PATH)?, mode)?;
         }
@@ -251,19 +252,19 @@ impl Unpacker {
     }
 
     /// Skips a device, or a hard link to one, and removes what it would have replaced.
-    fn do_without(&mut self, parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()> {
+    fn skip_device(&mut self, parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()> {
         match self.remove(parent, name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
         let path = parent.joined(name);
-        self.missing_devices.note(&path);
+        self.missing_devices.add(&path);
         self.skip(SkipReason::Device, entry);
         self.mark_whiteout(&path)
     }
 
     /// Sets the owner of an entry that is not open and must not be opened.
-    fn give_unopened(
+    fn change_owner_at(
         &mut self,
         parent: &OpenDir,
         name: &[u8],
@@ -271,7 +272,7 @@ impl Unpacker {
         entry: &LayerEntry,
     ) -> io::Result<u32> {
         let change = self.user.ownership_change((entry.uid, entry.gid), parent.group);
-        self.give(change, mode, entry, |uid, gid| {
+        self.change_owner(change, mode, entry, |uid, gid| {
             chownat(&parent.handle, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
         })
     }
@@ -310,9 +311,9 @@ impl Unpacker {
         mode | 0o500
     }
 
-    /// Changes the owner with `chown` as far as this process may. Returns the mode to set: a set-id program of another
-    /// user must not run with the rights of this one.
-    fn give(
+    /// Changes the owner with `chown` if permitted. Returns the mode to set: without its owner, a set-id program would run
+    /// with the rights of this user.
+    fn change_owner(
         &mut self,
         change: Option<(Option<Uid>, Option<Gid>)>,
         mode: u32,
@@ -320,7 +321,7 @@ impl Unpacker {
         chown: impl Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
     ) -> io::Result<u32> {
         if !self.user.is_root() {
-            if !self.user.is((entry.uid, entry.gid)) {
+            if !self.user.matches((entry.uid, entry.gid)) {
                 self.skip(SkipReason::Owner, entry);
             }
             return Ok(mode);
@@ -338,7 +339,7 @@ impl Unpacker {
                 }
                 SkipReason::UnmappedOwner
             }
-            // Containers may withhold this right from root, and so do network file systems.
+            // Root has no CAP_CHOWN in some containers, and on network file systems.
             Err(Errno::PERM) => SkipReason::Owner,
             Err(error) => return Err(error.into()),
         };

@@ -26,26 +26,26 @@ pub(super) struct DeferredDirs(BTreeMap<Vec<u8>, DirMetadata>);
 
 impl DeferredDirs {
     /// Records the metadata of an entry.
-    pub(super) fn set(&mut self, path: &[u8], last: DirMetadata) {
-        self.0.insert(path.to_vec(), last);
+    pub(super) fn set(&mut self, path: &[u8], metadata: DirMetadata) {
+        self.0.insert(path.to_vec(), metadata);
     }
 
-    /// Records the current time, unless an entry has set one.
-    pub(super) fn keep(&mut self, path: &[u8], mtime: Timespec) {
+    /// Records the time on disk, unless an entry has set one.
+    pub(super) fn set_time_if_absent(&mut self, path: &[u8], mtime: Timespec) {
         if !self.0.contains_key(path) {
             self.set(path, DirMetadata { mtime, mode: None });
         }
     }
 
     /// Records the mode from before the directory was made writable.
-    pub(super) fn keep_mode(&mut self, path: &[u8], mode: u32) {
-        if let Some(last) = self.0.get_mut(path) {
-            last.mode.get_or_insert(mode);
+    pub(super) fn set_mode_if_absent(&mut self, path: &[u8], mode: u32) {
+        if let Some(metadata) = self.0.get_mut(path) {
+            metadata.mode.get_or_insert(mode);
         }
     }
 
-    /// Forgets a removed directory.
-    pub(super) fn forget(&mut self, path: &[u8]) {
+    /// Drops the record of a removed directory.
+    pub(super) fn remove(&mut self, path: &[u8]) {
         self.0.remove(path);
     }
 
@@ -53,15 +53,15 @@ impl DeferredDirs {
         self.0.len() >= MAX_DIRECTORIES
     }
 
-    /// Applies and forgets all of them, deepest first, because a mode may block access. An error has the path.
+    /// Applies and drops all records, deepest first, because a mode may block access. An error has the path.
     pub(super) fn apply(&mut self, root: &RootDir) -> Result<(), (Vec<u8>, io::Error)> {
-        while let Some((path, last)) = self.0.pop_last() {
+        while let Some((path, metadata)) = self.0.pop_last() {
             let apply = || {
                 let directory = root.readable(&path)?;
-                if let Some(mode) = last.mode {
+                if let Some(mode) = metadata.mode {
                     fchmod(&directory, Mode::from_raw_mode(mode))?;
                 }
-                futimens(&directory, &times(last.mtime))
+                futimens(&directory, &times(metadata.mtime))
             };
             apply().map_err(|error| (path, error.into()))?;
         }

@@ -41,7 +41,7 @@ pub(super) struct OpenDirCache(Vec<(Vec<u8>, Arc<OpenDir>)>);
 
 impl OpenDirCache {
     pub(super) fn get(&mut self, path: &[u8]) -> Option<Arc<OpenDir>> {
-        // The last one is needed again more often than all others together.
+        // Most entries are in the same directory as the one before.
         let at = self.0.iter().rposition(|(known, _)| known == path)?;
         if at + 1 < self.0.len() {
             let found = self.0.remove(at);
@@ -50,15 +50,15 @@ impl OpenDirCache {
         self.0.last().map(|(_, directory)| Arc::clone(directory))
     }
 
-    pub(super) fn keep(&mut self, path: &[u8], directory: &Arc<OpenDir>) {
+    pub(super) fn insert(&mut self, path: &[u8], directory: &Arc<OpenDir>) {
         if self.0.len() == MAX_DIRECTORIES {
             self.0.remove(0);
         }
         self.0.push((path.to_vec(), Arc::clone(directory)));
     }
 
-    /// Closes all directories whose path may lead elsewhere now that `path` was removed.
-    pub(super) fn forget(&mut self, path: &[u8]) {
+    /// Closes the directories whose path may no longer lead to them after `path` was removed.
+    pub(super) fn remove(&mut self, path: &[u8]) {
         self.0.retain(|(known, directory)| {
             // A path with symbolic links may have used a removed one.
             *known == directory.path && !is_within(known, path)
@@ -88,13 +88,13 @@ mod tests {
         };
         let mut directories = OpenDirCache::default();
         for (known, path) in [("a", "a"), ("a/b", "a/b"), ("ab", "ab"), ("l", "x/y")] {
-            directories.keep(known.as_bytes(), &open(path));
+            directories.insert(known.as_bytes(), &open(path));
         }
-        directories.forget(b"a/b");
+        directories.remove(b"a/b");
         assert!(directories.get(b"a/b").is_none() && directories.get(b"l").is_none());
         assert!(directories.get(b"a").is_some() && directories.get(b"ab").is_some());
         for number in 0..MAX_DIRECTORIES {
-            directories.keep(number.to_string().as_bytes(), &open("x"));
+            directories.insert(number.to_string().as_bytes(), &open("x"));
         }
         assert!(directories.get(b"a").is_none() && directories.0.len() == MAX_DIRECTORIES);
     }

@@ -5,7 +5,7 @@ use crate::image_layers::skipped::SkipLog;
 use crate::layer::LayerEntry;
 
 /// Maximum number of waiting batches of one layer.
-pub(super) const BATCHES: usize = 64;
+pub(super) const MAX_QUEUED_BATCHES: usize = 64;
 
 /// Entries of a layer, or its end.
 pub(super) struct EntryBatch {
@@ -17,7 +17,7 @@ pub(super) enum BatchItem {
     Entry {
         entry: LayerEntry,
         file: u64,
-        left_out: SkipLog,
+        skipped: SkipLog,
     },
     /// The uncompressed size if the layer was verified, otherwise the error.
     End(Result<u64>),

@@ -16,19 +16,19 @@ pub(super) struct LayerPaths {
 
 impl LayerPaths {
     /// Adds a path without symbolic links.
-    pub(super) fn note(&mut self, path: &[u8]) {
+    pub(super) fn add(&mut self, path: &[u8]) {
         let hash = self.hash(path);
         self.paths.insert(hash);
     }
 
     /// Adds a directory and all its parents: they contain something of this layer.
-    pub(super) fn note_all(&mut self, directory: &[u8]) {
+    pub(super) fn add_with_parents(&mut self, directory: &[u8]) {
         if self.has(directory) {
             return;
         }
-        self.note(directory);
+        self.add(directory);
         for (at, _) in directory.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            self.note(directory.get(..at).unwrap_or_default());
+            self.add(directory.get(..at).unwrap_or_default());
         }
     }
 

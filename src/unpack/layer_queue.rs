@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::entry_batch::{BATCHES, EntryBatch};
+use super::entry_batch::{EntryBatch, MAX_QUEUED_BATCHES};
 use crate::image_layers::LayerBlob;
 
 /// The layers by position, base first, each with the channel for its entries if it is read ahead.
@@ -15,13 +15,13 @@ pub(super) struct LayerQueue<'a>(Mutex<PendingLayers<'a>>);
 impl<'a> LayerQueue<'a> {
     /// Also returns one receiver per layer, for its entries if it is read ahead.
     pub(super) fn new(layers: Vec<LayerBlob<'a>>) -> (Self, Vec<Receiver<EntryBatch>>) {
-        let (mut waiting, mut staged) = (BTreeMap::new(), Vec::new());
+        let (mut waiting, mut receivers) = (BTreeMap::new(), Vec::new());
         for (number, blob) in layers.into_iter().enumerate() {
-            let (entries, out) = sync_channel(BATCHES);
+            let (entries, receiver) = sync_channel(MAX_QUEUED_BATCHES);
             waiting.insert(number, (blob, entries));
-            staged.push(out);
+            receivers.push(receiver);
         }
-        (Self(Mutex::new(waiting)), staged)
+        (Self(Mutex::new(waiting)), receivers)
     }
 
     /// Takes the layer to apply next.

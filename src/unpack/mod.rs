@@ -16,7 +16,8 @@
 //! ```
 
 mod apply;
-mod aside;
+mod aufs_dir;
+mod aufs_files;
 mod changeset;
 mod create_entry;
 mod deferred;
@@ -24,7 +25,6 @@ mod directories;
 mod entry_batch;
 mod layer_paths;
 mod layer_queue;
-mod leftover;
 pub mod overlay;
 mod parallel;
 mod read_ahead;

@@ -20,7 +20,7 @@ use crate::layer::BombGuard;
 use crate::progress::Phase;
 
 /// Maximum number of decompressed buffers that wait for a layer that is read ahead.
-const PIECES_AHEAD: usize = 32;
+const READ_AHEAD_BUFFERS: usize = 32;
 
 impl Unpacker {
     /// Applies layers, base first, and gives the uncompressed size of each.
@@ -41,14 +41,14 @@ impl Unpacker {
         let counter = PhaseCounter::new(control, Phase::Unpack, total);
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
         // An existing root may contain mount points, and files cannot be moved to another file system.
-        let at_once = if self.root_was_empty { concurrency(layers.len()) } else { 1 };
+        let threads = if self.root_was_empty { concurrency(layers.len()) } else { 1 };
         // One thread applies layers, the others read ahead.
-        let stagers = at_once.saturating_sub(1);
-        if stagers > 0 {
+        let read_ahead_threads = threads.saturating_sub(1);
+        if read_ahead_threads > 0 {
             self.start_read_ahead().map_err(|error| super::failed("unpack", "", error))?;
         }
-        let (stage, options) = (self.stage.clone(), self.options);
-        let (waiting, staged) = LayerQueue::new(layers);
+        let (dir, options) = (self.read_ahead_dir.clone(), self.options);
+        let (waiting, batches) = LayerQueue::new(layers);
         let stop = &control.cancel.child_token();
         let watch = Watch { counter: &counter, stop };
         let outcome = std::thread::scope(|scope| {
@@ -56,23 +56,23 @@ impl Unpacker {
             let _stopped = stop.clone().drop_guard();
             let (inflater, bytes) = connect(BUFFERS_IN_FLIGHT, watch);
             scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
-            for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {
-                let (inflater, layers) = connect(PIECES_AHEAD, watch);
+            for dir in dir.iter().flat_map(|dir| std::iter::repeat_n(&**dir, read_ahead_threads)) {
+                let (inflater, layers) = connect(READ_AHEAD_BUFFERS, watch);
                 let (inflate, taken) = sync_channel(1);
                 let waiting = &waiting;
                 scope.spawn(move || inflater.run(all, || taken.recv().ok()));
-                scope.spawn(move || read_ahead::fill(stage, options, waiting, &inflate, layers));
+                scope.spawn(move || read_ahead::fill(dir, options, waiting, &inflate, layers));
             }
-            self.apply_in_order(&names, &waiting, bytes, staged)
+            self.apply_in_order(&names, &waiting, bytes, batches)
         });
-        self.stage = None;
+        self.read_ahead_dir = None;
         outcome
     }
 
     fn start_read_ahead(&mut self) -> io::Result<()> {
         // This records the time of the root before it changes.
         self.parent(b"")?;
-        self.stage = Some(Arc::new(ReadAheadDir::begin(&self.root)?));
+        self.read_ahead_dir = Some(Arc::new(ReadAheadDir::begin(&self.root)?));
         Ok(())
     }
 
@@ -81,21 +81,21 @@ impl Unpacker {
         names: &[String],
         waiting: &LayerQueue<'_>,
         mut bytes: InflatedReader,
-        staged: Vec<Receiver<EntryBatch>>,
+        batches: Vec<Receiver<EntryBatch>>,
     ) -> Result<Vec<u64>> {
         let mut sizes = Vec::new();
-        let mut begun = bytes.next_layer();
-        for (number, (name, entries)) in names.iter().zip(staged).enumerate() {
-            let size = match (&begun, &self.stage) {
-                (Some(here), _) if here.number == number => {
-                    let size = read_layer(here, &mut bytes, |entries| self.apply(name, entries));
+        let mut started = bytes.next_layer();
+        for (number, (name, entries)) in names.iter().zip(batches).enumerate() {
+            let size = match (&started, &self.read_ahead_dir) {
+                (Some(layer), _) if layer.number == number => {
+                    let size = read_layer(layer, &mut bytes, |entries| self.apply(name, entries));
                     if size.is_ok() {
-                        begun = bytes.next_layer();
+                        started = bytes.next_layer();
                     }
                     size
                 }
-                (_, Some(stage)) if !waiting.has(number) => {
-                    let mut layer = ReadAheadLayer::new(Arc::clone(stage), entries);
+                (_, Some(dir)) if !waiting.has(number) => {
+                    let mut layer = ReadAheadLayer::new(Arc::clone(dir), entries);
                     self.apply_changes(name, &mut layer).and_then(|()| layer.end())
                 }
                 _ => Err(worker_exited(name)),

@@ -1,4 +1,4 @@
-//! Reads layers before the lower ones are applied. Their files are written to a staging directory, their entries wait
+//! Reads layers before the lower ones are applied. Their files are written to a hidden directory, their entries wait
 //! in memory.
 
 use std::io;
@@ -36,7 +36,7 @@ pub(super) fn fill<'a>(
     inflate: &SyncSender<(usize, LayerBlob<'a>)>,
     mut layers: InflatedReader,
 ) {
-    while dir.has_room()
+    while dir.has_capacity()
         && let Some((number, blob, entries)) = waiting.take_largest()
         && inflate.send((number, blob)).is_ok()
         && let Some(start) = layers.next_layer()
@@ -73,8 +73,8 @@ fn stage_layer(
                 made.map_err(|error| failed(&entry.path, error))?;
             }
             last.clone_from(&entry.path);
-            let left_out = unpacker.take_left_out();
-            if !out.push(entry, file, left_out) {
+            let skipped = unpacker.take_skipped();
+            if !out.push(entry, file, skipped) {
                 return Err(Error::new(ErrorKind::Interrupted, &start.name));
             }
         }
@@ -92,9 +92,9 @@ struct BatchSender<'a> {
 
 impl BatchSender<'_> {
     /// Adds an entry. Returns whether the receiver still exists.
-    fn push(&mut self, entry: LayerEntry, file: u64, left_out: SkipLog) -> bool {
+    fn push(&mut self, entry: LayerEntry, file: u64, skipped: SkipLog) -> bool {
         self.bytes += entry_bytes(&entry);
-        self.entries.push(BatchItem::Entry { entry, file, left_out });
+        self.entries.push(BatchItem::Entry { entry, file, skipped });
         self.bytes < BATCH_BYTES || self.flush()
     }
 
@@ -111,14 +111,14 @@ pub(super) struct ReadAheadLayer {
     batches: Receiver<EntryBatch>,
     batch: std::vec::IntoIter<BatchItem>,
     file: u64,
-    left_out: SkipLog,
+    skipped: SkipLog,
     end: Option<Result<u64>>,
 }
 
 impl ReadAheadLayer {
     pub(super) fn new(dir: Arc<ReadAheadDir>, batches: Receiver<EntryBatch>) -> Self {
         let batch = Vec::new().into_iter();
-        Self { dir, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
+        Self { dir, batches, batch, file: 0, skipped: SkipLog::default(), end: None }
     }
 
     /// Returns the layer's result, after all its entries were taken.
@@ -131,8 +131,8 @@ impl Changeset for ReadAheadLayer {
     fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         loop {
             match self.batch.next() {
-                Some(BatchItem::Entry { entry, file, left_out }) => {
-                    (self.file, self.left_out) = (file, left_out);
+                Some(BatchItem::Entry { entry, file, skipped }) => {
+                    (self.file, self.skipped) = (file, skipped);
                     return Ok(Some(entry));
                 }
                 Some(BatchItem::End(end)) => {
@@ -150,14 +150,14 @@ impl Changeset for ReadAheadLayer {
         }
     }
 
-    fn make_file(
+    fn write_file(
         &mut self,
         unpacker: &mut Unpacker,
         parent: &OpenDir,
         name: &[u8],
         _entry: &LayerEntry,
     ) -> io::Result<()> {
-        unpacker.left_out.add(std::mem::take(&mut self.left_out));
+        unpacker.skipped.add(std::mem::take(&mut self.skipped));
         let (dir, file) = (&self.dir, self.file);
         unpacker.replace_existing(parent, name, || dir.move_out(file, &parent.handle, name))
     }

@@ -23,7 +23,7 @@ pub(super) struct ReadAheadDir {
     directory: OwnedFd,
     last: AtomicU64,
     /// Bytes of waiting entries.
-    waiting: AtomicUsize,
+    pending_bytes: AtomicUsize,
 }
 
 impl ReadAheadDir {
@@ -33,7 +33,13 @@ impl ReadAheadDir {
         let name = format!(".rpull-stage-{:016x}", fastrand::u64(..)).into_bytes();
         mkdirat(&root, &name[..], Mode::RWXU)?;
         let directory = open_below(root.as_fd(), &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        Ok(Self { root, name, directory, last: AtomicU64::new(0), waiting: AtomicUsize::new(0) })
+        Ok(Self {
+            root,
+            name,
+            directory,
+            last: AtomicU64::new(0),
+            pending_bytes: AtomicUsize::new(0),
+        })
     }
 
     /// Returns its path in the root.
@@ -51,18 +57,18 @@ impl ReadAheadDir {
         self.last.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < MAX_PENDING_BYTES
+    pub(super) fn has_capacity(&self) -> bool {
+        self.pending_bytes.load(Ordering::Relaxed) < MAX_PENDING_BYTES
     }
 
     /// Adds to the bytes of waiting entries.
     pub(super) fn add_pending(&self, bytes: usize) {
-        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Subtracts from the bytes of waiting entries.
     pub(super) fn remove_pending(&self, bytes: usize) {
-        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Whether the path is this directory or in it.

@@ -1,4 +1,4 @@
-//! Builds a root: beside its final path until it is complete, or in place if it is a mount point.
+//! Builds a root: next to its final path until it is complete, or in place if it is a mount point.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,14 +59,14 @@ enum BuildSite {
 
 impl RootBuilder {
     /// Starts building a root at this path, which must be missing or an empty directory. Removes what killed processes
-    /// left beside it.
+    /// left next to it.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
     pub fn begin(path: &Path) -> Result<Self> {
         // Without a trailing slash, which would follow a symbolic link.
         let path: PathBuf = path.components().collect();
-        let (root, site) = site(&path).map_err(|error| fail(&path, error))?;
+        let (root, site) = site(&path).map_err(|error| unpack_error(&path, error))?;
         // A default ACL would change every mode.
         _ = rustix::fs::fremovexattr(&root, "system.posix_acl_default").is_ok();
         Ok(Self { root, site, published: false, path })
@@ -91,12 +91,15 @@ impl RootBuilder {
         let receipt = unpacker.finish()?;
         settled()?;
         let published = self.publish(sync);
-        published.map_err(|error| fail(&self.path, error))?;
+        published.map_err(|error| unpack_error(&self.path, error))?;
         Ok((receipt, sizes))
     }
 
     fn root(&self) -> Result<RootDir> {
-        self.root.try_clone().map(RootDir::from_handle).map_err(|error| fail(&self.path, error))
+        self.root
+            .try_clone()
+            .map(RootDir::from_handle)
+            .map_err(|error| unpack_error(&self.path, error))
     }
 
     /// Whether the root is new. If not, it keeps its mode unless a layer has an entry for it.
@@ -111,19 +114,19 @@ impl RootBuilder {
         }
         match &self.site {
             BuildSite::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
-            BuildSite::Staged { own, .. } if !self.is_at(own)? => {
+            BuildSite::Staged { own, .. } if !self.is_in_place(own)? => {
                 return Err(io::Error::other("was replaced by another process during the unpack"));
             }
             BuildSite::Staged { parent, name, own, replaces } => {
-                let (folder, tree) = own.rename_source();
-                let closed = self.open_up()?;
+                let (dir, tree) = own.rename_source();
+                let former_mode = self.make_writable()?;
                 if *replaces {
                     // Fails if it is no longer empty.
-                    renameat(folder, tree, parent, &name[..])?;
+                    renameat(dir, tree, parent, &name[..])?;
                 } else {
-                    renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
+                    renameat_with(dir, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
                 }
-                if let Some(mode) = closed {
+                if let Some(mode) = former_mode {
                     fchmod(&self.root, mode)?;
                     if sync {
                         fsync(&self.root)?;
@@ -145,7 +148,7 @@ impl RootBuilder {
 
     /// Makes the root writable for its owner: without that, only root can move a directory to another parent. Returns
     /// the mode to restore afterwards.
-    fn open_up(&self) -> io::Result<Option<Mode>> {
+    fn make_writable(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.root)?.st_mode & 0o7777;
         if mode & 0o200 != 0 || rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -155,14 +158,14 @@ impl RootBuilder {
     }
 
     /// Whether the tree is still where it was created: another process may have replaced it.
-    fn is_at(&self, own: &StagingDir) -> io::Result<bool> {
-        let (folder, tree) = own.rename_source();
-        let there = match open_below(folder, tree.as_bytes(), OFlags::PATH) {
+    fn is_in_place(&self, own: &StagingDir) -> io::Result<bool> {
+        let (dir, tree) = own.rename_source();
+        let found = match open_below(dir, tree.as_bytes(), OFlags::PATH) {
             Err(Errno::NOENT) => return Ok(false),
             other => fstat(other?)?,
         };
         let root = fstat(&self.root)?;
-        Ok((there.st_dev, there.st_ino) == (root.st_dev, root.st_ino))
+        Ok((found.st_dev, found.st_ino) == (root.st_dev, root.st_ino))
     }
 
     fn discard(&self) -> io::Result<()> {
@@ -175,7 +178,7 @@ impl RootBuilder {
                 unlinkat(&self.root, MARKER, AtFlags::empty())?;
                 Ok(())
             }
-            BuildSite::Staged { own, .. } if !self.is_at(own)? => {
+            BuildSite::Staged { own, .. } if !self.is_in_place(own)? => {
                 Err(io::Error::other("was moved by another process during the unpack"))
             }
             BuildSite::Staged { parent, own, .. } => own.remove(parent),
@@ -195,7 +198,7 @@ impl std::fmt::Display for IncompleteRootError {
     }
 }
 
-fn fail(path: &Path, error: io::Error) -> Error {
+fn unpack_error(path: &Path, error: io::Error) -> Error {
     let is_left =
         error.get_ref().and_then(|inner| inner.downcast_ref::<IncompleteRootError>()).is_some();
     let error = failed("unpack", &path.display().to_string(), error);

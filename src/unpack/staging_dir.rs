@@ -20,7 +20,7 @@ const PREFIX: &str = ".rpull-unpack-";
 pub(super) struct StagingDir {
     /// The name of the directory, and of the tree in it.
     name: String,
-    folder: RootDir,
+    dir: RootDir,
 }
 
 impl StagingDir {
@@ -31,9 +31,9 @@ impl StagingDir {
             mkdirat(parent, &name, Mode::RWXU)?;
             // Until it is locked, another process may remove it as a leftover.
             match open_locked(parent, name.as_bytes(), true) {
-                Ok(Some(folder)) => {
-                    let made = Self { name, folder: RootDir::from_handle(folder) };
-                    mkdirat(&made.folder, &made.name, Mode::RWXU)
+                Ok(Some(dir)) => {
+                    let made = Self { name, dir: RootDir::from_handle(dir) };
+                    mkdirat(&made.dir, &made.name, Mode::RWXU)
                         .inspect_err(|_| _ = made.remove(parent).is_ok())?;
                     return Ok(made);
                 }
@@ -47,17 +47,17 @@ impl StagingDir {
     }
 
     pub(super) fn tree(&self) -> io::Result<OwnedFd> {
-        Ok(self.folder.readable(self.name.as_bytes())?)
+        Ok(self.dir.readable(self.name.as_bytes())?)
     }
 
     /// The entry to rename, and the directory that contains it.
     pub(super) fn rename_source(&self) -> (BorrowedFd<'_>, &str) {
-        (self.folder.as_fd(), &self.name)
+        (self.dir.as_fd(), &self.name)
     }
 
     /// Removes the directory, and the tree if it is still in it.
     pub(super) fn remove(&self, parent: &RootDir) -> io::Result<()> {
-        remove(parent, &self.folder, self.name.as_bytes())
+        remove(parent, &self.dir, self.name.as_bytes())
     }
 }
 
@@ -91,43 +91,43 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
 
 /// Removes the directory if it is a leftover. Returns whether it was.
 fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
-    let folder = match open_locked(parent, name, false) {
-        Ok(Some(folder)) => RootDir::from_handle(folder),
+    let dir = match open_locked(parent, name, false) {
+        Ok(Some(dir)) => RootDir::from_handle(dir),
         // In use, or not a directory that this user can read.
         Ok(None) | Err(_) => return Ok(false),
     };
-    if fstat(&folder)?.st_uid != rustix::process::geteuid().as_raw() {
+    if fstat(&dir)?.st_uid != rustix::process::geteuid().as_raw() {
         return Ok(false);
     }
-    for child in Dir::read_from(folder.as_fd())? {
+    for child in Dir::read_from(dir.as_fd())? {
         let child = child?;
         let child = child.file_name().to_bytes();
         if !matches!(child, b"." | b"..") && child != name {
             return Ok(false);
         }
     }
-    remove(parent, &folder, name)?;
+    remove(parent, &dir, name)?;
     Ok(true)
 }
 
 /// Opens and locks a directory. `None` if another process has locked it or it no longer exists. Without `own`, a file
 /// system without locks is an error: leftovers cannot be distinguished from live builds.
 fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
-    let folder = parent.readable(name)?;
-    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+    let dir = parent.readable(name)?;
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(None),
         Err(_) if own => {}
         Err(error) => return Err(error),
     }
-    let (found, opened) = (statat(parent, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&folder)?);
+    let (found, opened) = (statat(parent, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&dir)?);
     let place = |found: rustix::fs::Stat| (found.st_dev, found.st_ino);
     let is_same = found.is_ok_and(|found| place(found) == place(opened));
-    Ok(is_same.then_some(folder))
+    Ok(is_same.then_some(dir))
 }
 
-fn remove(parent: &RootDir, folder: &RootDir, name: &[u8]) -> io::Result<()> {
-    match clear(folder, name, &|_| false, &mut |_| {}) {
+fn remove(parent: &RootDir, dir: &RootDir, name: &[u8]) -> io::Result<()> {
+    match clear(dir, name, &|_| false, &mut |_| {}) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => other?,
     }

@@ -1,5 +1,5 @@
-//! What layers are applied to: the root and what is remembered of it. Finds the directory of an entry, and removes what
-//! one replaces.
+//! The state of applying layers to a root. Finds or creates the parent directory of an entry, and removes what an entry
+//! replaces.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
-use super::aside::Aside;
+use super::aufs_dir::AufsDir;
 use super::deferred::{DeferredDirs, DirMetadata};
 use super::directories::{OpenDir, OpenDirCache};
 use super::layer_paths::LayerPaths;
@@ -55,7 +55,7 @@ pub struct Unpacked {
     /// Bytes of these files.
     pub bytes: u64,
     /// Metadata that could not be kept, once for each reason.
-    pub left_out: Vec<Skipped>,
+    pub skipped: Vec<Skipped>,
 }
 
 impl Unpacked {
@@ -64,10 +64,10 @@ impl Unpacked {
         self.entries += other.entries;
         self.files += other.files;
         self.bytes += other.bytes;
-        for left_out in other.left_out {
-            match self.left_out.iter_mut().find(|known| known.cause == left_out.cause) {
-                Some(known) => known.entries += left_out.entries,
-                None => self.left_out.push(left_out),
+        for skipped in other.skipped {
+            match self.skipped.iter_mut().find(|known| known.cause == skipped.cause) {
+                Some(known) => known.entries += skipped.entries,
+                None => self.skipped.push(skipped),
             }
         }
     }
@@ -80,7 +80,7 @@ pub struct Unpacker {
     pub(super) options: UnpackOptions,
     pub(super) user: ProcessUser,
     pub(super) directories: OpenDirCache,
-    pub(super) later: DeferredDirs,
+    pub(super) deferred: DeferredDirs,
     /// Paths that the current layer created; `None` if there is no lower layer whose files it could hide.
     pub(super) layer_paths: Option<LayerPaths>,
     /// Devices that could not be created.
@@ -89,14 +89,14 @@ pub struct Unpacker {
     pub(super) foreign: bool,
     /// Whether the root was empty.
     pub(super) root_was_empty: bool,
-    /// Files of upper layers that were written ahead.
-    pub(super) stage: Option<Arc<ReadAheadDir>>,
+    /// Files of upper layers that were read ahead.
+    pub(super) read_ahead_dir: Option<Arc<ReadAheadDir>>,
     /// Files of the current layer under names reserved by AUFS.
-    pub(super) aside: Option<Aside>,
+    pub(super) aufs_dir: Option<AufsDir>,
     /// The lower layers, if each has a directory of its own.
     pub(super) overlay: Option<OverlayState>,
-    pub(super) done: Unpacked,
-    pub(super) left_out: SkipLog,
+    pub(super) totals: Unpacked,
+    pub(super) skipped: SkipLog,
 }
 
 impl Unpacker {
@@ -105,42 +105,43 @@ impl Unpacker {
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] if the root cannot be read.
     pub fn new(root: RootDir, options: UnpackOptions) -> Result<Self> {
-        let bare = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
+        let root_was_empty = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
         let user = ProcessUser::of_process();
-        let foreign = user.lacks(&root).map_err(|error| failed("unpack", "root", error.into()))?;
-        let mut later = DeferredDirs::default();
+        let foreign =
+            user.is_foreign(&root).map_err(|error| failed("unpack", "root", error.into()))?;
+        let mut deferred = DeferredDirs::default();
         if options.new_root {
-            later.set(b"", implicit_dir());
+            deferred.set(b"", implicit_dir());
         }
         Ok(Self {
             root,
             options,
             user,
             directories: OpenDirCache::default(),
-            later,
+            deferred,
             layer_paths: None,
             missing_devices: LayerPaths::default(),
             foreign,
-            root_was_empty: bare,
-            stage: None,
-            aside: None,
+            root_was_empty,
+            read_ahead_dir: None,
+            aufs_dir: None,
             overlay: None,
-            done: Unpacked::default(),
-            left_out: SkipLog::default(),
+            totals: Unpacked::default(),
+            skipped: SkipLog::default(),
         })
     }
 
     /// Sets the times and modes of directories, and returns the totals.
     pub fn finish(mut self) -> Result<Unpacked> {
         self.apply_deferred("unpack")?;
-        self.done.left_out = self.left_out.into_list();
-        Ok(self.done)
+        self.totals.skipped = self.skipped.into_list();
+        Ok(self.totals)
     }
 
     pub(super) fn apply_deferred(&mut self, name: &str) -> Result<()> {
         self.directories.clear();
-        let settled = self.later.apply(&self.root);
-        settled.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
+        let applied = self.deferred.apply(&self.root);
+        applied.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
     }
 
     /// Opens the directory at a path. Creates missing ones.
@@ -161,15 +162,15 @@ impl Unpacker {
         let mtime = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
         let is_foreign = self.foreign && without_links.is_empty();
         if !is_foreign {
-            self.later.keep(&without_links, mtime);
+            self.deferred.set_time_if_absent(&without_links, mtime);
         }
         if !self.user.is_root() && !is_foreign && stat.st_mode & 0o700 != 0o700 {
             allow(&handle)?;
-            self.later.keep_mode(&without_links, stat.st_mode & 0o7777);
+            self.deferred.set_mode_if_absent(&without_links, stat.st_mode & 0o7777);
         }
         let group = (stat.st_mode & 0o2000 != 0).then_some(stat.st_gid);
         let directory = Arc::new(OpenDir { path: without_links, handle, group });
-        self.directories.keep(path, &directory);
+        self.directories.insert(path, &directory);
         Ok(Some(directory))
     }
 
@@ -186,7 +187,7 @@ impl Unpacker {
         };
         let handle = match self.root.directory(&resolved) {
             Err(Errno::NOENT) if make || self.has_lower_directory(&resolved)? => {
-                self.make_all(&resolved)?
+                self.create_all(&resolved)?
             }
             Err(Errno::NOENT | Errno::NOTDIR) if !make => return Ok(None),
             other => other?,
@@ -195,19 +196,19 @@ impl Unpacker {
     }
 
     /// Creates a directory and its missing parents.
-    fn make_all(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+    fn create_all(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
         let mut handle = self.root.directory(b"")?;
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for name in path.split(|&byte| byte == b'/') {
-            push(&mut made, name);
+            push(&mut created, name);
             let open = || open_below(handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY);
             handle = match open() {
                 Err(Errno::NOENT) => {
-                    let below = self.lower_directory(&made)?;
+                    let lower = self.lower_directory(&created)?;
                     mkdirat(&handle, name, Mode::from_raw_mode(IMPLICIT_DIR_MODE))?;
-                    let like = |seen| self.copy_dir_metadata(&made, &seen);
-                    let last = below.map_or_else(|| Ok(implicit_dir()), like)?;
-                    self.later.set(&made, last);
+                    let copied = |seen| self.copy_dir_metadata(&created, &seen);
+                    let metadata = lower.map_or_else(|| Ok(implicit_dir()), copied)?;
+                    self.deferred.set(&created, metadata);
                     open()?
                 }
                 other => other?,
@@ -216,28 +217,28 @@ impl Unpacker {
         Ok(handle)
     }
 
-    /// Removes what is in the way of a new entry.
+    /// Removes an entry that a new one replaces.
     pub(super) fn remove(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let mut path = parent.path.clone();
         push(&mut path, name);
         match unlinkat(&parent.handle, name, AtFlags::empty()) {
             Err(Errno::ISDIR) => {
-                let later = &mut self.later;
-                clear(&self.root, &path, &|_| false, &mut |gone| later.forget(gone))?;
+                let deferred = &mut self.deferred;
+                clear(&self.root, &path, &|_| false, &mut |removed| deferred.remove(removed))?;
             }
             other => other?,
         }
-        self.directories.forget(&path);
+        self.directories.remove(&path);
         Ok(())
     }
 
-    /// Takes the log of what could not be kept of an entry.
-    pub(super) fn take_left_out(&mut self) -> SkipLog {
-        std::mem::take(&mut self.left_out)
+    /// Takes the log of what was skipped since the last call.
+    pub(super) fn take_skipped(&mut self) -> SkipLog {
+        std::mem::take(&mut self.skipped)
     }
 
     pub(super) fn skip(&mut self, cause: SkipReason, entry: &LayerEntry) {
-        self.left_out.note(cause, &entry.path);
+        self.skipped.note(cause, &entry.path);
     }
 }
 

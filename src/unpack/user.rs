@@ -28,7 +28,7 @@ impl ProcessUser {
     }
 
     /// Whether a directory belongs to another user, so that this one cannot change its metadata.
-    pub(super) fn lacks(self, directory: impl AsFd) -> Result<bool, Errno> {
+    pub(super) fn is_foreign(self, directory: impl AsFd) -> Result<bool, Errno> {
         let found = fstat(&directory)?;
         if found.st_uid == self.uid {
             return Ok(false);
@@ -41,12 +41,12 @@ impl ProcessUser {
         }
     }
 
-    /// Returns the mode that a new file gets when this one is asked for.
+    /// Returns the mode that a new file gets when it is created with this one.
     pub(super) fn creation_mode(self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
 
-    /// Returns the change that a new file's owner needs; `group` is what a set-group-ID directory gives it.
+    /// Returns how the owner of a new file must change; `group` is that of a set-group-ID parent directory.
     pub(super) fn ownership_change(
         self,
         (uid, gid): (u32, u32),
@@ -58,7 +58,7 @@ impl ProcessUser {
     }
 
     /// Whether this is the owner and group of the process.
-    pub(super) fn is(self, owner: (u32, u32)) -> bool {
+    pub(super) fn matches(self, owner: (u32, u32)) -> bool {
         owner == (self.uid, self.gid)
     }
 }

@@ -18,8 +18,8 @@ impl Unpacker {
         let Some(parent) = self.find(parent, false)? else { return Ok(()) };
         let mut path = parent.path.clone();
         push(&mut path, name);
-        let Some(made) = &self.layer_paths else { return Ok(()) };
-        if made.has(&path) && !parent.has_directory(name) {
+        let Some(created) = &self.layer_paths else { return Ok(()) };
+        if created.has(&path) && !parent.has_directory(name) {
             return Ok(());
         }
         match unlinkat(&parent.handle, name, AtFlags::empty()) {
@@ -27,7 +27,7 @@ impl Unpacker {
             Err(Errno::NOENT) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
-        self.directories.forget(&path);
+        self.directories.remove(&path);
         self.mark_whiteout(&path)
     }
 
@@ -37,8 +37,8 @@ impl Unpacker {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
-        if let Some(made) = &mut self.layer_paths {
-            made.note_all(&directory.path);
+        if let Some(created) = &mut self.layer_paths {
+            created.add_with_parents(&directory.path);
             self.remove_lower(&directory.path)?;
         }
         self.mark_whiteout(&directory.path)
@@ -46,15 +46,16 @@ impl Unpacker {
 
     /// Removes a directory and everything below it that the current layer did not create.
     fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
-        let (made, later) = (&self.layer_paths, &mut self.later);
-        let stages = [self.stage.as_deref(), self.aside.as_ref().map(|aside| &aside.stage)];
-        let stays = |path: &[u8]| {
+        let (created, deferred) = (&self.layer_paths, &mut self.deferred);
+        let hidden_dirs =
+            [self.read_ahead_dir.as_deref(), self.aufs_dir.as_ref().map(|aufs| &aufs.dir)];
+        let is_retained = |path: &[u8]| {
             path == MARKER
                 || path.is_empty()
-                || made.as_ref().is_some_and(|made| made.has(path))
-                || stages.iter().flatten().any(|stage| stage.has(path))
+                || created.as_ref().is_some_and(|created| created.has(path))
+                || hidden_dirs.iter().flatten().any(|dir| dir.has(path))
         };
-        clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
+        clear(&self.root, path, &is_retained, &mut |removed| deferred.remove(removed))?;
         self.directories.clear();
         Ok(())
     }

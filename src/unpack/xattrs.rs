@@ -8,7 +8,7 @@ use crate::image_layers::skipped::SkipReason;
 use crate::image_layers::xattr_filter::{CAPABILITY, is_allowed};
 
 /// Maximum size of the attribute names of one file and of one value, in bytes; the kernel has the same limit.
-const NAMES: usize = 64 << 10;
+const MAX_XATTR_BYTES: usize = 64 << 10;
 
 /// Sets an attribute. Returns the reason if it cannot be kept.
 pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<SkipReason>, Errno> {
@@ -42,7 +42,7 @@ pub(super) fn remove_except(file: impl AsFd, wanted: &[(Vec<u8>, Vec<u8>)]) -> R
 pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
     let (from, to) = (from.as_fd(), to.as_fd());
     for name in names(from)? {
-        let mut value = vec![0; NAMES];
+        let mut value = vec![0; MAX_XATTR_BYTES];
         let length = fgetxattr(from, &name[..], &mut value[..])?;
         value.truncate(length);
         set(to, &name, &value)?;
@@ -52,7 +52,7 @@ pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
 
 /// Names of the attributes that an image may set.
 fn names(file: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut names = vec![0; NAMES];
+    let mut names = vec![0; MAX_XATTR_BYTES];
     let length = match flistxattr(file, &mut names[..]) {
         Ok(length) => length,
         Err(Errno::NOTSUP) => return Ok(Vec::new()),

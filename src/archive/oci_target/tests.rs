@@ -5,7 +5,7 @@ use crate::verifier::verify;
 
 /// An archive for a pipe whose other end takes everything.
 fn piped() -> OciTarget {
-    let options = WriteOptions { form: ArchiveFormat::Oci, ..WriteOptions::default() };
+    let options = WriteOptions { format: ArchiveFormat::Oci, ..WriteOptions::default() };
     let target = OciTarget::new(ArchiveOutput::Stdout, options);
     let sink = ArchiveSink::pipe(Box::new(std::io::sink()), "stdout");
     let open = OpenArchive { area: BlobArea::new(sink), archive_file: Mutex::new(None) };

@@ -181,7 +181,7 @@ async fn print_result(
         entries: tree.shown.entries,
         files: tree.shown.files,
         bytes: tree.shown.bytes,
-        left_out: tree.skipped.clone(),
+        skipped: tree.skipped.clone(),
     };
     print_summary("exported", tree.sizes.len(), &receipt, took, settings);
     if settings.json {

@@ -119,13 +119,13 @@ pub(in crate::cli) async fn json_of(
         "entries": receipt.entries,
         "files": receipt.files,
         "bytes": receipt.bytes,
-        "left_out": receipt.left_out,
+        "left_out": receipt.skipped,
         "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
 pub(in crate::cli) fn warn_of_left_out(receipt: &Unpacked) {
-    for left_out in &receipt.left_out {
-        tracing::warn!("{}", crate::escape(&left_out.to_string()));
+    for skipped in &receipt.skipped {
+        tracing::warn!("{}", crate::escape(&skipped.to_string()));
     }
 }

@@ -57,7 +57,7 @@ impl NewArchive {
 
     fn options(&self) -> WriteOptions {
         WriteOptions {
-            form: self.format,
+            format: self.format,
             with_docker_manifest: self.hybrid,
             omitted: self.omitted.clone(),
             modified: self.modified,

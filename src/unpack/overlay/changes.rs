@@ -102,7 +102,7 @@ impl Unpacker {
         if seen.is_directory() {
             return Err(io::Error::other("is a hard link to a directory"));
         }
-        self.done.bytes += copy(&seen, &path, &parent.handle, name, self.user)?;
+        self.totals.bytes += copy(&seen, &path, &parent.handle, name, self.user)?;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Unpacker {
         }
         self.skip(SkipReason::WhiteoutDevice, entry);
         let path = parent.joined(name);
-        self.missing_devices.note(&path);
+        self.missing_devices.add(&path);
         self.mark_whiteout(&path)
     }
 
@@ -137,7 +137,7 @@ impl Unpacker {
         let root = if says_root { Ok(None) } else { overlay.root() };
         if let Some(seen) = root.map_err(at_root)? {
             let last = self.copy_dir_metadata(b"", &seen).map_err(at_root)?;
-            self.later.set(b"", last);
+            self.deferred.set(b"", last);
         }
         for path in &hidden {
             let within = directories_to(path).any(|at| hidden.contains(at));

@@ -112,7 +112,7 @@ fn archive_over_10000_names_is_rejected() {
         }
     }
     // An archive that could not be read back is not written either.
-    let options = WriteOptions::default().form(ArchiveFormat::Oci).expected_images(10_001);
+    let options = WriteOptions::default().format(ArchiveFormat::Oci).expected_images(10_001);
     let refusal = archive::write(ArchiveOutput::File("x.tar".into()), options).err().unwrap();
     assert!(refusal.to_string().contains("at most 10000 images"), "{refusal}");
 }

@@ -84,7 +84,7 @@ async fn archive(what: &'static str, format: ArchiveFormat) -> Backend {
     let (name, image) = (ImageName::Layout("registry.example/app:1".into()), small_image());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("archive.tar");
-    let options = WriteOptions::default().form(format);
+    let options = WriteOptions::default().format(format);
     fill(archive::write(ArchiveOutput::File(path.clone()), options).unwrap(), &name, &image).await;
     let source = Arc::new(Archive::open(&path, Some(format)).unwrap());
     source.resolve(&name).await.unwrap();

@@ -60,6 +60,6 @@ fn whiteout_device_entry_hides_and_warns() {
     ]);
     assert_eq!(stack.names(1), ["f"]);
     let left: Vec<_> =
-        stack.done.unpacked.left_out.iter().map(|one| (one.cause, one.entries)).collect();
+        stack.done.unpacked.skipped.iter().map(|one| (one.cause, one.entries)).collect();
     assert!(left.contains(&(SkipReason::WhiteoutDevice, 2)), "{left:?}");
 }

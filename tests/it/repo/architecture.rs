@@ -193,6 +193,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
 
 /// The modules that all others are built on. Each may name only those before it.
 const FOUNDATION: &[&str] = &[
+    "setters",
     "escape",
     "json",
     "secret",

@@ -68,7 +68,7 @@ pub(crate) async fn write(target: &dyn Target, image: &Image, name: &ImageName) 
 }
 
 /// An archive of one image that is to come to be at this path.
-pub(crate) fn new_archive(form: ArchiveFormat, path: &Path) -> Arc<dyn Target> {
-    let options = WriteOptions::default().form(form);
+pub(crate) fn new_archive(format: ArchiveFormat, path: &Path) -> Arc<dyn Target> {
+    let options = WriteOptions::default().format(format);
     archive::write(ArchiveOutput::File(path.to_owned()), options).unwrap()
 }

@@ -179,7 +179,7 @@ fn xattr_privileged_is_skipped_with_one_warning() {
         .map(|name| TarItem::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
         .collect();
     let done = apply(dir.path(), &[&items]).unwrap();
-    let left: Vec<_> = done.left_out.iter().map(|left| (left.cause, left.entries)).collect();
+    let left: Vec<_> = done.skipped.iter().map(|left| (left.cause, left.entries)).collect();
     assert!(left.contains(&(SkipReason::ForeignAttribute, 4)), "{left:?}");
     for node in &tree::nodes(dir.path(), &[])[1..] {
         assert_eq!(node.attributes, [("user.kept".to_owned(), b"k".to_vec())], "{}", node.path);

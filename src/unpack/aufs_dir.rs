@@ -11,24 +11,24 @@ use crate::layer::Leftovers;
 
 /// The hidden directory and its files.
 #[derive(Debug)]
-pub(super) struct Aside {
-    pub(super) stage: ReadAheadDir,
+pub(super) struct AufsDir {
+    pub(super) dir: ReadAheadDir,
     pub(super) directory: OpenDir,
-    pub(super) files: Leftovers<AsideFile>,
+    pub(super) files: Leftovers<AufsFile>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct AsideFile {
+pub(super) struct AufsFile {
     pub(super) number: u64,
     /// The size of a regular file that has no visible name yet.
-    pub(super) uncounted: Option<u64>,
+    pub(super) uncounted_bytes: Option<u64>,
 }
 
-impl Aside {
+impl AufsDir {
     pub(super) fn begin(root: &RootDir) -> io::Result<Self> {
-        let stage = ReadAheadDir::begin(root)?;
-        let handle = stage.root()?.as_fd().try_clone_to_owned()?;
-        let directory = OpenDir { path: stage.name().to_vec(), handle, group: None };
-        Ok(Self { stage, directory, files: Leftovers::default() })
+        let dir = ReadAheadDir::begin(root)?;
+        let handle = dir.root()?.as_fd().try_clone_to_owned()?;
+        let directory = OpenDir { path: dir.name().to_vec(), handle, group: None };
+        Ok(Self { dir, directory, files: Leftovers::default() })
     }
 }
