@@ -35,6 +35,16 @@ pub(super) fn truncate(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
+/// Cuts a name to `width` characters, with an ellipsis before its end, which tells more than its beginning.
+pub(super) fn truncate_start(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().skip(length - width.saturating_sub(1)).collect();
+    format!("…{kept}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +57,9 @@ mod tests {
         );
         assert_eq!(text, "A           B\nlong cell   x\\n\\u{1b}[31m\ns           y\n");
         assert_eq!(truncate("abcdef", 4), "abc…");
+        assert_eq!(
+            (truncate_start("abcdef", 4), truncate_start("abc", 3)),
+            ("…def".into(), "abc".into())
+        );
     }
 }

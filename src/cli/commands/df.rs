@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::{table, truncate};
+use crate::cli::table::{table, truncate_start};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::Result;
 use crate::layout::LayoutUsage;
@@ -123,7 +123,7 @@ fn of_directory(path: &str, usage: &OverlayUsage, width: Option<usize>) -> Strin
 fn image_table(images: &[(&str, [u64; 3])], width: Option<usize>) -> String {
     let longest = images.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let name = |name: &str, sizes: usize| match width {
-        Some(width) => truncate(name, width.saturating_sub(sizes).max(MIN_NAME_WIDTH)),
+        Some(width) => truncate_start(name, width.saturating_sub(sizes).max(MIN_NAME_WIDTH)),
         None => name.to_owned(),
     };
     if width.is_some_and(|width| width < longest.min(MAX_NAME_WIDTH) + ALL_SIZES_WIDTH) {

@@ -18,6 +18,7 @@ use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::table;
+use crate::cli::terminal_width::terminal_width;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::retention::{Candidate, Retained, RetentionRule};
 use crate::layout::RemovalReport;
@@ -147,6 +148,10 @@ fn text(selection: &Selection, freed: RemovalReport, plan: bool) -> String {
     let mut text = String::new();
     if !rows.is_empty() {
         text = table(["IMAGE", "CREATED", "RESULT"], &rows);
+    }
+    if terminal_width().is_some_and(|width| text.lines().any(|line| line.chars().count() > width)) {
+        let rows: Vec<_> = rows.into_iter().map(|[image, _, result]| [image, result]).collect();
+        text = table(["IMAGE", "RESULT"], &rows);
     }
     let (verb, free) = if plan { ("would remove", "would free") } else { ("removed", "freed") };
     let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));

@@ -13,7 +13,7 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
-use crate::cli::table::{table, truncate};
+use crate::cli::table::{table, truncate_start};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::Result;
 use crate::layout::ledger::{DamagedLine, GroupBy, Ledger, Summary, Sums, UtcTime};
@@ -27,8 +27,11 @@ const BAR_WIDTH: usize = 24;
 /// Characters of a bar that still shows something.
 const MIN_BAR_WIDTH: usize = 8;
 
-/// Columns of a screen from which requests and seconds are shown for each group.
-const WIDE_SCREEN: usize = 76;
+/// Characters of the columns beside name and bar, with their gaps, if requests and time are shown.
+const WIDE_COLUMNS: usize = 54;
+
+/// The same without requests and time.
+const NARROW_COLUMNS: usize = 29;
 
 /// Fewest characters of a group's name.
 const MIN_NAME_WIDTH: usize = 10;
@@ -181,9 +184,8 @@ fn group_rows(summary: &Summary, by: GroupBy, width: Option<usize>) -> String {
     }
     let largest = groups.iter().map(|(_, sums)| sums.referenced).max().unwrap_or_default();
     let longest = groups.iter().map(|(key, _)| key.chars().count()).max().unwrap_or_default();
-    let is_wide = width.is_none_or(|width| width >= WIDE_SCREEN);
-    // What the other columns take, with their gaps.
-    let others = if is_wide { 54 } else { 29 };
+    let is_wide = width.is_none_or(|width| width >= longest + WIDE_COLUMNS + MIN_BAR_WIDTH);
+    let others = if is_wide { WIDE_COLUMNS } else { NARROW_COLUMNS };
     let key_width = width.map_or(longest, |width| {
         longest.min(width.saturating_sub(others + MIN_BAR_WIDTH)).max(MIN_NAME_WIDTH)
     });
@@ -192,7 +194,7 @@ fn group_rows(summary: &Summary, by: GroupBy, width: Option<usize>) -> String {
         let kept = sums.referenced.saturating_sub(sums.transferred).saturating_sub(sums.missing);
         let parts = [(sums.transferred, TRANSFERRED), (kept, SHARED)];
         let bar = bar(&parts, largest, bar_width.min(BAR_WIDTH * 2));
-        (truncate(key, key_width), size(sums.transferred), size(sums.shared), bar)
+        (truncate_start(key, key_width), size(sums.transferred), size(sums.shared), bar)
     };
     let heading = name(by).to_uppercase();
     if is_wide {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::error::Category;
 
 use super::super::blobs::open_regular_with;
 use super::super::io::io_error;
@@ -186,7 +187,10 @@ fn read_lines(
             break;
         }
         let parsed = if line.ends_with(b"\n") {
-            serde_json::from_slice(&line).map_err(|error| error.to_string())
+            serde_json::from_slice(&line).map_err(|error| match error.classify() {
+                Category::Data => "is not a receipt".to_owned(),
+                _ => "is not valid JSON".to_owned(),
+            })
         } else {
             // The rest of a line that is too long, or nothing at the end of the file.
             reader.skip_until(b'\n')?;
