@@ -58,6 +58,8 @@ pub(crate) enum Location {
 pub(crate) enum Engine {
     /// Docker's data root.
     DockerRoot,
+    /// containerd's root.
+    ContainerdRoot,
     /// A docker daemon, whose path is empty: the environment says where it listens.
     DockerDaemon,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DockerRoot => "docker-root",
+            Self::ContainerdRoot => "containerd-root",
             Self::DockerDaemon => "docker-daemon",
         })
     }
@@ -102,6 +105,7 @@ impl Location {
             Some(("oci-archive", rest)) => archive(text, ArchiveFormat::Oci, rest),
             Some(("docker-archive", rest)) => archive(text, ArchiveFormat::Docker, rest),
             Some(("docker-daemon", rest)) => daemon(text, rest),
+            Some(("containerd-root", rest)) => engine(text, Engine::ContainerdRoot, rest),
             Some(("docker-root", rest)) => engine(text, Engine::DockerRoot, rest),
             _ => {
                 let id = if plain == DefaultLocation::Registry { None } else { by_id(text) };
@@ -167,6 +171,9 @@ fn read_only(location: &str, engine: Engine) -> Error {
     match engine {
         Engine::DockerRoot | Engine::DockerDaemon => {
             error.with_hint("use `docker-archive:FILE` and run `docker load -i FILE`")
+        }
+        Engine::ContainerdRoot => {
+            error.with_hint("use `oci-archive:FILE` and run `ctr images import FILE`")
         }
     }
 }

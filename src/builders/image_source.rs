@@ -16,7 +16,8 @@ use crate::registry::Repository;
 /// An image to read: text, a [`Reference`], or an open source with the name of an image in it.
 ///
 /// Text is parsed as on the command line: `alpine:3.20`, `store:NAME`, `oci:PATH[:NAME]`, `oci-archive:FILE[:NAME]`,
-/// `docker-archive:FILE[:NAME]` or `docker://NAME`. It is opened when the run begins.
+/// `docker-archive:FILE[:NAME]`, `docker-root:DIR[:IMAGE]`, `containerd-root:DIR[:IMAGE]`, `docker-daemon:IMAGE` or
+/// `docker://NAME`. It is opened when the run begins.
 #[derive(Clone)]
 pub struct ImageSource {
     pub(super) from: From,

@@ -125,10 +125,12 @@ pub(crate) enum Verb {
   rpull copy --referrers --digest-tags ghcr.io/org/app:2 oci-archive:app.tar
   rpull copy alpine:3.14 docker-archive:alpine.tar
   rpull copy docker-root:/var/lib/docker:app oci:./app
+  rpull copy docker-daemon:app:1 localhost:5000/app:1
 
 A plain reference names an image in a registry; the other locations are store:NAME,
 oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]. Only to read from:
-docker-root:DIR[:IMAGE], the data root of dockerd."
+docker-root:DIR[:IMAGE] and containerd-root:DIR[:IMAGE], the files of an engine, without its daemon;
+docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     )]
     Copy(Copy),
     /// Save images from the store to an archive for `rpull load` and `docker load`

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::containerd::ContainerdRoot;
 #[cfg(feature = "docker-daemon")]
 use super::daemon::DockerDaemon;
 use super::docker::DockerRoot;
@@ -19,6 +20,10 @@ pub(crate) async fn open(engine: Engine, path: &Path) -> Result<Arc<dyn EngineSt
     match engine {
         Engine::DockerRoot => {
             let open = move || DockerRoot::open(&path);
+            Ok(Arc::new(run_blocking("read the engine's store", open).await?))
+        }
+        Engine::ContainerdRoot => {
+            let open = move || ContainerdRoot::open(&path);
             Ok(Arc::new(run_blocking("read the engine's store", open).await?))
         }
         #[cfg(feature = "docker-daemon")]

@@ -6,7 +6,7 @@ use super::shared::OnePlatform;
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) a: String,
     /// The image to compare it with
     pub(crate) b: String,

@@ -8,7 +8,7 @@ use super::shared::OnePlatform;
 
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArgs {
-    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
@@ -16,7 +16,7 @@ pub(crate) struct DocumentArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,

@@ -9,7 +9,7 @@ use super::transfer::TransferArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpack {
-    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) image: String,
     /// Directory to unpack into
     pub(crate) dir: PathBuf,
@@ -33,7 +33,7 @@ pub(crate) struct Unpack {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) image: String,
     /// Tar to write, - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]

@@ -6,7 +6,7 @@ use rpull::archive::{Archive, ArchiveFormat};
 use rpull::content::{self, BlobPresence, BlobRequest, Effort, Lookup as _, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
-use rpull::engine_store::DockerRoot;
+use rpull::engine_store::{ContainerdRoot, DockerRoot};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -14,6 +14,7 @@ use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
+use crate::support::containerd_root::ContainerdRootDir;
 use crate::support::docker_root::DockerRootDir;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
@@ -157,6 +158,14 @@ async fn source_contract_docker_registry() {
     let reference = format!("{}/team/app:v1", registry.host()).parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
     check_source(&repository, &ImageName::Tag("v1".into()), &real.v1).await;
+}
+
+#[tokio::test]
+async fn source_contract_containerd_root() {
+    let (root, held) = (ContainerdRootDir::new(), small_image());
+    root.add(&held);
+    let source = ContainerdRoot::open(root.path()).unwrap();
+    check_source(&source, &ImageName::Only, &held).await;
 }
 
 #[tokio::test]

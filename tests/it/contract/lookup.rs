@@ -10,7 +10,7 @@ use rpull::content::{
     BlobPresence, BlobRequest, Effort, Lookup as _, Presence, Source, Target, is_same,
 };
 use rpull::descriptor::Descriptor;
-use rpull::engine_store::DockerRoot;
+use rpull::engine_store::{ContainerdRoot, DockerRoot};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -21,6 +21,7 @@ use rpull::retry::RetryPolicy;
 use rpull::transfer::{ImageRequest, TransferOptions, transfer};
 
 use super::own_backend::Directory;
+use crate::support::containerd_root::ContainerdRootDir;
 use crate::support::docker_root::DockerRootDir;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
@@ -102,6 +103,8 @@ async fn backends() -> Vec<Backend> {
     let own_dir = tempfile::tempdir().unwrap();
     let own = Directory::open(own_dir.path()).unwrap();
     fill(Arc::new(own.clone()), &name, &image).await;
+    let containerd = ContainerdRootDir::new();
+    containerd.add(&image);
     let mut docker = DockerRootDir::new();
     let docker_image = docker.add(Some("registry.example/app:1"), &image);
     let (fake, served) = (FakeRegistry::start().await, ServedStore::start().await);
@@ -120,6 +123,13 @@ async fn backends() -> Vec<Backend> {
             name: name.clone(),
             image: image.clone(),
             _base: Box::new(own_dir),
+        },
+        Backend {
+            what: "containerd-root",
+            source: Arc::new(ContainerdRoot::open(containerd.path()).unwrap()),
+            name: ImageName::Only,
+            image: image.clone(),
+            _base: Box::new(containerd),
         },
         Backend {
             what: "docker-root",

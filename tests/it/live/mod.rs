@@ -1,6 +1,7 @@
-//! Against programs of this machine: docker-registry, skopeo, umoci, podman, docker.
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman, docker, containerd.
 
 mod archives;
+mod containerd;
 mod debian;
 mod docker;
 mod pull;

@@ -4,6 +4,7 @@ pub(crate) mod assertions;
 pub(crate) mod cache;
 pub(crate) mod certs;
 pub(crate) mod cli;
+pub(crate) mod containerd_root;
 pub(crate) mod debian;
 pub(crate) mod docker_root;
 pub(crate) mod dockerd;

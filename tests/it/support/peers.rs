@@ -1,7 +1,7 @@
 //! Other engines that unpack the same images, each in its own temporary directories.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -104,12 +104,27 @@ impl Containerd {
         ctr
     }
 
-    /// Returns the tree that containerd unpacks from an image.
-    pub(crate) fn tree(&self, layout: &Path, name: &str) -> Vec<Node> {
+    /// Returns its directory with content, names and snapshots.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// Runs a ctr command that must succeed.
+    pub(crate) fn run(&self, args: &[&str]) -> String {
+        run(self.ctr().args(args))
+    }
+
+    /// Imports all images of a layout as `example.com/app:NAME`.
+    pub(crate) fn import(&self, layout: &Path, options: &[&str]) {
         let archive = self.dir.path().join("image.tar");
         run(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(layout).arg("."));
-        let import = ["images", "import", "--no-unpack", "--base-name", "example.com/app"];
-        run(self.ctr().args(import).arg(&archive));
+        let import = ["images", "import", "--base-name", "example.com/app"];
+        run(self.ctr().args(import).args(options).arg(&archive));
+    }
+
+    /// Returns the tree that containerd unpacks from an image.
+    pub(crate) fn tree(&self, layout: &Path, name: &str) -> Vec<Node> {
+        self.import(layout, &["--no-unpack"]);
         let point = self.dir.path().join("mounted");
         std::fs::create_dir(&point).unwrap();
         let image = format!("example.com/app:{name}");
