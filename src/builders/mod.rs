@@ -13,8 +13,10 @@ mod open_target;
 mod opened;
 mod pull;
 mod push;
+mod push_origin;
 mod run;
 mod settings;
+mod stored_by_id;
 mod unpack;
 
 pub use self::copy::Copy;
@@ -28,4 +30,8 @@ pub(crate) use self::open_source::open_engine;
 pub(crate) use self::opened::OpenedLocation;
 pub use self::pull::Pull;
 pub use self::push::Push;
+#[cfg(feature = "cli")]
+pub(crate) use self::push_origin::remember_push;
+#[cfg(feature = "cli")]
+pub(crate) use self::stored_by_id::{ambiguous_id, find_by_id, not_in_store};
 pub use self::unpack::Unpack;

@@ -69,16 +69,13 @@ impl<'a> SourceOpener<'a> {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
                 self.in_registry(reference)
             }
-            Location::Store(reference) | Location::Id { name: Some(reference), .. } => {
-                let store = self.layout(&store_path()?).await.map_err(|error| {
-                    let detail =
-                        (error.kind() == ErrorKind::NotFound).then_some(ErrorDetail::NotInStore);
-                    error.with_detail(detail)
-                })?;
-                Ok(OpenedLocation::in_store(store, reference))
+            Location::Store(reference) => {
+                Ok(OpenedLocation::in_store(self.store().await?, reference))
             }
-            Location::Id { id, name: None } => {
-                Err(Error::new(ErrorKind::InvalidInput, id.to_string()).with_reason("is no name"))
+            Location::Id { id, name } => {
+                let (store, id, name) = (self.store().await?, id.clone(), name.clone());
+                let find = move || OpenedLocation::in_store_by_id(store, &id, name.as_ref());
+                run_blocking("open", find).await
             }
             Location::Layout { path, name } => {
                 let layout = self.layout(path).await?;
@@ -94,6 +91,13 @@ impl<'a> SourceOpener<'a> {
                 open_engine(*engine, path, name, location.to_string()).await
             }
         }
+    }
+
+    async fn store(&mut self) -> Result<Arc<Layout>> {
+        self.layout(&store_path()?).await.map_err(|error| {
+            let is_missing = error.kind() == ErrorKind::NotFound;
+            error.with_detail(is_missing.then_some(ErrorDetail::NotInStore))
+        })
     }
 
     fn in_registry(&self, reference: &Reference) -> Result<OpenedLocation> {

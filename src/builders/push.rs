@@ -11,7 +11,8 @@ use crate::transfer::{PlannedImage, RunError, RunReport};
 
 /// Pushes an image, with all platforms unless some are selected.
 ///
-/// Transfers only blobs that the registry lacks. After an interrupted push from a layout, the next one continues it.
+/// Transfers only blobs that the registry lacks. After an interrupted push from a layout, the next one continues it. A successful
+/// one is noted in the layout, so that another tag of the image needs no upload.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), rpull::RunError> {
@@ -28,7 +29,7 @@ pub struct Push {
 }
 
 impl Push {
-    /// A push of this image. Text without a prefix is the name of one in the user's store
+    /// A push of this image. Text without a prefix is the name or id of one in the user's store
     /// ([`Layout::default_path`](crate::layout::Layout::default_path)).
     pub fn new(image: impl Into<ImageSource>) -> Self {
         let mut run = Run::new(Verb::Push);

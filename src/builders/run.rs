@@ -7,10 +7,13 @@ use super::image_target::ImageTarget;
 use super::open_source::SourceOpener;
 use super::open_target::{OpenFor, OpenedTarget, TargetOpener};
 use super::opened::OpenedLocation;
+use super::push_origin::remember_push;
 use super::settings::RunSettings;
 use crate::content::{EndpointKind, Target};
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::layout::Layout;
 use crate::location::DefaultLocation;
+use crate::name::ImageName;
 use crate::transfer::{
     ImageRequest, ImageResult, PlannedImage, PlatformRequest, PlatformSelection, RunReport,
     Transfer,
@@ -53,7 +56,19 @@ pub(super) struct Run {
 }
 
 /// An image with one of its targets.
-type Opened = (ImageRequest, Arc<dyn Target>);
+struct Opened {
+    request: ImageRequest,
+    target: Arc<dyn Target>,
+    /// The layout to remember a push in, and the image's name there.
+    pushed_from: Option<(Arc<Layout>, ImageName)>,
+}
+
+/// The transfer of what could be opened. Positions are those of the images and targets, in ascending order.
+struct OpenedRun {
+    transfer: Transfer,
+    failed: Vec<(usize, Error)>,
+    pushed_from: Vec<(usize, Arc<Layout>, ImageName)>,
+}
 
 impl Run {
     pub(super) fn new(verb: Verb) -> Self {
@@ -73,16 +88,21 @@ impl Run {
     }
 
     pub(super) async fn execute(self) -> RunReport {
-        let (transfer, failed) = self.transfer(OpenFor::Write).await;
+        let OpenedRun { transfer, failed, pushed_from } = self.transfer(OpenFor::Write).await;
         let mut report = Box::pin(transfer.run()).await;
         for (position, error) in failed {
             report.images.insert(position, ImageResult::failed(error));
+        }
+        for (position, layout, name) in pushed_from {
+            if let Some(image) = report.images.get(position).filter(|image| image.error.is_none()) {
+                remember_push(layout, &name, &image.report.summary).await;
+            }
         }
         report
     }
 
     pub(super) async fn plan(&self) -> Vec<PlannedImage> {
-        let (transfer, failed) = self.transfer(OpenFor::Plan).await;
+        let OpenedRun { transfer, failed, .. } = self.transfer(OpenFor::Plan).await;
         let mut planned = Box::pin(transfer.plan()).await;
         for (position, error) in failed {
             planned.insert(position, PlannedImage::failed(error));
@@ -91,9 +111,9 @@ impl Run {
     }
 
     /// The transfer of everything that could be opened, and the errors of the rest with their positions, in ascending order.
-    async fn transfer(&self, purpose: OpenFor) -> (Transfer, Vec<(usize, Error)>) {
-        let (mut transfer, mut failed) =
-            (Transfer::new(self.settings.transfer_options()), Vec::new());
+    async fn transfer(&self, purpose: OpenFor) -> OpenedRun {
+        let mut transfer = Transfer::new(self.settings.transfer_options());
+        let (mut failed, mut pushed_from) = (Vec::new(), Vec::new());
         let cancel = &self.settings.control.cancel;
         let opened = match cancel.run_until_cancelled(Box::pin(self.open(purpose))).await {
             Some(opened) => opened,
@@ -105,11 +125,15 @@ impl Run {
         };
         for (position, opened) in opened.into_iter().enumerate() {
             match opened {
-                Ok((request, target)) => transfer = transfer.image(request, &target),
+                Ok(opened) => {
+                    transfer = transfer.image(opened.request, &opened.target);
+                    let from = opened.pushed_from;
+                    pushed_from.extend(from.map(|(layout, name)| (position, layout, name)));
+                }
                 Err(error) => failed.push((position, error)),
             }
         }
-        (transfer, failed)
+        OpenedRun { transfer, failed, pushed_from }
     }
 
     fn invalid(&self, reason: &str) -> Error {
@@ -164,7 +188,10 @@ impl Run {
             target_name: open.name,
             platforms,
         };
-        Ok((request, open.target))
+        let is_push = self.verb == Verb::Push && open.target.endpoint().address.is_some();
+        let layout = source.layout.clone().filter(|_| is_push);
+        let pushed_from = layout.map(|layout| (layout, source.name.clone()));
+        Ok(Opened { request, target: open.target, pushed_from })
     }
 
     fn platforms(&self, from: EndpointKind, to: &OpenedTarget) -> Result<PlatformSelection> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::args::{CommonArgs, ProgressKind};
 use super::output;
+pub(super) use crate::builders::not_in_store;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
@@ -255,13 +256,6 @@ impl Settings {
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
         self.existing_store()?.ok_or_else(|| not_in_store(name))
     }
-}
-
-/// Returns the error for a name that is not in the store.
-pub(super) fn not_in_store(name: &str) -> Error {
-    Error::new(ErrorKind::NotFound, name)
-        .with_reason("not in the store")
-        .with_detail(ErrorDetail::NotInStore)
 }
 
 /// Opens the layout at this path. `None` if it does not exist.

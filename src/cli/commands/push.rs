@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::builders::remember_push;
 use crate::cli::args::Push;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::destination::Destination;
@@ -10,11 +11,9 @@ use crate::cli::run::transfer_run::{TransferRun, chunk_size, interruptible, plat
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
-use crate::name::ImageName;
 use crate::reference::Reference;
-use crate::transfer::{ImageRequest, ImageSummary, PlatformSelection};
+use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitCode> {
     let (source, image) = match args.images.as_slice() {
@@ -52,7 +51,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {
-        remember(&layout, &name, &one.report.summary);
+        remember_push(layout, &name, &one.report.summary).await;
     }
     Ok(code)
 }
@@ -63,15 +62,5 @@ fn at_registry(text: &str) -> Result<Reference> {
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
             .with_reason("push needs a registry as its destination")
             .with_hint("use `rpull copy` for other locations")),
-    }
-}
-
-/// Records in the store where the image was pushed, so that a push of another tag needs no upload. Failures are
-/// ignored: the store may be read-only.
-fn remember(layout: &Layout, name: &ImageName, sent: &ImageSummary) {
-    let (ImageName::Layout(name), Some(manifest)) = (name, &sent.manifest) else { return };
-    // If only one platform of an index was pushed, the registry does not have the whole index.
-    if let Err(error) = layout.add_origin(name, manifest, &sent.target) {
-        tracing::info!("{}", error.chain());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cli::settings::{Settings, not_in_store};
+use crate::builders::{ambiguous_id, find_by_id};
+use crate::cli::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Identified, Layout};
@@ -19,24 +20,8 @@ pub(in crate::cli) fn find(
     settings: &Settings,
 ) -> Result<(Arc<Layout>, Identified)> {
     let store = settings.store_with(&id.to_string())?;
-    if let Some(name) = name.map(Reference::to_string)
-        && let Some(entry) = store.entry(&name)?
-    {
-        let digest = entry.descriptor.digest;
-        let named = ImageName::Layout(name.clone());
-        let image = Identified { digest, name: named, names: vec![name], within: Vec::new() };
-        return Ok((store, image));
-    }
-    let mut found = store.by_id(id)?;
-    match (found.pop(), found.is_empty()) {
-        (None, _) => Err(not_in_store(&id.to_string())),
-        (Some(image), true) => Ok((store, image)),
-        (Some(image), false) => {
-            found.push(image);
-            let choices: Vec<String> = found.iter().map(choice).collect();
-            Err(ambiguous(id, &choices))
-        }
-    }
+    let image = find_by_id(&store, id, name)?;
+    Ok((store, image))
 }
 
 /// Returns the only name of the image with this id, for commands that change names.
@@ -50,23 +35,9 @@ pub(in crate::cli) fn only_name(
 ) -> Result<String> {
     let (_, image) = find(id, name, settings)?;
     match (image.name, image.names.as_slice()) {
-        (_, [_, _, ..]) => Err(ambiguous(id, &image.names)),
+        (_, [_, _, ..]) => Err(ambiguous_id(id, &image.names)),
         (ImageName::Layout(name), _) => Ok(name),
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("id `{id}`"))
             .with_reason(format!("refers to one platform of {}", image.within.join(", ")))),
-    }
-}
-
-fn ambiguous(id: &ImageId, choices: &[String]) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("id `{id}`"))
-        .with_reason(format!("ambiguous, matches several images: {}", choices.join(", ")))
-}
-
-fn choice(image: &Identified) -> String {
-    let digest = image.digest.short();
-    match (image.names.first(), image.within.first()) {
-        (Some(name), _) => format!("{name} ({digest})"),
-        (None, Some(whole)) => format!("{digest} of {whole}"),
-        (None, None) => digest.to_owned(),
     }
 }

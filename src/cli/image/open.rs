@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::run_cancellable;
@@ -15,7 +14,6 @@ use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::image_id::ImageId;
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
@@ -36,7 +34,10 @@ pub(in crate::cli) async fn open_location(
 ) -> Result<OpenedLocation> {
     match location {
         Location::Store(reference) => store(reference, settings),
-        Location::Id { id, name } => open_by_id(id, name.as_ref(), settings),
+        Location::Id { id, name } => {
+            let store = settings.store_with(&id.to_string())?;
+            OpenedLocation::in_store_by_id(store, id, name.as_ref())
+        }
         Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
             registry(reference, settings)
         }
@@ -79,18 +80,6 @@ pub(in crate::cli) fn registry(
 ) -> Result<OpenedLocation> {
     let client = settings.client(&reference.to_string(), ForeignLayers::Fetch)?;
     OpenedLocation::in_registry(reference, &client)
-}
-
-/// Opens the image with this id. An image in the store with that name takes precedence.
-fn open_by_id(
-    id: &ImageId,
-    name: Option<&Reference>,
-    settings: &Settings,
-) -> Result<OpenedLocation> {
-    let (store, image) = ids::find(id, name, settings)?;
-    let full_name = image.names.first().cloned().unwrap_or_default();
-    let reference = if full_name.is_empty() { image.digest.to_string() } else { full_name.clone() };
-    Ok(OpenedLocation::in_layout(store, image.name, reference, full_name))
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
