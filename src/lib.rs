@@ -187,6 +187,7 @@ pub mod control;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
+mod engine;
 pub mod engine_store;
 pub mod error;
 mod escape;

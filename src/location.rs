@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::archive::ArchiveFormat;
 use crate::digest::{Digest, DigestError, registered_algorithm};
+pub(crate) use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::name::ImageName;
@@ -51,27 +52,6 @@ pub(crate) enum Location {
         /// The image by name or id, as in a layout.
         name: ImageName,
     },
-}
-
-/// A container engine whose store can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    /// Docker's data root.
-    DockerRoot,
-    /// containerd's root.
-    ContainerdRoot,
-    /// A docker daemon, whose path is empty: the environment says where it listens.
-    DockerDaemon,
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DockerRoot => "docker-root",
-            Self::ContainerdRoot => "containerd-root",
-            Self::DockerDaemon => "docker-daemon",
-        })
-    }
 }
 
 /// The meaning of a reference without a prefix.
@@ -367,6 +347,23 @@ mod tests {
                 Location::Archive { format: ArchiveFormat::Docker, path: path.into(), name };
             assert_eq!(read(&text), archive, "{text}");
             assert_eq!(read(&archive.to_string()), archive, "{text}");
+        }
+    }
+
+    #[test]
+    fn engine_location_round_trips() {
+        let named = || ImageName::Layout("app:1".into());
+        let path = PathBuf::from("/srv/d");
+        for (text, engine, path, name) in [
+            ("docker-root:/srv/d", Engine::DockerRoot, path.clone(), ImageName::Only),
+            ("docker-root:/srv/d:app:1", Engine::DockerRoot, path.clone(), named()),
+            ("containerd-root:/srv/d:app:1", Engine::ContainerdRoot, path, named()),
+            ("docker-daemon:app:1", Engine::DockerDaemon, PathBuf::new(), named()),
+        ] {
+            let location = Location::Engine { engine, path, name };
+            assert_eq!(read(text), location, "{text}");
+            assert_eq!(location.to_string(), text);
+            assert_eq!(location.check_as_target().unwrap_err().kind(), ErrorKind::InvalidInput);
         }
     }
 
