@@ -112,10 +112,10 @@ impl Analyzer {
     }
 
     /// Takes the first bytes of a regular file of a layer, before the layer's changes.
-    pub fn head(&mut self, layer: usize, content: ContentId, head: &[u8]) {
+    pub fn head(&mut self, layer: usize, content: ContentId, size: u64, head: &[u8]) {
         self.secrets.head(content, head);
         if let Some(sample) = self.samples.get_mut(layer) {
-            sample.add(head);
+            sample.add(size, head);
         }
     }
 

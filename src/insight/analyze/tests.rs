@@ -50,7 +50,7 @@ fn analyze(layers: &[(&str, Vec<Item<'_>>)]) -> Analysis {
             tree.entry(entry).unwrap();
             if kind == EntryKind::File {
                 let id = ContentId::from_sha256(&Sha256::digest(content).into());
-                analyzer.head(number, id, content);
+                analyzer.head(number, id, content.len() as u64, content);
                 tree.set_content(id);
             }
         }

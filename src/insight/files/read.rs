@@ -59,7 +59,7 @@ pub fn read_layers(
 }
 
 /// Like [`read_layers`] with contents. Passes the first bytes of each regular file without holes to `head`, at most
-/// [`MAX_HEAD_BYTES`], with the layer and the file's content.
+/// [`MAX_HEAD_BYTES`], with the layer, and the file's content and size.
 ///
 /// The heads of a layer come before its changes, and before it is verified: what they say must not be used if this fails.
 ///
@@ -68,7 +68,7 @@ pub fn read_layers(
 pub fn read_layers_with_heads(
     layers: Vec<LayerBlob<'_>>,
     control: &Control,
-    mut head: impl FnMut(usize, ContentId, &[u8]),
+    mut head: impl FnMut(usize, ContentId, u64, &[u8]),
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
@@ -78,7 +78,7 @@ pub fn read_layers_with_heads(
         let keep = |bytes: &[u8]| first.extend(bytes.iter().take(MAX_HEAD_BYTES - first.len()));
         if let Some(content) = content(layer, file.size, keep)? {
             tree.set_content(content);
-            head(file.at.0, content, &first);
+            head(file.at.0, content, file.size, &first);
         }
         Ok(())
     };

@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
         let (tree, sizes) = read_layers_with_heads(
             layers,
             &own,
-            |layer, content, head| shared.borrow_mut().head(layer, content, head),
+            |layer, content, size, head| shared.borrow_mut().head(layer, content, size, head),
             |layer, change| {
                 shared.borrow_mut().change(layer, change);
                 Ok(())
