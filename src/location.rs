@@ -140,20 +140,7 @@ impl Location {
                     _ => Ok(()),
                 }
             }
-            Self::Engine { engine, .. } => Err(read_only(&self.to_string(), *engine)),
-        }
-    }
-}
-
-fn read_only(location: &str, engine: Engine) -> Error {
-    let error = Error::new(ErrorKind::InvalidInput, format!("location `{location}`"))
-        .with_reason(format!("{engine} can only be read from"));
-    match engine {
-        Engine::DockerRoot | Engine::DockerDaemon => {
-            error.with_hint("use `docker-archive:FILE` and run `docker load -i FILE`")
-        }
-        Engine::ContainerdRoot => {
-            error.with_hint("use `oci-archive:FILE` and run `ctr images import FILE`")
+            Self::Engine { engine, .. } => Err(engine.read_only(&self.to_string())),
         }
     }
 }
