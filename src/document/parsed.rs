@@ -68,4 +68,11 @@ impl ImageManifest {
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.config).chain(&self.layers)
     }
+
+    /// Whether the config gives the layers their `diff_id`s. Some artifacts have the media type of an image config, but no layers
+    /// that are tars, and a config of any bytes.
+    pub(crate) fn has_diff_ids(&self) -> bool {
+        self.config.media_type.is_image_config()
+            && self.layers.iter().any(|layer| layer.media_type.is_tar_layer())
+    }
 }

@@ -52,7 +52,7 @@ impl NeededContent {
             needed.unreadable.extend(reach.unreadable);
             for document in &reach.documents {
                 if let ParsedDocument::Manifest(manifest) = document.parsed()
-                    && manifest.config.media_type.is_image_config()
+                    && manifest.has_diff_ids()
                 {
                     let (config, layers) = (manifest.config.clone(), manifest.layers.clone());
                     let image = ImageBlobs { config, layers };

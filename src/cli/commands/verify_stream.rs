@@ -113,10 +113,10 @@ async fn read_configs(
     let mut found = Configs::default();
     for document in &graph.documents {
         let ParsedDocument::Manifest(manifest) = document.parsed() else { continue };
-        let config = &manifest.config;
-        if !config.media_type.is_image_config() {
+        if !manifest.has_diff_ids() {
             continue;
         }
+        let config = &manifest.config;
         let bytes = match read_small(source, config, CONFIG_LIMIT, settings.retry).await {
             Ok(bytes) => bytes,
             // It is read again with the other blobs, and reported.
