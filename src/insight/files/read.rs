@@ -88,6 +88,10 @@ pub fn read_layers_with_heads(
 /// A regular file that was added to the tree, before its bytes are read.
 pub(crate) struct CreatedFile<'a> {
     /// The path in the layer's tar, which may have links in its parents.
+    #[cfg_attr(
+        not(feature = "cli"),
+        expect(dead_code, reason = "only the command line prints a file")
+    )]
     pub(crate) path: &'a [u8],
     pub(crate) size: u64,
     /// Number of the layer, and of the entry in it.
