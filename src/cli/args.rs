@@ -129,8 +129,8 @@ pub(crate) enum Verb {
 
 A plain reference names an image in a registry; the other locations are store:NAME,
 oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]. Only to read from:
-docker-root:DIR[:IMAGE] and containerd-root:DIR[:IMAGE], the files of an engine, without its daemon;
-docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
+docker-root:DIR[:IMAGE] and containerd-root:DIR[:IMAGE], the files of an engine, without its
+daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     )]
     Copy(Copy),
     /// Save images from the store to an archive for `rpull load` and `docker load`
@@ -241,9 +241,9 @@ compression is named as such, and a pull transfers it again.")]
   rpull analyze --fail-under 0.95 --max-waste 20MB docker-archive:app.tar
   rpull analyze --ci --format sarif ghcr.io/org/app:2 > findings.sarif
 
-Reads every layer once; layers of a registry are not kept. The efficiency is dive's score: the sum of
-the smallest sizes of all paths, divided by the sum of their sizes in all layers. Wasted are the files
-that later layers delete or replace. Contents of files are never printed.")]
+Reads every layer once; layers of a registry are not kept. The efficiency is dive's score: the
+sum of the smallest sizes of all paths, divided by the sum of their sizes in all layers. Wasted
+are the files that later layers delete or replace. Contents of files are never printed.")]
     Analyze(Analyze),
     /// Unpack an image into a root file system
     #[command(after_help = "Examples:
@@ -304,8 +304,8 @@ Unpacked layers stay: an overlay directory keeps its images until they are remov
   rpull df docker-root:/var/lib/docker           which image and layer takes how much, and where
 
 Includes the directories that `unpack --overlay` recorded in this store. Their sizes are those of
-files; the sizes of the store are those of compressed blobs. Nothing is changed in the data root of an
-engine, and no daemon is asked.")]
+files; the sizes of the store are those of compressed blobs. Nothing is changed in the data root
+of an engine, and no daemon is asked.")]
     Df(Df),
     /// Delete unreferenced blobs and layers
     #[command(after_help = "Examples:

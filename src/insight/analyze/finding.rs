@@ -30,8 +30,6 @@ pub enum Rule {
     UncompressedLayer,
     /// A layer that is hardly smaller than its content, although the content is compressible.
     PoorCompression,
-    /// A base image that has a newer version.
-    OutdatedBase,
 }
 
 /// How much a finding matters.
@@ -49,7 +47,7 @@ pub enum Severity {
 
 impl Rule {
     /// All rules, the gravest first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::Secret,
         Self::DeletedLater,
         Self::Overwritten,
@@ -61,7 +59,6 @@ impl Rule {
         Self::CopyBeforeRun,
         Self::UncompressedLayer,
         Self::PoorCompression,
-        Self::OutdatedBase,
     ];
 
     /// Its name in JSON and SARIF.
@@ -78,7 +75,6 @@ impl Rule {
             Self::CopyBeforeRun => "copy-before-run",
             Self::UncompressedLayer => "uncompressed-layer",
             Self::PoorCompression => "poor-compression",
-            Self::OutdatedBase => "outdated-base",
         }
     }
 
@@ -96,7 +92,6 @@ impl Rule {
             Self::CopyBeforeRun => "A large COPY invalidates the cache of an expensive RUN",
             Self::UncompressedLayer => "A layer is not compressed",
             Self::PoorCompression => "A layer is compressed badly",
-            Self::OutdatedBase => "The base image has a newer version",
         }
     }
 
