@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, null_is_default, object, objects, optional_object};
@@ -111,6 +112,22 @@ impl ImageConfig {
             os_features: self.os_features.clone(),
             variant: self.variant.clone(),
         }
+    }
+
+    /// Pairs the digest of each layer that is a tar with its `diff_id`, or says what is wrong. A config without `diff_id`s has no
+    /// pairs.
+    pub(crate) fn diff_id_pairs(
+        &self,
+        layers: &[Descriptor],
+    ) -> Result<Vec<(Digest, Digest)>, String> {
+        let diff_ids = &self.rootfs.diff_ids;
+        if !diff_ids.is_empty() && diff_ids.len() != layers.len() {
+            let (diff_ids, layers) = (diff_ids.len(), layers.len());
+            return Err(format!("has {diff_ids} diff_ids for {layers} layers"));
+        }
+        let is_read = |layer: &Descriptor| layer.media_type.is_tar_layer() && !layer.is_foreign();
+        let pairs = layers.iter().zip(diff_ids).filter(|(layer, _)| is_read(layer));
+        Ok(pairs.map(|(layer, diff_id)| (layer.digest.clone(), diff_id.clone())).collect())
     }
 }
 

@@ -4,16 +4,14 @@
 //! each, and not decompressed again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read as _;
 
 use super::io::replace_durably;
 use super::needed::ImageBlobs;
 use super::parallel::on_all_cores;
 use super::{Layout, blobs};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::control::PhaseCounter;
-use crate::descriptor::Descriptor;
+use crate::control::{CountedReader, PhaseCounter};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::layer::{diff_id_of, is_unsupported};
@@ -27,22 +25,10 @@ const LIMIT: u64 = 16 << 20;
 pub(super) type LayerPair = (Digest, Digest);
 
 /// Returns the pairs of an image, or what is wrong with its config.
-///
-/// A config without `diff_id`s, and layers that are not tars, have no pairs.
 pub(super) fn layer_pairs(layout: &Layout, image: &ImageBlobs) -> Result<Vec<LayerPair>, String> {
     let bytes = layout.read_verified(&image.config, CONFIG_LIMIT).map_err(|error| error.chain())?;
     let config = ImageConfig::parse(&bytes).map_err(|error| error.chain())?;
-    let diff_ids = config.rootfs.diff_ids;
-    if diff_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    if diff_ids.len() != image.layers.len() {
-        let (diff_ids, layers) = (diff_ids.len(), image.layers.len());
-        return Err(format!("has {diff_ids} diff_ids for {layers} layers"));
-    }
-    let is_read = |layer: &Descriptor| layer.media_type.is_tar_layer() && !layer.is_foreign();
-    let pairs = image.layers.iter().zip(diff_ids).filter(|(layer, _)| is_read(layer));
-    Ok(pairs.map(|(layer, diff_id)| (layer.digest.clone(), diff_id)).collect())
+    config.diff_id_pairs(&image.layers)
 }
 
 /// Decompresses the layers. Returns the pairs that are right, and what is wrong with the others.
@@ -78,7 +64,7 @@ fn check_one(
     let (Ok(algorithm), Ok(file)) = (diff_id.algorithm(), layout.blob_file(digest)) else {
         return Ok(Ok(false));
     };
-    match diff_id_of(CountedFile { file, counter }, algorithm) {
+    match diff_id_of(CountedReader::new(file, counter), algorithm) {
         Ok(found) if found == *diff_id => Ok(Ok(true)),
         Ok(found) => Ok(Err(format!("diff_id mismatch: the config has {diff_id}, got {found}"))),
         Err(error) => {
@@ -90,20 +76,6 @@ fn check_one(
             }
             Ok(Err(format!("cannot be decompressed: {error}")))
         }
-    }
-}
-
-/// A file whose bytes are counted as they are read.
-struct CountedFile<'a> {
-    file: File,
-    counter: &'a PhaseCounter,
-}
-
-impl Read for CountedFile<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.counter.add(read as u64).map_err(io::Error::other)?;
-        Ok(read)
     }
 }
 

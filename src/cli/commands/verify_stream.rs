@@ -1,7 +1,7 @@
 //! `verify` of images outside of a layout: reads all blobs once and keeps nothing.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::cli::settings::Settings;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{EmptyTarget, Source, Target};
-use crate::control::PhaseCounter;
+use crate::control::{CountedReader, PhaseCounter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ParsedDocument;
@@ -124,22 +124,13 @@ async fn read_configs(
             Err(error) => return Err(error),
         };
         found.sizes.insert(config.digest.clone(), config.size);
-        let diff_ids = match ImageConfig::parse(&bytes) {
-            Ok(config) => config.rootfs.diff_ids,
-            Err(error) => {
-                add_bad(&config.digest, (BlobFault::Invalid, error.chain()));
-                continue;
-            }
-        };
-        if !diff_ids.is_empty() && diff_ids.len() != manifest.layers.len() {
-            let (diff_ids, layers) = (diff_ids.len(), manifest.layers.len());
-            let reason = format!("has {diff_ids} diff_ids for {layers} layers");
-            add_bad(&config.digest, (BlobFault::Invalid, reason));
-            continue;
+        let pairs = ImageConfig::parse(&bytes)
+            .map_err(|error| error.chain())
+            .and_then(|config| config.diff_id_pairs(&manifest.layers));
+        match pairs {
+            Ok(pairs) => found.diff_ids.extend(pairs),
+            Err(reason) => add_bad(&config.digest, (BlobFault::Invalid, reason)),
         }
-        let layers = manifest.layers.iter().zip(diff_ids);
-        let tars = layers.filter(|(layer, _)| layer.media_type.is_tar_layer());
-        found.diff_ids.extend(tars.map(|(layer, diff_id)| (layer.digest.clone(), diff_id)));
     }
     Ok(found)
 }
@@ -203,27 +194,14 @@ impl BlobCheck {
         let algorithm = expected.algorithm().map_err(io::Error::other)?;
         let (source, layer) = (Arc::clone(&self.source), self.blob.clone());
         let blob = ReceivedBlob::begin(source, layer, self.options(), &Handle::current());
-        let mut blob = CountedBlob { blob, counter: Arc::clone(&self.counter) };
+        let counter = Arc::clone(&self.counter);
         let work = move || {
+            let mut blob = CountedReader::new(blob, &counter);
             let found = diff_id_of(&mut blob, algorithm)?;
             // The end of the blob is given when all of it was verified.
             io::copy(&mut blob, &mut io::sink())?;
             Ok(found)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-    }
-}
-
-/// A blob whose bytes are counted as they are read.
-struct CountedBlob {
-    blob: ReceivedBlob,
-    counter: Arc<PhaseCounter>,
-}
-
-impl Read for CountedBlob {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.blob.read(into)?;
-        self.counter.add(read as u64).map_err(io::Error::other)?;
-        Ok(read)
     }
 }
