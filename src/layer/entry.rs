@@ -132,6 +132,14 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     clean
 }
 
+/// Whether a clean path is `directory` or below it; everything is below the root, which is empty.
+pub(crate) fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    directory.is_empty()
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
 /// Splits a clean path into directory and last component.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {

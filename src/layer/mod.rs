@@ -42,7 +42,7 @@ pub use self::decompress::{
 pub use self::diff_id::{DiffIdReader, diff_id_of};
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
-pub(crate) use self::entry::{is_leftover, split};
+pub(crate) use self::entry::{is_below, is_leftover, split};
 pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
 pub use self::unread::Unread;

@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 
 use super::root::open_below;
 use crate::image_layers::resolve::push;
+use crate::layer::is_below;
 
 /// Maximum number of open directories. Tars alternate between few of them.
 const MAX_DIRECTORIES: usize = 16;
@@ -61,19 +62,13 @@ impl OpenDirCache {
     pub(super) fn remove(&mut self, path: &[u8]) {
         self.0.retain(|(known, directory)| {
             // A path with symbolic links may have used a removed one.
-            *known == directory.path && !is_within(known, path)
+            *known == directory.path && !is_below(known, path)
         });
     }
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
-}
-
-/// Whether `path` is `other` or below it.
-fn is_within(path: &[u8], other: &[u8]) -> bool {
-    other.is_empty()
-        || path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::remove::clear;
 use super::root::{RootDir, open_below};
+use crate::layer::is_below;
 
 /// Bytes of waiting entries beyond which no further layer is started.
 const MAX_PENDING_BYTES: usize = 8 << 20;
@@ -73,8 +74,7 @@ impl ReadAheadDir {
 
     /// Whether the path is this directory or in it.
     pub(super) fn has(&self, path: &[u8]) -> bool {
-        path.strip_prefix(&self.name[..])
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        is_below(path, &self.name)
     }
 
     /// Moves a file out of the directory. The new path must not exist.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::finding::{Finding, Rule};
 use super::image::ImageSteps;
-use super::paths::{directory_through, file_name};
+use super::paths::directory_through;
 use super::top_paths::{TopPaths, files};
 use crate::insight::files::{Change, ChangeKind};
-use crate::layer::EntryKind;
+use crate::layer::{EntryKind, split};
 
 /// Directories, and whether they are unwanted only if they were copied: a command may create them on purpose.
 const DIRECTORIES: [(&str, bool); 12] = [
@@ -72,7 +72,7 @@ impl BuildContext {
             } else if !is_full {
                 found.directories.insert(directory.to_vec(), (1, file.size));
             }
-        } else if is_copied && FILES.iter().any(|name| name.as_bytes() == file_name(change.path)) {
+        } else if is_copied && FILES.iter().any(|name| name.as_bytes() == split(change.path).1) {
             self.by_layer.entry(layer).or_default().paths.add_file(change.path, file.size, None);
         }
     }

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 
 use super::finding::{Finding, Rule};
 use super::image::ImageSteps;
-use super::paths::{is_below, runs_through};
+use super::paths::runs_through;
 use super::top_paths::{TopPaths, files};
 use crate::insight::files::FileTree;
-use crate::layer::EntryKind;
+use crate::layer::{EntryKind, is_below};
 
 /// Where a program leaves files that no container needs.
 struct CacheKind {

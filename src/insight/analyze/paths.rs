@@ -1,9 +1,6 @@
 //! Tests of paths by their components.
 
-/// Whether the path is `root`, or below it.
-pub(super) fn is_below(path: &[u8], root: &[u8]) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
+use crate::layer::is_below;
 
 /// Whether the components of `part` are in the path, one after the other.
 pub(super) fn runs_through(path: &[u8], part: &[u8]) -> bool {
@@ -19,14 +16,10 @@ pub(super) fn directory_through<'a>(path: &'a [u8], part: &[u8]) -> Option<&'a [
         .find_map(|at| path.get(..at + part.len()))
 }
 
-/// The last component.
-pub(super) fn file_name(path: &[u8]) -> &[u8] {
-    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::split;
 
     #[test]
     fn path_components_are_compared_whole() {
@@ -39,6 +32,6 @@ mod tests {
         assert_eq!(through("a/.gitx/.git/c", ".git").as_deref(), Some("a/.gitx/.git"));
         assert_eq!(through("x/target/debug/a", "target/debug").as_deref(), Some("x/target/debug"));
         assert!(is_below(b"tmp", b"tmp") && !is_below(b"tmpx", b"tmp"));
-        assert_eq!((file_name(b"a/b"), file_name(b"b")), (&b"b"[..], &b"b"[..]));
+        assert_eq!((split(b"a/b").1, split(b"b").1), (&b"b"[..], &b"b"[..]));
     }
 }

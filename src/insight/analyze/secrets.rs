@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, Rule};
 use super::image::ImageSteps;
-use super::paths::{file_name, is_below};
 use super::top_paths::TopPaths;
 use crate::insight::files::{Change, ChangeKind, ContentId};
-use crate::layer::EntryKind;
+use crate::layer::{EntryKind, is_below, split};
 
 /// Names of files that contain credentials.
 const NAMES: [&str; 19] = [
@@ -108,7 +107,7 @@ impl Secrets {
 }
 
 fn has_secret_name(path: &[u8]) -> bool {
-    let name = file_name(path);
+    let name = split(path).1;
     let ends_with_path = |end: &&str| {
         path.strip_suffix(end.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))

@@ -9,7 +9,7 @@ use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
 use super::xattr::{OverlayXattr, is_whiteout};
-use crate::layer::split;
+use crate::layer::{is_below, split};
 use crate::unpack::root::{RootDir, open_below};
 
 /// Complete layers, the top one first.
@@ -79,7 +79,7 @@ impl MergedView {
 
     /// Returns the layers that a directory is merged from; empty if there is no such directory.
     fn layers_of(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
-        while self.dir_cache.last().is_some_and(|(known, _)| !is_above(known, path)) {
+        while self.dir_cache.last().is_some_and(|(known, _)| !is_below(path, known)) {
             self.dir_cache.pop();
         }
         loop {
@@ -130,12 +130,4 @@ fn stat(layer: &RootDir, path: &[u8]) -> io::Result<Option<Stat>> {
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether `directory` is the path or above it.
-fn is_above(directory: &[u8], path: &[u8]) -> bool {
-    directory.is_empty()
-        || path
-            .strip_prefix(directory)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

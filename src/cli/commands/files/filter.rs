@@ -3,6 +3,7 @@
 use glob::{MatchOptions, Pattern};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{is_below, split};
 
 /// `*` stays within one directory, `**` does not.
 const OPTIONS: MatchOptions = MatchOptions {
@@ -57,15 +58,10 @@ pub(in crate::cli::commands) fn clean(text: &str) -> String {
 impl Item {
     fn matches(&self, path: &[u8]) -> bool {
         match self {
-            Self::Path(own) => {
-                own.is_empty()
-                    || path
-                        .strip_prefix(&own[..])
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-            }
+            Self::Path(own) => is_below(path, own),
             Self::Glob(pattern) => pattern.matches_with(&String::from_utf8_lossy(path), OPTIONS),
             Self::NameGlob(pattern) => {
-                let (_, name) = crate::layer::split(path);
+                let (_, name) = split(path);
                 pattern.matches_with(&String::from_utf8_lossy(name), OPTIONS)
             }
         }
