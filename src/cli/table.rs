@@ -61,5 +61,7 @@ mod tests {
             (truncate_start("abcdef", 4), truncate_start("abc", 3)),
             ("…def".into(), "abc".into())
         );
+        assert_eq!(truncate_start("/usr/share/doc", 8), "…are/doc");
+        assert_eq!(truncate_start("/a", 8), "/a");
     }
 }

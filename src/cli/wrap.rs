@@ -1,5 +1,7 @@
 //! Fits text to the width of the terminal.
 
+use super::terminal_width::terminal_width;
+
 /// Columns where the width is not known.
 const DEFAULT_COLUMNS: usize = 80;
 
@@ -11,9 +13,7 @@ const MIN_COLUMNS: usize = 40;
 
 /// Returns the columns to use on stdout: those of the terminal, within reason.
 pub(super) fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { DEFAULT_COLUMNS } else { columns.clamp(MIN_COLUMNS, MAX_COLUMNS) }
+    terminal_width().map_or(DEFAULT_COLUMNS, |columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
 }
 
 /// Breaks a text into lines of at most `columns`, between words where possible. The first line begins with `first`, the
@@ -54,16 +54,6 @@ pub(super) fn wrap(first: &str, text: &str, columns: usize) -> String {
     text
 }
 
-/// Cuts the beginning of a text that is longer than `width`, with an ellipsis: the end of a path says most.
-pub(super) fn truncate_start(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width {
-        return text.to_owned();
-    }
-    let end: String = text.chars().skip(length - width.saturating_sub(1)).collect();
-    format!("…{end}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +64,5 @@ mod tests {
         assert_eq!(wrap("", "a\u{1b}b c", 80), "a\\u{1b}b c\n");
         assert_eq!(wrap("  ", "abcdefgh ij", 6), "  abcd\n  efgh\n  ij\n");
         assert_eq!(wrap("x", "", 80), "x\n");
-        assert_eq!(truncate_start("/usr/share/doc", 8), "…are/doc");
-        assert_eq!(truncate_start("/a", 8), "/a");
     }
 }

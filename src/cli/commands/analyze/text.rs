@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::result::AnalyzedImage;
 use crate::cli::size::{percent, plural, size};
 use crate::cli::table::truncate;
-use crate::cli::wrap::{truncate_start, wrap};
+use crate::cli::table::truncate_start;
+use crate::cli::wrap::wrap;
 use crate::insight::analyze::{Finding, FindingPath};
 
 /// Paths of a finding that are shown unless all are asked for.
