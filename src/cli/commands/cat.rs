@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::files::clean;
 use crate::cli::args::Cat;
-use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
+use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::with_layer;
 use crate::cli::settings::Settings;
@@ -19,9 +19,6 @@ use crate::symlinks::MAX_SYMLINKS;
 
 pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCode> {
     let image = OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
-    if let Some(number) = args.layer {
-        check_number(number, &image)?;
-    }
     let source = LayerSource::new(&image, settings);
     let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
     let file =

@@ -56,12 +56,11 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let selection = select(rows, &filter, rule);
     let keys: BTreeSet<String> =
         selection.going.iter().map(|row| row.entry.key().to_owned()).collect();
-    let planned = store.plan_removal(&keys)?;
     if args.plan || keys.is_empty() {
-        return print(&selection, planned, args.plan, settings);
+        return print(&selection, store.plan_removal(&keys)?, args.plan, settings);
     }
     if is_asking {
-        output::stderr_text(&text(&selection, planned, true));
+        output::stderr_text(&text(&selection, store.plan_removal(&keys)?, true));
         let question = format!("remove {}?", plural(keys.len() as u64, "image"));
         if !prompt::confirm(&question).await? {
             note("nothing was removed");
