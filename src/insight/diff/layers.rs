@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::config::ImageConfig;
-use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
 use crate::insight::layers::{LayerRow, layers};
@@ -114,10 +113,6 @@ impl DiffSide<'_> {
         let none = ImageConfig::default();
         layers(self.manifest, self.config.unwrap_or(&none))
     }
-
-    fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        std::iter::once(&self.manifest.config).chain(&self.manifest.layers)
-    }
 }
 
 /// Compares the blobs of two images.
@@ -180,9 +175,9 @@ fn diff_row(row: &LayerRow, side: LayerSide, same_content: Option<Digest>) -> La
 }
 
 fn pull_cost(a: DiffSide<'_>, b: DiffSide<'_>) -> PullCost {
-    let mut known: HashSet<&Digest> = a.blobs().map(|blob| &blob.digest).collect();
+    let mut known: HashSet<&Digest> = a.manifest.blobs().map(|blob| &blob.digest).collect();
     let mut cost = PullCost::default();
-    for blob in b.blobs() {
+    for blob in b.manifest.blobs() {
         // Content inside the manifest arrives with it.
         if !blob.is_foreign() && blob.data.is_none() && known.insert(&blob.digest) {
             cost.blobs += 1;
@@ -196,6 +191,7 @@ fn pull_cost(a: DiffSide<'_>, b: DiffSide<'_>) -> PullCost {
 mod tests {
     use super::LayerSide::{A, B, Both};
     use super::*;
+    use crate::descriptor::Descriptor;
     use crate::insight::testing::{config, manifest};
 
     fn side<'a>(manifest: &'a ImageManifest, config: &'a ImageConfig) -> DiffSide<'a> {
