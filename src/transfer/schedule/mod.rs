@@ -14,6 +14,8 @@
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
 mod ends;
+#[cfg(test)]
+mod order_tests;
 mod queue;
 mod setup;
 #[cfg(test)]
