@@ -46,21 +46,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("registry", OTHERS_OF_AN_END, "an end knows neither other ends nor the engine"),
     ("layout", OTHERS_OF_AN_END, "an end knows neither other ends nor the engine"),
     ("archive", OTHERS_OF_AN_END, "an end knows neither other ends nor the engine"),
-    (
-        "memory",
-        &[
-            "registry",
-            "layout",
-            "archive",
-            "transfer",
-            "serve",
-            "cli",
-            "insight",
-            "unpack",
-            "image_layers",
-        ],
-        "an end knows neither other ends nor the engine",
-    ),
+    ("memory", OTHERS_OF_AN_END, "an end knows neither other ends nor the engine"),
     (
         "engine_store",
         &[
