@@ -66,11 +66,7 @@ impl Archive {
         location: &str,
         control: &Control,
     ) -> Result<Self> {
-        let endpoint = Endpoint {
-            location: location.to_owned(),
-            kind: EndpointKind::Engine,
-            ..Endpoint::default()
-        };
+        let endpoint = Endpoint::new(location).kind(EndpointKind::Engine).has_plain_layers();
         let tar = spool(stream, location)?;
         Self::with_tar(tar, Some(ArchiveFormat::Docker), endpoint, location.to_owned(), control)
     }
@@ -81,7 +77,9 @@ impl Archive {
             _ => path.display().to_string(),
         };
         let location = format.map_or_else(|| shown.clone(), |format| format!("{format}:{shown}"));
-        let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
+        let has_plain_layers = format == Some(ArchiveFormat::Docker);
+        let kind = EndpointKind::Archive;
+        let endpoint = Endpoint { location, kind, has_plain_layers, ..Endpoint::default() };
         let tar = open(path, &shown, control)?;
         Self::with_tar(tar, format, endpoint, shown, control)
     }

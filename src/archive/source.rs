@@ -15,7 +15,7 @@ use super::small_file::unusable;
 use super::tarball::EntryError;
 use crate::blocking::run_cancellable;
 use crate::content::{
-    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source, over_limit,
     reader_stream,
 };
 use crate::control::Control;
@@ -104,10 +104,7 @@ impl ArchiveInner {
     pub(super) fn bytes(&self, digest: &Digest, limit: u64, control: &Control) -> Result<Bytes> {
         let span = self.locate(digest, control)?;
         if span.size > limit {
-            let reason = format!("larger than the limit of {limit} bytes");
-            return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-                .at(self.location())
-                .with_reason(reason));
+            return Err(over_limit(digest, limit).at(self.location()));
         }
         let mut bytes = Vec::new();
         let read = span

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
@@ -55,6 +56,12 @@ impl<T> Presence<T> {
     }
 }
 
+/// The error for a document or small blob over the limit of [`Lookup::read`], without its location.
+pub(crate) fn over_limit(digest: &Digest, limit: u64) -> Error {
+    Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
+        .with_reason(format!("larger than the limit of {limit} bytes"))
+}
+
 impl<T> From<Option<T>> for Presence<T> {
     /// `None` means absent.
     fn from(found: Option<T>) -> Self {
@@ -91,6 +98,8 @@ pub struct Endpoint {
     pub mount_scope: Option<String>,
     /// What kind of location this is.
     pub kind: EndpointKind,
+    /// Whether all its layers are uncompressed, however the image was built: docker's own store and archives.
+    pub has_plain_layers: bool,
 }
 
 impl Endpoint {
@@ -103,6 +112,7 @@ impl Endpoint {
         optional into address: String;
         optional into mount_scope: String;
         value kind: EndpointKind;
+        flag has_plain_layers;
     }
 }
 

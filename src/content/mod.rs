@@ -64,6 +64,7 @@ mod source;
 mod target;
 mod writer;
 
+pub(crate) use self::lookup::over_limit;
 pub use self::lookup::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RequestCounts, document,
     is_same,

@@ -2,10 +2,10 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::content::Source;
+use crate::content::{BlobPresence, Endpoint, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::reference::full_name;
 
@@ -24,6 +24,22 @@ pub(crate) trait EngineStore: Source {
     /// [`NotFound`](crate::ErrorKind::NotFound) if the engine does not have it.
     #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only `blob` has no descriptor"))]
     fn stat_blob<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
+}
+
+/// The error for what the engine does not have.
+pub(super) fn not_found(endpoint: &Endpoint, what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, what)
+        .at(&endpoint.location)
+        .with_reason("not in the engine's store")
+}
+
+/// How much there is of a blob of which this many bytes were found. One of another size is examined when it is read.
+pub(super) fn presence(found: Option<u64>, expected: &Descriptor) -> BlobPresence {
+    match found {
+        Some(size) if size == expected.size => BlobPresence::Complete,
+        Some(_) => BlobPresence::Unknown,
+        None => BlobPresence::Absent,
+    }
 }
 
 /// Returns the one of an image's names that was asked for, else the first; empty without names.

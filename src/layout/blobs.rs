@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::io_error;
-use crate::content::ByteStream;
+use crate::content::{ByteStream, over_limit};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
@@ -146,10 +146,7 @@ pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| io_error("read", root, error))?;
     if bytes.len() as u64 > limit {
-        let reason = format!("larger than the limit of {limit} bytes");
-        return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-            .at(root.display().to_string())
-            .with_reason(reason));
+        return Err(over_limit(digest, limit).at(root.display().to_string()));
     }
     Ok(bytes.into())
 }

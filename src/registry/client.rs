@@ -10,7 +10,7 @@ use super::options::RegistryOptions;
 use super::repository::Repository;
 use super::scope::ScopeSet;
 use super::send::Transport;
-use crate::content::{Endpoint, EndpointKind};
+use crate::content::Endpoint;
 use crate::error::Result;
 use crate::reference::Reference;
 
@@ -72,7 +72,7 @@ impl Client {
                 location: address.clone(),
                 address: Some(address.clone()),
                 mount_scope: Some(registry.to_owned()),
-                kind: EndpointKind::Remote,
+                ..Endpoint::default()
             })
         };
         Arc::clone(endpoints.entry(address.clone()).or_insert_with(new))

@@ -11,6 +11,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::engine_store::directory::EngineDir;
+use crate::engine_store::store::not_found;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::media::MediaType;
@@ -174,8 +175,6 @@ impl Root {
     }
 
     pub(super) fn not_found(&self, what: &str) -> Error {
-        Error::new(ErrorKind::NotFound, what)
-            .at(&self.endpoint.location)
-            .with_reason("not in the engine's store")
+        not_found(&self.endpoint, what)
     }
 }

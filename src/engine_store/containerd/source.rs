@@ -10,12 +10,12 @@ use futures_util::future::{BoxFuture, ready};
 use super::root::Root;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
-    UnpackedLayer, reader_stream,
+    UnpackedLayer, over_limit, reader_stream,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::engine_store::store::{EngineStore, full_name_among};
+use crate::engine_store::store::{EngineStore, full_name_among, presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::verifier::verify;
@@ -106,10 +106,7 @@ impl Lookup for ContainerdRoot {
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         Box::pin(async move {
             if self.size_of(&descriptor.digest)?.is_some_and(|size| size > limit) {
-                let what = format!("blob {}", descriptor.digest);
-                return Err(Error::new(ErrorKind::InvalidDocument, what)
-                    .at(&self.0.endpoint.location)
-                    .with_reason(format!("larger than the limit of {limit} bytes")));
+                return Err(over_limit(&descriptor.digest, limit).at(&self.0.endpoint.location));
             }
             let Some(bytes) = self.0.small_blob(&descriptor.digest, limit)? else {
                 return Ok(Presence::Absent);
@@ -125,11 +122,7 @@ impl Lookup for ContainerdRoot {
         _: Effort,
     ) -> BoxFuture<'a, Result<BlobPresence>> {
         let size = self.size_of(&descriptor.digest);
-        Box::pin(ready(size.map(|size| match size {
-            Some(size) if size == descriptor.size => BlobPresence::Complete,
-            Some(_) => BlobPresence::Unknown,
-            None => BlobPresence::Absent,
-        })))
+        Box::pin(ready(size.map(|size| presence(size, descriptor))))
     }
 }
 

@@ -55,11 +55,7 @@ impl DockerDaemon {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if `DOCKER_HOST` is not a unix socket.
     pub fn from_env() -> Result<Arc<Self>> {
-        let endpoint = Endpoint {
-            location: "docker-daemon".into(),
-            kind: EndpointKind::Engine,
-            ..Endpoint::default()
-        };
+        let endpoint = Endpoint::new("docker-daemon").kind(EndpointKind::Engine).has_plain_layers();
         Ok(Arc::new(Self { socket: Socket::from_env()?, endpoint, archives: Mutex::default() }))
     }
 

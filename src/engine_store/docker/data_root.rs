@@ -62,14 +62,14 @@ impl DataRoot {
         let ids = dir.names(paths::CONFIGS)?.unwrap_or_default();
         let images = ids.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect();
         let layers = LayerDb::read(&dir)?;
-        let endpoint = Endpoint { location, kind: EndpointKind::Engine, ..Endpoint::default() };
+        let endpoint = Endpoint::new(location).kind(EndpointKind::Engine).has_plain_layers();
         Ok(Self { dir, endpoint, names, images, layers, cache: Cache::default() })
     }
 
     /// The image that this name means: a name, or the beginning of an id.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::InvalidInput`] if there are several.
+    /// [`ErrorKind::NotFound`] if no image matches, [`ErrorKind::InvalidInput`] if several do.
     pub(super) fn find(&self, name: &ImageName) -> Result<Digest> {
         let text = match name {
             ImageName::Only => return self.only_image(),

@@ -13,7 +13,8 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::document::new_manifest::NewManifest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine_store::store::not_found;
+use crate::error::{Error, Result};
 use crate::media::MediaType;
 use crate::verifier::verify;
 
@@ -108,8 +109,6 @@ impl DataRoot {
     }
 
     pub(super) fn not_found(&self, what: &str) -> Error {
-        Error::new(ErrorKind::NotFound, what)
-            .at(&self.endpoint.location)
-            .with_reason("not in the engine's store")
+        not_found(&self.endpoint, what)
     }
 }

@@ -13,12 +13,12 @@ use super::rebuild::LayerTar;
 use crate::blocking::run_blocking;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
-    UnpackedLayer, reader_stream,
+    UnpackedLayer, over_limit, reader_stream,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::engine_store::store::{EngineStore, full_name_among};
+use crate::engine_store::store::{EngineStore, full_name_among, presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::verifier::verify;
@@ -95,10 +95,7 @@ impl DataRoot {
     fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes> {
         let bytes = self.small_bytes(&descriptor.digest)?;
         if bytes.len() as u64 > limit {
-            let what = format!("blob {}", descriptor.digest);
-            return Err(Error::new(ErrorKind::InvalidDocument, what)
-                .at(&self.endpoint.location)
-                .with_reason(format!("larger than the limit of {limit} bytes")));
+            return Err(over_limit(&descriptor.digest, limit).at(&self.endpoint.location));
         }
         verify(descriptor, &bytes).map_err(|error| error.at(&self.endpoint.location))?;
         Ok(bytes)
@@ -111,11 +108,7 @@ impl DataRoot {
     }
 
     fn presence(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
-        Ok(match self.blob_size(&descriptor.digest)? {
-            Some(size) if size == descriptor.size => BlobPresence::Complete,
-            Some(_) => BlobPresence::Unknown,
-            None => BlobPresence::Absent,
-        })
+        Ok(presence(self.blob_size(&descriptor.digest)?, descriptor))
     }
 
     fn open_blob(&self, digest: &Digest, start: u64) -> Result<Box<dyn Read + Send>> {

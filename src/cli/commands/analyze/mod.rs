@@ -60,7 +60,7 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     print_result(&result, &args, settings)
 }
 
-/// Returns the limits of the options and of `.dive-ci`; `None` if there are none.
+/// Returns the limits of the options and of `.dive-ci`; `None` without limits.
 fn limits(args: &Analyze) -> Result<Option<AnalysisLimits>> {
     let mut limits = match &args.ci {
         Some(path) => read_dive_ci(path)?,
@@ -80,12 +80,8 @@ fn read_dive_ci(path: &Path) -> Result<AnalysisLimits> {
     dive_ci::parse(&text, &name)
 }
 
-/// Locations whose layers are never compressed, which says nothing of the image.
-const PLAIN_TARS: [&str; 3] = ["docker-archive:", "docker-root:", "docker-daemon:"];
-
 fn stored_as(image: &OpenedImage) -> StoredAs {
-    let location = &image.opened.source.endpoint().location;
-    let is_plain = PLAIN_TARS.iter().any(|prefix| location.starts_with(prefix));
+    let is_plain = image.opened.source.endpoint().has_plain_layers;
     if is_plain { StoredAs::PlainTars } else { StoredAs::Blobs }
 }
 
