@@ -3,9 +3,10 @@
 //! Everything that replaces a file does it here: archives, `index.json`, `images.json`, credentials, output of the command
 //! line. Blobs of a layout replace nothing, and are resumed under a name of their own.
 //!
-//! A process killed while writing leaves an existing file untouched. It also leaves `.rpull-XXXXXX` behind if the file system
-//! does not support unnamed files, or if it is killed between the two system calls that replace an existing file: a link
-//! cannot replace one, a rename needs a name. Such a file is not removed later, because nothing tells that its writer is gone.
+//! A process killed while writing leaves an existing file untouched. It also leaves a file behind, `.rpull-` with a random
+//! suffix, if the file system does not support unnamed files, or if it is killed between the two system calls that replace an
+//! existing file: a link cannot replace one, a rename needs a name. Such a file is not removed later, because nothing tells
+//! that its writer is gone.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

@@ -27,7 +27,7 @@ pub(super) struct RunSettings {
 /// The requested platforms.
 #[derive(Clone)]
 pub(super) enum Platforms {
-    /// These; the default if there are none.
+    /// These platforms; without any, the default.
     Named(Vec<Platform>),
     All,
 }

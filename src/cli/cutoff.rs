@@ -22,7 +22,7 @@ pub(super) fn utc_second(time: Timestamp) -> UtcTime {
 /// a time (`2026-11-01T12:00:00Z`).
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if it is none of them.
+/// [`ErrorKind::InvalidInput`] for any other text.
 pub(super) fn parse_cutoff(option: &str, text: &str, now: Timestamp) -> Result<Timestamp> {
     let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
     let before = |span: Span| {

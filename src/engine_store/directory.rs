@@ -134,7 +134,7 @@ fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
     let error =
         Error::new(ErrorKind::Store, verb).at(path.display().to_string()).with_source(error);
     if denied {
-        error.with_hint("run it as root: engines let nobody else read their files")
+        error.with_hint("run it as root: only root can read an engine's files")
     } else {
         error
     }

@@ -133,7 +133,7 @@ impl<'a> Bucket<'a> {
         Ok(entries)
     }
 
-    /// The bucket with this key; `None` if there is none.
+    /// The bucket with this key, if it exists.
     pub(super) fn bucket(self, key: &str) -> io::Result<Option<Self>> {
         let found = self.entries()?.into_iter().find(|(own, _)| *own == key.as_bytes());
         Ok(found.and_then(|(_, value)| match value {
@@ -142,7 +142,7 @@ impl<'a> Bucket<'a> {
         }))
     }
 
-    /// The value of this key; `None` if there is none.
+    /// The value of this key, if it exists.
     pub(super) fn value(self, key: &str) -> io::Result<Option<&'a [u8]>> {
         let found = self.entries()?.into_iter().find(|(own, _)| *own == key.as_bytes());
         Ok(found.and_then(|(_, value)| match value {

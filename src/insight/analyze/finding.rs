@@ -147,7 +147,7 @@ pub struct Finding {
     pub digest: Option<Digest>,
     /// The command that created the layer, in one line.
     pub command: String,
-    /// Uncompressed bytes that following the tip saves; 0 if it saves none, or nobody knows how many.
+    /// Uncompressed bytes that following the tip saves; 0 if it saves nothing, or the number is unknown.
     pub bytes: u64,
     /// What was found.
     pub message: String,

@@ -245,7 +245,8 @@ impl ArtifactSearch<'_> {
         .await
     }
 
-    /// Fetches a listed referrer. `None` if it is none: lists maintained by clients may be outdated or wrong.
+    /// Fetches a listed referrer. `None` if it does not refer to the subject: lists
+    /// maintained by clients may be outdated or wrong.
     async fn fetch_referrer(
         &self,
         listed: &Descriptor,

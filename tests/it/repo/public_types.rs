@@ -6,7 +6,7 @@ use super::sources;
 
 /// `(type, why nothing can be added to it)`.
 const COMPLETE: &[(&str, &str)] = &[
-    ("BlobPresence", "whoever asks must treat each answer differently"),
+    ("BlobPresence", "callers must handle each answer"),
     ("Device", "a major and a minor number"),
     ("NoProgress", "has no fields, so that it is a value of its own name"),
     ("Presence", "yes, no, or not known"),
