@@ -55,15 +55,12 @@ pub async fn read_blob(
     options: TransferOptions,
     sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
 ) -> Result<()> {
-    let context = TransferContext::new(&options);
-    let counters = BlobCounters::default();
-    let mut checked = Verifier::new(descriptor)?;
-    let mut reader = ResumingReader::new(source, descriptor, 0, &context, &counters);
-    while let Some(chunk) = reader.next().await? {
-        checked.update(&chunk)?;
+    let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
+    let mut blob = VerifiedReader::new(source, descriptor, &context, &counters)?;
+    while let Some(chunk) = blob.next().await? {
         sink(&chunk)?;
     }
-    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
+    blob.finish().map(drop)
 }
 
 /// Reads a blob into a writer, which it empties first, and returns the proof that commits it. Retries the source.
@@ -73,14 +70,45 @@ pub async fn fetch_blob(
     options: TransferOptions,
     writer: &mut dyn BlobWriter,
 ) -> Result<Verified> {
-    let context = TransferContext::new(&options);
-    let counters = BlobCounters::default();
-    let mut checked = Verifier::new(descriptor)?;
+    let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
+    let mut blob = VerifiedReader::new(source, descriptor, &context, &counters)?;
     writer.truncate().await?;
-    let mut reader = ResumingReader::new(source, descriptor, 0, &context, &counters);
-    while let Some(chunk) = reader.next().await? {
-        checked.update(&chunk)?;
+    while let Some(chunk) = blob.next().await? {
         writer.write(chunk).await?;
     }
-    checked.finish().map_err(|error| error.at(&source.endpoint().location))
+    blob.finish()
+}
+
+/// A blob from its first byte, hashed as it arrives: its chunks are verified when [`VerifiedReader::finish`] has succeeded.
+pub(super) struct VerifiedReader<'a> {
+    reader: ResumingReader<'a>,
+    verifier: Verifier,
+    location: &'a str,
+}
+
+impl<'a> VerifiedReader<'a> {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        context: &'a TransferContext,
+        counters: &'a BlobCounters,
+    ) -> Result<Self> {
+        Ok(Self {
+            verifier: Verifier::new(descriptor)?,
+            reader: ResumingReader::new(source, descriptor, 0, context, counters),
+            location: &source.endpoint().location,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        let chunk = self.reader.next().await?;
+        if let Some(chunk) = &chunk {
+            self.verifier.update(chunk)?;
+        }
+        Ok(chunk)
+    }
+
+    pub(super) fn finish(self) -> Result<Verified> {
+        self.verifier.finish().map_err(|error| error.at(self.location))
+    }
 }

@@ -13,10 +13,9 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::blob::read::VerifiedReader;
 use crate::transfer::feed::stopped;
 use crate::transfer::options::TransferOptions;
-use crate::verifier::Verifier;
 
 /// Maximum number of chunks that wait to be read.
 const CHUNK_CAPACITY: usize = 8;
@@ -69,15 +68,13 @@ async fn receive(
     sender: &Sender<Result<Chunk>>,
 ) -> Result<()> {
     let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
-    let mut checked = Verifier::new(blob)?;
-    let mut reader = ResumingReader::new(source, blob, 0, &context, &counters);
-    while let Some(chunk) = reader.next().await? {
-        checked.update(&chunk)?;
+    let mut blob = VerifiedReader::new(source, blob, &context, &counters)?;
+    while let Some(chunk) = blob.next().await? {
         if sender.send(Ok(Chunk::Bytes(chunk))).await.is_err() {
             return Ok(());
         }
     }
-    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
+    blob.finish().map(drop)
 }
 
 impl Read for ReceivedBlob {
