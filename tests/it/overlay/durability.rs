@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::cli::Cli;
 use crate::support::mounted::{Mounted, can_mount};
-use crate::support::samples::versions;
+use crate::support::samples::{versions, versions_of};
 use crate::support::tars;
 
 const ANOTHER_BOOT: &str = "0123456789abcdef0123456789abcdef";
@@ -31,7 +31,7 @@ fn base(cli: &Cli) -> PathBuf {
 #[tokio::test]
 async fn overlay_unsynced_layer_of_other_boot_is_rebuilt() {
     let cli = Cli::new();
-    let archive = tars::write_to(&cli, &versions()[0]);
+    let archive = tars::write_to(&cli, &versions_of(101)[0]);
     let unpack = ["unpack", "--overlay", &archive, "layers"];
     cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
     cli.run(&unpack).await.expect(0, "unpacked 0 of 2 layers");
@@ -64,7 +64,7 @@ async fn overlay_unsynced_layer_in_mount_is_not_rebuilt() {
         return;
     }
     let cli = Cli::new();
-    let archive = tars::write_to(&cli, &versions()[0]);
+    let archive = tars::write_to(&cli, &versions_of(111)[0]);
     let unpack = ["unpack", "--overlay", &archive, "layers"];
     let line = cli.run(&unpack).await.expect(0, "").stdout.clone();
     for folder in folders(&cli) {

@@ -5,13 +5,18 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::images::Image;
 use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
-use crate::support::samples::published;
+use crate::support::samples::{publish, versions, versions_of};
 
 /// Returns a store and an overlay directory with two versions of an image.
 async fn unpacked() -> (Cli, [String; 2], u64, u64) {
-    let (_registry, [first, second], name) = published().await;
+    unpacked_of(versions()).await
+}
+
+async fn unpacked_of(versions: [Image; 2]) -> (Cli, [String; 2], u64, u64) {
+    let (_registry, [first, second], name) = publish(versions).await;
     let cli = Cli::new();
     let names = ["1", "2"].map(|tag| format!("{name}:{tag}"));
     for name in &names {
@@ -87,7 +92,7 @@ async fn prune_keeps_mounted_overlay_layers() {
     if !can_mount("prune_keeps_mounted_overlay_layers") {
         return;
     }
-    let (cli, [_, second], ..) = unpacked().await;
+    let (cli, [_, second], ..) = unpacked_of(versions_of(121)).await;
     fs::create_dir(cli.dir().join("root")).unwrap();
     let args = ["unpack", "--overlay", "--offline", &second, "layers", "--mount", "root"];
     cli.run(&args).await.expect(0, "");

@@ -6,16 +6,27 @@ use crate::support::images::{Family, Image, image, layer, random_blob};
 
 /// Returns two versions that differ in the config and in the last of two layers.
 pub(crate) fn versions() -> [Image; 2] {
-    let base = layer(&[("base", &random_blob(20_000, 1))]);
-    [2, 3].map(|seed| {
-        let app = layer(&[("app", &random_blob(3_000, seed))]);
+    versions_of(1)
+}
+
+/// The same with other layers, from three seeds: a layer counts as mounted wherever it is mounted from, so a test that mounts
+/// needs layers that no other test has.
+pub(crate) fn versions_of(seed: u64) -> [Image; 2] {
+    let base = layer(&[("base", &random_blob(20_000, seed))]);
+    [1, 2].map(|version| {
+        let app = layer(&[("app", &random_blob(3_000, seed + version))]);
         image(Family::Oci, "amd64", &[base.clone(), app])
     })
 }
 
 /// Returns a registry with both as tags `1` and `2` of a repository, and its full name.
 pub(crate) async fn published() -> (FakeRegistry, [Image; 2], String) {
-    let (registry, images) = (FakeRegistry::start().await, versions());
+    publish(versions()).await
+}
+
+/// The same with these versions.
+pub(crate) async fn publish(images: [Image; 2]) -> (FakeRegistry, [Image; 2], String) {
+    let registry = FakeRegistry::start().await;
     for (image, tag) in images.iter().zip(["1", "2"]) {
         image.publish(&registry, "team/app", Some(tag));
     }
