@@ -1,4 +1,4 @@
-//! The names of a tree by their paths, which have no links in them. Removing one removes all below it.
+//! Maps paths without symbolic links to files. Removing a directory removes its content.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,36 +19,38 @@ const INODE_BYTES: usize = size_of::<Inode>() + 2 * size_of::<usize>();
 pub(super) struct Inode {
     /// Its metadata; the path in it is empty, the names are in [`PathMap`].
     pub(super) entry: LayerEntry,
-    /// The entry that created it and has its bytes.
-    pub(super) made: EntryPosition,
+    /// The entry that created it and has its data.
+    pub(super) created_by: EntryPosition,
 }
 
 /// One name of a file.
 #[derive(Debug)]
 pub(super) struct PathEntry {
-    pub(super) node: Arc<Inode>,
+    pub(super) inode: Arc<Inode>,
     /// The entry that created the name.
-    pub(super) made: EntryPosition,
-    /// The last layer that created it or something below it.
+    pub(super) created_by: EntryPosition,
+    /// The last layer that created this name or one below it.
     pub(super) modified_in: u32,
     /// The last layer that made this directory opaque; 0 if none did, because the base cannot.
     pub(super) opaque_in: u32,
 }
 
+/// All names of a tree.
 #[derive(Debug, Default)]
 pub(super) struct PathMap {
     map: BTreeMap<Vec<u8>, PathEntry>,
-    /// Memory of all of them, in bytes.
+    /// Memory of all names and files, in bytes.
     size: usize,
 }
 
 impl PathEntry {
     pub(super) fn is_directory(&self) -> bool {
-        self.node.entry.kind == EntryKind::Directory
+        self.inode.entry.kind == EntryKind::Directory
     }
 }
 
 impl Inode {
+    /// Returns the memory that it takes, in bytes.
     fn size(&self) -> usize {
         let LayerEntry { link, xattrs, .. } = &self.entry;
         let pair = |(name, value): &(Vec<u8>, Vec<u8>)| {
@@ -63,19 +65,19 @@ impl PathMap {
         self.map.get(path)
     }
 
-    /// Each, sorted by the bytes of its path, which puts directories before what is in them.
+    /// Returns all names, sorted by the bytes of their paths: directories come before their content.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &PathEntry)> {
         self.map.iter().map(|(path, name)| (&path[..], name))
     }
 
-    fn check(&self) -> io::Result<()> {
+    fn check_size(&self) -> io::Result<()> {
         if self.size > MAX_TREE_BYTES {
             return Err(too_large());
         }
         Ok(())
     }
 
-    fn remove_below(&mut self, directory: &[u8], goes: impl Fn(&PathEntry) -> bool) {
+    fn remove_below(&mut self, directory: &[u8], is_removed: impl Fn(&PathEntry) -> bool) {
         let (first, end);
         let below = if directory.is_empty() {
             (Bound::Excluded(directory), Bound::Unbounded)
@@ -85,17 +87,17 @@ impl PathMap {
             (Bound::Excluded(&first[..]), Bound::Excluded(&end[..]))
         };
         let below = self.map.range::<[u8], _>(below);
-        let gone: Vec<_> =
-            below.filter(|(_, name)| goes(name)).map(|(path, _)| path.clone()).collect();
-        for path in gone {
-            self.take(&path);
+        let removed: Vec<_> =
+            below.filter(|(_, name)| is_removed(name)).map(|(path, _)| path.clone()).collect();
+        for path in removed {
+            self.remove_name(&path);
         }
     }
 
-    fn take(&mut self, path: &[u8]) {
+    fn remove_name(&mut self, path: &[u8]) {
         if let Some(name) = self.map.remove(path) {
             self.size -= path.len() + NAME_BYTES;
-            self.release(name.node);
+            self.release(name.inode);
         }
     }
 }
@@ -104,16 +106,16 @@ impl NameTree for PathMap {
     type Node = Arc<Inode>;
 
     fn kind(&self, path: &[u8]) -> Option<EntryKind> {
-        self.get(path).map(|name| name.node.entry.kind)
+        self.get(path).map(|name| name.inode.entry.kind)
     }
 
     fn symlink(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let entry = &self.get(path)?.node.entry;
+        let entry = &self.get(path)?.inode.entry;
         (entry.kind == EntryKind::Symlink).then(|| entry.link.clone())
     }
 
     fn node(&self, path: &[u8]) -> Option<Arc<Inode>> {
-        self.get(path).map(|name| Arc::clone(&name.node))
+        self.get(path).map(|name| Arc::clone(&name.inode))
     }
 
     fn is_modified_in(&self, path: &[u8], layer: u32) -> bool {
@@ -121,34 +123,35 @@ impl NameTree for PathMap {
     }
 
     fn create(&mut self, entry: LayerEntry, at: EntryPosition) -> io::Result<Arc<Inode>> {
-        let node = Inode { entry, made: at };
-        self.size += node.size();
-        self.check()?;
-        Ok(Arc::new(node))
+        let inode = Inode { entry, created_by: at };
+        self.size += inode.size();
+        self.check_size()?;
+        Ok(Arc::new(inode))
     }
 
-    fn release(&mut self, node: Arc<Inode>) {
-        if Arc::strong_count(&node) == 1 {
-            self.size -= node.size();
+    fn release(&mut self, inode: Arc<Inode>) {
+        if Arc::strong_count(&inode) == 1 {
+            self.size -= inode.size();
         }
     }
 
-    fn add(&mut self, path: Vec<u8>, node: &Arc<Inode>, made: EntryPosition) -> io::Result<()> {
-        self.touch(split(&path).0, made.layer);
+    fn add(&mut self, path: Vec<u8>, inode: &Arc<Inode>, at: EntryPosition) -> io::Result<()> {
+        self.touch(split(&path).0, at.layer);
         self.size += path.len() + NAME_BYTES;
-        let node = Arc::clone(node);
-        self.map.insert(path, PathEntry { node, made, modified_in: made.layer, opaque_in: 0 });
-        self.check()
+        let inode = Arc::clone(inode);
+        self.map
+            .insert(path, PathEntry { inode, created_by: at, modified_in: at.layer, opaque_in: 0 });
+        self.check_size()
     }
 
     fn describe(&mut self, path: &[u8], entry: LayerEntry, at: EntryPosition) -> io::Result<()> {
         self.touch(path, at.layer);
-        let node = Inode { entry, made: at };
+        let inode = Inode { entry, created_by: at };
         if let Some(name) = self.map.get_mut(path) {
-            self.size = self.size + node.size() - name.node.size();
-            name.node = Arc::new(node);
+            self.size = self.size + inode.size() - name.inode.size();
+            name.inode = Arc::new(inode);
         }
-        self.check()
+        self.check_size()
     }
 
     fn touch(&mut self, path: &[u8], layer: u32) {
@@ -165,20 +168,20 @@ impl NameTree for PathMap {
         if self.get(path).is_some_and(PathEntry::is_directory) {
             self.remove_below(path, |_| true);
         }
-        self.take(path);
+        self.remove_name(path);
     }
 
     fn clear(&mut self, directory: &[u8], layer: u32) {
-        // What is there since the layer did so before is its own.
-        let mut above = directory;
-        while let Some(name) = self.get(above) {
+        // If the layer has made it or a parent opaque before, everything that is below it now belongs to the layer.
+        let mut ancestor = directory;
+        while let Some(name) = self.get(ancestor) {
             if name.opaque_in == layer {
                 return;
             }
-            if above.is_empty() {
+            if ancestor.is_empty() {
                 break;
             }
-            above = split(above).0;
+            ancestor = split(ancestor).0;
         }
         self.remove_below(directory, |name| name.modified_in != layer);
         if let Some(name) = self.map.get_mut(directory) {
@@ -199,9 +202,9 @@ mod tests {
 
     fn add(names: &mut PathMap, path: &str, kind: EntryKind, layer: u32) {
         let at = EntryPosition { layer, entry: 0 };
-        let node = names.create(entry(kind, path), at).unwrap();
-        names.add(path.into(), &node, at).unwrap();
-        names.release(node);
+        let inode = names.create(entry(kind, path), at).unwrap();
+        names.add(path.into(), &inode, at).unwrap();
+        names.release(inode);
     }
 
     #[test]
@@ -213,12 +216,12 @@ mod tests {
             add(&mut names, path, EntryKind::Directory, 0);
         }
         add(&mut names, "a/b/c/f", EntryKind::File, 0);
-        let file = Arc::clone(&names.get(b"a/b/c/f").unwrap().node);
+        let file = Arc::clone(&names.get(b"a/b/c/f").unwrap().inode);
         names.add(b"link".to_vec(), &file, EntryPosition { layer: 0, entry: 1 }).unwrap();
         names.release(file);
         names.remove(b"a");
-        let left: Vec<_> = names.iter().map(|(path, _)| path).collect();
-        assert_eq!(left, [&b""[..], b"a-b", b"a0", b"link"]);
+        let remaining: Vec<_> = names.iter().map(|(path, _)| path).collect();
+        assert_eq!(remaining, [&b""[..], b"a-b", b"a0", b"link"]);
         let described = entry(EntryKind::Directory, "longer than before");
         names.describe(b"a0", described, EntryPosition { layer: 1, entry: 0 }).unwrap();
         for path in ["a0", "link", "a-b", "absent"] {
@@ -238,8 +241,8 @@ mod tests {
         add(&mut names, "d/later", EntryKind::File, 1);
         for directory in [&b"d"[..], b"d/e"] {
             names.clear(directory, 1);
-            let left: Vec<_> = names.iter().map(|(path, _)| path).collect();
-            assert_eq!(left, [&b""[..], b"d", b"d/e", b"d/e/mine", b"d/later", b"other"]);
+            let remaining: Vec<_> = names.iter().map(|(path, _)| path).collect();
+            assert_eq!(remaining, [&b""[..], b"d", b"d/e", b"d/e/mine", b"d/later", b"other"]);
         }
         names.clear(b"", 2);
         assert_eq!(names.map.len(), 1);

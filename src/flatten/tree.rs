@@ -49,69 +49,71 @@ impl Tree {
     /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`, otherwise as for unpacking,
     /// and for a tree that is too large.
     pub fn read(layers: Vec<LayerBlob<'_>>, control: &Control) -> Result<Self> {
-        let fail = |error| failed("layers", "", error);
-        let names = Applier::new(PathMap::default()).map_err(fail)?;
-        let mut builder = TreeBuilder { names, left_out: SkipLog::default() };
-        let take = |name: &str, layer: &mut BlobEntries<'_>| {
-            read_layer(&mut builder, name, layer)?;
+        let tree_error = |error| failed("layers", "", error);
+        let names = Applier::new(PathMap::default()).map_err(tree_error)?;
+        let mut builder = TreeBuilder { names, skipped: SkipLog::default() };
+        let apply = |name: &str, layer: &mut BlobEntries<'_>| {
+            apply_layer(&mut builder, name, layer)?;
             builder.names.end_layer();
             Ok(())
         };
         let total = layers.iter().map(|layer| layer.size).sum();
         let counter = PhaseCounter::new(control, Phase::Flatten, total);
-        let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take)?;
-        let TreeBuilder { names: Applier { names, .. }, left_out } = builder;
-        let shown = shown(&names);
+        let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, apply)?;
+        let TreeBuilder { names: Applier { names, .. }, skipped } = builder;
+        let shown = visible_totals(&names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
-            return Err(fail(io::Error::other("have sparse files whose holes are too large")));
+            return Err(tree_error(io::Error::other(
+                "have sparse files whose holes are too large",
+            )));
         }
-        Ok(Self { names, shown, sizes, skipped: left_out.into_list() })
+        Ok(Self { names, shown, sizes, skipped: skipped.into_list() })
     }
 }
 
-/// Applies what of the layers can be kept.
+/// Applies entries without the attributes that a flattened tree does not have.
 struct TreeBuilder {
     names: Applier<PathMap>,
-    left_out: SkipLog,
+    skipped: SkipLog,
 }
 
 impl TreeBuilder {
-    fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
+    fn apply(&mut self, mut entry: LayerEntry) -> io::Result<()> {
         if !matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
             entry.xattrs.clear();
         }
         entry.xattrs.retain(|(name, _)| {
-            let keep = is_allowed(name);
-            if !keep {
-                self.left_out.note(SkipReason::ForeignAttribute, &entry.path);
+            let is_allowed = is_allowed(name);
+            if !is_allowed {
+                self.skipped.note(SkipReason::ForeignAttribute, &entry.path);
             }
-            keep
+            is_allowed
         });
         self.names.entry(entry)
     }
 }
 
-fn read_layer(builder: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
-    let mut last = String::new();
+fn apply_layer(builder: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
+    let mut last_path = String::new();
     loop {
         let entry = match layer.next_entry() {
             Ok(Some(entry)) => entry,
             Ok(None) => return Ok(()),
-            Err(error) => return Err(failed(name, &last, error)),
+            Err(error) => return Err(failed(name, &last_path, error)),
         };
-        last = String::from_utf8_lossy(&entry.path).into_owned();
-        builder.entry(entry).map_err(|error| failed(name, &last, error))?;
+        last_path = String::from_utf8_lossy(&entry.path).into_owned();
+        builder.apply(entry).map_err(|error| failed(name, &last_path, error))?;
     }
 }
 
-fn shown(names: &PathMap) -> TreeTotals {
-    let mut shown = TreeTotals::default();
+fn visible_totals(names: &PathMap) -> TreeTotals {
+    let mut totals = TreeTotals::default();
     for item in items(names) {
-        shown.entries += 1;
-        if item.hardlink_to.is_none() && item.node.entry.kind == EntryKind::File {
-            shown.files += 1;
-            shown.bytes = shown.bytes.saturating_add(item.node.entry.size);
+        totals.entries += 1;
+        if item.hardlink_to.is_none() && item.inode.entry.kind == EntryKind::File {
+            totals.files += 1;
+            totals.bytes = totals.bytes.saturating_add(item.inode.entry.size);
         }
     }
-    shown
+    totals
 }

@@ -11,9 +11,7 @@ use crate::image_layers::read::read_all;
 use crate::image_layers::{LayerBlob, failed};
 use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
 use crate::progress::Phase;
-
-/// Entries are padded to a multiple of this many bytes.
-const BLOCK_SIZE: u64 = 512;
+use crate::tar_block::BLOCK_BYTES;
 
 /// Written for holes, and at the end of the tar.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -43,8 +41,8 @@ impl Tree {
         let items = items(&self.names);
         let needed: HashSet<_> = items
             .iter()
-            .filter(|item| item.has_bytes())
-            .map(|item| item.at.layer as usize)
+            .filter(|item| item.has_data())
+            .filter_map(|item| Some(item.position?.layer as usize))
             .collect();
         let (numbers, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
@@ -54,19 +52,19 @@ impl Tree {
             output(bytes)
         };
         let mut writer = TreeWriter { output, items: &items };
-        let mut left = numbers.iter();
+        let mut remaining = numbers.iter();
         let reading = PhaseCounter::new(&control.without_progress(), Phase::Export, 0);
-        let (all, stop) = (&BombGuard::default(), &control.cancel);
-        let written = read_all(all, layers, stop, &reading, |name, layer| {
-            let number = left.next().copied().unwrap_or_default();
-            writer.layer(number, name, layer)
+        let (guard, cancel) = (&BombGuard::default(), &control.cancel);
+        let written = read_all(guard, layers, cancel, &reading, |name, layer| {
+            let number = remaining.next().copied().unwrap_or_default();
+            writer.write_layer(number, name, layer)
         });
         // The reader numbers only the layers that it was given.
         written.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
             Some(number) => error.with_layer(*number),
             None => error,
         })?;
-        writer.end()
+        writer.finish()
     }
 }
 
@@ -78,65 +76,67 @@ struct TreeWriter<'a, 'b> {
 
 impl TreeWriter<'_, '_> {
     /// Writes all entries up to the end of this layer.
-    fn layer<R: BufRead>(
+    fn write_layer<R: BufRead>(
         &mut self,
         number: usize,
         name: &str,
         layer: &mut Entries<R>,
     ) -> Result<()> {
-        let mut read = 0;
+        let mut entries_read = 0;
         while let Some((item, rest)) = self.items.split_first()
-            && item.at.layer as usize <= number
+            && let Some(position) = item.position
+            && position.layer as usize <= number
         {
             self.items = rest;
             self.write_header(item)?;
-            if !item.has_bytes() {
+            if !item.has_data() {
                 continue;
             }
             let path = String::from_utf8_lossy(item.path);
             let mut found = None;
-            while read <= item.at.entry {
+            while entries_read <= position.entry {
                 found = layer.next_entry().map_err(|error| failed(name, &path, error))?;
-                read += 1;
+                entries_read += 1;
             }
             let is_same = |entry: &LayerEntry| {
-                entry.kind == EntryKind::File && entry.size == item.node.entry.size
+                entry.kind == EntryKind::File && entry.size == item.inode.entry.size
             };
             if !found.as_ref().is_some_and(is_same) {
                 return Err(failed(name, &path, io::Error::other("has changed since it was read")));
             }
-            self.bytes(item.node.entry.size, name, &path, layer)?;
+            self.write_data(item.inode.entry.size, name, &path, layer)?;
         }
         Ok(())
     }
 
-    /// Writes the entries that need no layer, and the end of the tar.
-    fn end(mut self) -> Result<()> {
+    /// Writes the entries that come after all layers, and the end of the tar.
+    fn finish(mut self) -> Result<()> {
         for item in std::mem::take(&mut self.items) {
             self.write_header(item)?;
         }
-        self.zeros(2 * BLOCK_SIZE)
+        self.write_zeros(2 * BLOCK_BYTES as u64)
     }
 
-    /// Writes everything before the data of an entry.
+    /// Writes the header of an entry, with its PAX records.
     fn write_header(&mut self, item: &TarItem<'_>) -> Result<()> {
-        let (path, own) = (item.path.to_vec(), &item.node.entry);
+        let (path, metadata) = (item.path.to_vec(), &item.inode.entry);
         let entry = match item.hardlink_to {
-            None => LayerEntry { path, ..own.clone() },
+            None => LayerEntry { path, ..metadata.clone() },
             // The first name has all other metadata.
-            Some(other) => LayerEntry {
+            Some(target) => LayerEntry {
                 path,
                 kind: EntryKind::Hardlink,
                 size: 0,
-                link: other.to_vec(),
+                link: target.to_vec(),
                 xattrs: Vec::new(),
-                ..*own
+                ..*metadata
             },
         };
         (self.output)(&header(&entry))
     }
 
-    fn bytes<R: BufRead>(
+    /// Copies the data of an entry, with zeros for holes and padding.
+    fn write_data<R: BufRead>(
         &mut self,
         size: u64,
         name: &str,
@@ -147,20 +147,19 @@ impl TreeWriter<'_, '_> {
         while let Some((offset, bytes)) =
             layer.next_data().map_err(|error| failed(name, path, error))?
         {
-            self.zeros(offset - end)?;
+            self.write_zeros(offset - end)?;
             (self.output)(bytes)?;
             end = offset + bytes.len() as u64;
         }
-        self.zeros(size.next_multiple_of(BLOCK_SIZE) - end)
+        self.write_zeros(size.next_multiple_of(BLOCK_BYTES as u64) - end)
     }
 
-    fn zeros(&mut self, mut count: u64) -> Result<()> {
+    fn write_zeros(&mut self, mut count: u64) -> Result<()> {
         while count > 0 {
-            let piece = count.min(ZEROS.len() as u64);
-            (self.output)(
-                ZEROS.get(..usize::try_from(piece).unwrap_or_default()).unwrap_or_default(),
-            )?;
-            count -= piece;
+            let zeros = usize::try_from(count).ok().and_then(|count| ZEROS.get(..count));
+            let zeros = zeros.unwrap_or(&ZEROS);
+            (self.output)(zeros)?;
+            count -= zeros.len() as u64;
         }
         Ok(())
     }

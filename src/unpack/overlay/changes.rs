@@ -1,6 +1,7 @@
 //! Applies a layer to an overlay directory: writes whiteouts, and copies up files of lower layers that it changes. Only
 //! these operations wait for the lower layers.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -21,25 +22,25 @@ use crate::unpack::root::open_below;
 use crate::unpack::unpacker::Unpacker;
 
 impl Unpacker {
-    /// As [`crate::unpack::root::RootDir::resolve`], but also follows symbolic links of lower layers.
+    /// Like [`RootDir::resolve`](crate::unpack::root::RootDir::resolve), but also follows symbolic links of lower layers.
     pub(in crate::unpack) fn resolve(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let overlay = &mut self.overlay;
-        let mut below = |path: &[u8]| {
+        let mut lower_link = |path: &[u8]| {
             let Some(overlay) = overlay else { return Ok(None) };
-            let Some(seen) = overlay.find(path)? else { return Ok(None) };
-            if FileType::from_raw_mode(seen.stat.st_mode) != FileType::Symlink {
+            let Some(entry) = overlay.find(path)? else { return Ok(None) };
+            if FileType::from_raw_mode(entry.stat.st_mode) != FileType::Symlink {
                 return Ok(None);
             }
-            let link = open_below(seen.layer.as_fd(), path, OFlags::PATH)?;
+            let link = open_below(entry.layer.as_fd(), path, OFlags::PATH)?;
             Ok(Some(readlinkat(&link, "", Vec::new())?.into_bytes()))
         };
-        self.root.resolve(path, &mut below)
+        self.root.resolve(path, &mut lower_link)
     }
 
     /// Whether the lower layers have a directory at this path.
     pub(in crate::unpack) fn has_lower_directory(&mut self, path: &[u8]) -> io::Result<bool> {
         let Some(overlay) = &mut self.overlay else { return Ok(false) };
-        Ok(overlay.find(path)?.is_some_and(|seen| seen.is_directory()))
+        Ok(overlay.find(path)?.is_some_and(|entry| entry.is_directory()))
     }
 
     /// Returns the directory of the lower layers at this path.
@@ -52,19 +53,19 @@ impl Unpacker {
     ) -> io::Result<Option<MergedEntry>> {
         let Some(overlay) = &mut self.overlay else { return Ok(None) };
         match overlay.find(path)? {
-            Some(seen) if !seen.is_directory() => Err(Errno::NOTDIR.into()),
-            seen => Ok(seen),
+            Some(entry) if !entry.is_directory() => Err(Errno::NOTDIR.into()),
+            entry => Ok(entry),
         }
     }
 
-    /// Copies the metadata of the lower directory to a new one that replaces it. Returns its mode and time.
+    /// Copies the metadata of a lower directory to the new one at the same path. Returns its mode and time.
     pub(in crate::unpack) fn copy_dir_metadata(
         &self,
         path: &[u8],
-        seen: &MergedEntry,
+        lower: &MergedEntry,
     ) -> io::Result<DirMetadata> {
-        copy_directory_metadata(seen, path, &self.root.readable(path)?, self.user)?;
-        Ok(DirMetadata { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
+        copy_directory_metadata(lower, path, &self.root.readable(path)?, self.user)?;
+        Ok(DirMetadata { mtime: mtime(&lower.stat), mode: Some(lower.stat.st_mode & 0o7777) })
     }
 
     /// Hides the entries of lower layers at this path, or in this directory.
@@ -78,13 +79,13 @@ impl Unpacker {
         }
     }
 
-    /// Whether this layer or a lower one has this name.
+    /// Whether this layer or a lower one has an entry of this name.
     pub(in crate::unpack) fn exists_in_merged(
         &mut self,
         parent: &OpenDir,
         name: &[u8],
     ) -> io::Result<bool> {
-        if is_there(parent, name) {
+        if exists(parent, name) {
             return Ok(true);
         }
         let Some(overlay) = &mut self.overlay else { return Ok(false) };
@@ -94,15 +95,15 @@ impl Unpacker {
     /// Copies the target of a hard link if a lower layer has it.
     pub(in crate::unpack) fn copy_up(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
-        if is_there(parent, name) {
+        if exists(parent, name) {
             return Ok(());
         }
         let path = parent.joined(name);
-        let Some(seen) = overlay.find(&path)? else { return Ok(()) };
-        if seen.is_directory() {
+        let Some(lower) = overlay.find(&path)? else { return Ok(()) };
+        if lower.is_directory() {
             return Err(io::Error::other("is a hard link to a directory"));
         }
-        self.totals.bytes += copy(&seen, &path, &parent.handle, name, self.user)?;
+        self.totals.bytes += copy(&lower, &path, &parent.handle, name, self.user)?;
         Ok(())
     }
 
@@ -113,7 +114,7 @@ impl Unpacker {
         name: &[u8],
         entry: &LayerEntry,
     ) -> io::Result<()> {
-        if is_there(parent, name) {
+        if exists(parent, name) {
             self.remove(parent, name)?;
         }
         self.skip(SkipReason::WhiteoutDevice, entry);
@@ -124,30 +125,29 @@ impl Unpacker {
 
     /// Finishes a layer: writes its whiteouts, which needs all of its entries.
     pub(in crate::unpack) fn write_whiteouts(&mut self, name: &str) -> Result<()> {
-        self.mark_all()
+        self.write_all_whiteouts()
             .map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
     }
 
-    fn mark_all(&mut self) -> Result<(), (Vec<u8>, io::Error)> {
+    fn write_all_whiteouts(&mut self) -> Result<(), (Vec<u8>, io::Error)> {
         let at_root = |error| (Vec::new(), error);
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         overlay.expand_root_opaque().map_err(at_root)?;
-        let hidden = std::mem::take(&mut overlay.whiteouts);
-        let says_root = overlay.root_is_explicit;
-        let root = if says_root { Ok(None) } else { overlay.root() };
-        if let Some(seen) = root.map_err(at_root)? {
-            let last = self.copy_dir_metadata(b"", &seen).map_err(at_root)?;
-            self.deferred.set(b"", last);
+        let whiteouts = std::mem::take(&mut overlay.whiteouts);
+        // Without an entry for the root, the layer shows that of the lower layers.
+        let lower_root = if overlay.root_is_explicit { Ok(None) } else { overlay.root() };
+        if let Some(lower) = lower_root.map_err(at_root)? {
+            let metadata = self.copy_dir_metadata(b"", &lower).map_err(at_root)?;
+            self.deferred.set(b"", metadata);
         }
-        for path in &hidden {
-            let within = directories_to(path).any(|at| hidden.contains(at));
-            self.write_whiteout(path, within).map_err(|error| (path.clone(), error))?;
+        for path in &whiteouts {
+            self.write_whiteout(path, &whiteouts).map_err(|error| (path.clone(), error))?;
         }
         Ok(())
     }
 
-    /// Writes one whiteout. `within` tells whether the path is inside a hidden directory.
-    fn write_whiteout(&mut self, path: &[u8], within: bool) -> io::Result<()> {
+    /// Writes one of the layer's whiteouts.
+    fn write_whiteout(&mut self, path: &[u8], whiteouts: &BTreeSet<Vec<u8>>) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         let namespace = overlay.namespace;
         // A whiteout without a lower entry would be visible in listings.
@@ -155,11 +155,15 @@ impl Unpacker {
             return Ok(());
         }
         match open_below(self.root.as_fd(), path, OFlags::PATH) {
-            Ok(own) if is_directory(&own)? => Ok(namespace.mark_opaque(self.root.readable(path)?)?),
+            Ok(entry) if is_directory(&entry)? => {
+                Ok(namespace.mark_opaque(self.root.readable(path)?)?)
+            }
             // The existing entry hides the lower one, or a non-directory in its path does.
             Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
-            // The hidden directory hides this path too.
-            Err(Errno::NOENT) if within => Ok(()),
+            // The whiteout of a parent hides this path too.
+            Err(Errno::NOENT) if directories_to(path).any(|parent| whiteouts.contains(parent)) => {
+                Ok(())
+            }
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
                 match self.find(parent, false)? {
@@ -182,7 +186,7 @@ fn whiteout_error(error: Errno) -> io::Error {
     }
 }
 
-fn is_there(parent: &OpenDir, name: &[u8]) -> bool {
+fn exists(parent: &OpenDir, name: &[u8]) -> bool {
     statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 

@@ -21,19 +21,19 @@ use crate::unpack::xattrs;
 
 /// Copies a file that is not a directory. Returns the number of bytes.
 pub(super) fn copy(
-    seen: &MergedEntry,
+    lower: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
     name: &[u8],
     user: ProcessUser,
 ) -> io::Result<u64> {
-    let stat = &seen.stat;
+    let stat = &lower.stat;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind == FileType::RegularFile {
-        return copy_file(seen, path, to, name, user);
+        return copy_file(lower, path, to, name, user);
     }
     if kind == FileType::Symlink {
-        let parent = seen.layer.directory(split(path).0)?;
+        let parent = lower.layer.directory(split(path).0)?;
         let target = readlinkat(&parent, split(path).1, Vec::new())?;
         symlinkat(&target, to, name)?;
     } else {
@@ -46,17 +46,17 @@ pub(super) fn copy(
 }
 
 fn copy_file(
-    seen: &MergedEntry,
+    lower: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
     name: &[u8],
     user: ProcessUser,
 ) -> io::Result<u64> {
-    let stat = &seen.stat;
-    let mut from = match open_below(seen.layer.as_fd(), path, OFlags::RDONLY) {
+    let stat = &lower.stat;
+    let mut from = match open_below(lower.layer.as_fd(), path, OFlags::RDONLY) {
         // A file that not even its owner may read. Layers are never modified, so a hard link can serve both.
         Err(Errno::ACCESS) => {
-            let parent = seen.layer.directory(split(path).0)?;
+            let parent = lower.layer.directory(split(path).0)?;
             linkat(&parent, split(path).1, to, name, AtFlags::empty())?;
             return Ok(0);
         }
@@ -73,9 +73,9 @@ fn copy_file(
 
 /// Copies data and keeps holes: a small layer may have sparse files of many gigabytes.
 fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
-    let mut at = 0;
+    let mut offset = 0;
     loop {
-        let start = match rustix::fs::seek(&*from, rustix::fs::SeekFrom::Data(at)) {
+        let start = match rustix::fs::seek(&*from, rustix::fs::SeekFrom::Data(offset)) {
             Ok(start) => start,
             // The rest is a hole.
             Err(Errno::NXIO) => break,
@@ -85,7 +85,7 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
         from.seek(SeekFrom::Start(start))?;
         to.seek(SeekFrom::Start(start))?;
         io::copy(&mut from.take(end - start), to)?;
-        at = end;
+        offset = end;
     }
     to.set_len(size)?;
     to.flush()
@@ -93,12 +93,12 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
 
 /// Copies owner and attributes of the lower directory.
 pub(super) fn copy_directory_metadata(
-    seen: &MergedEntry,
+    lower: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
     user: ProcessUser,
 ) -> io::Result<()> {
-    copy_metadata(&seen.layer.readable(path)?, to, &seen.stat, user)
+    copy_metadata(&lower.layer.readable(path)?, to, &lower.stat, user)
 }
 
 fn copy_metadata(

@@ -46,8 +46,8 @@ impl OverlayDirectory {
     /// [`ErrorKind::Unpack`] with the path, also if the path is something else.
     pub fn create(path: &Path) -> Result<Self> {
         let path: PathBuf = path.components().collect();
-        let made = mkdir(&path, Permissions::from_raw_mode(0o755));
-        if let Err(error) = made
+        let created = mkdir(&path, Permissions::from_raw_mode(0o755));
+        if let Err(error) = created
             && error != Errno::EXIST
         {
             return Err(failed(&path, error.into()));
@@ -83,11 +83,11 @@ impl OverlayDirectory {
     }
 
     fn from_root(path: PathBuf, root: RootDir) -> Self {
-        let user = files::exists(root.as_fd(), &[b"overlay2/", USER_XATTR_FILE_NAME].concat());
+        let is_user = files::exists(root.as_fd(), &[b"overlay2/", USER_XATTR_FILE_NAME].concat());
         Self {
             path,
             root,
-            namespace: if user { OverlayXattr::User } else { OverlayXattr::Trusted },
+            namespace: if is_user { OverlayXattr::User } else { OverlayXattr::Trusted },
         }
     }
 
@@ -122,8 +122,8 @@ impl OverlayDirectory {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
-        let waiting = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT, control };
-        lock::lock(&file, LockMode::Exclusive, &waiting)?;
+        let wait = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT, control };
+        lock::lock(&file, LockMode::Exclusive, &wait)?;
         Ok(OverlayLock(file))
     }
 
@@ -140,14 +140,15 @@ fn failed(path: &Path, error: io::Error) -> Error {
     error.at(path.display().to_string())
 }
 
-/// Whether it is an overlay directory, or can become one.
+/// Checks that the directory is an overlay directory or can become one.
 fn check(root: &RootDir) -> io::Result<()> {
     let names = files::list(root.as_fd(), b"")?;
     if names.iter().all(|name| ALLOWED_NAMES.contains(&&name[..])) {
         return Ok(());
     }
-    let is_one = files::exists(root.as_fd(), b"overlay2/l") && names.contains(&b"layerdb".to_vec());
-    if is_one { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
+    let has_layers =
+        files::exists(root.as_fd(), b"overlay2/l") && names.contains(&b"layerdb".to_vec());
+    if has_layers { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
 }
 
 /// Creates missing parts. Only the owner can access the files of layers, because set-user-ID programs are among them.
@@ -158,7 +159,7 @@ fn create_parts(root: &RootDir) -> io::Result<()> {
     // A default ACL would change the mode of every file.
     _ = rustix::fs::fremovexattr(&layers, "system.posix_acl_default").is_ok();
     if !files::exists(layers.as_fd(), b"l")
-        && OverlayXattr::of_process(&layers) == OverlayXattr::User
+        && OverlayXattr::for_process(&layers) == OverlayXattr::User
     {
         match files::write(layers.as_fd(), USER_XATTR_FILE_NAME, b"") {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -47,12 +47,12 @@ pub(super) fn exists(directory: BorrowedFd<'_>, path: &[u8]) -> bool {
 
 /// Lists a directory; empty if it does not exist.
 pub(super) fn list(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let opened = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+    let dir = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
         Err(Errno::NOENT) => return Ok(Vec::new()),
         other => other?,
     };
     let mut names = Vec::new();
-    for child in Dir::read_from(&opened)? {
+    for child in Dir::read_from(&dir)? {
         let child = child?;
         match child.file_name().to_bytes() {
             b"." | b".." => {}

@@ -32,8 +32,8 @@ pub(super) struct NewLayerDir<'a> {
 pub(super) struct LayerMetadata<'a> {
     pub(super) chain: &'a Digest,
     pub(super) diff_id: &'a Digest,
-    /// The chain ids below, base first.
-    pub(super) below: &'a [Digest],
+    /// The chain ids of the lower layers, base first.
+    pub(super) lower: &'a [Digest],
     /// Bytes of its files.
     pub(super) size: u64,
 }
@@ -50,7 +50,8 @@ fn metadata_path(chain: &Digest) -> String {
 pub(super) fn short_name(chain: &Digest) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let digits = chain.encoded().bytes().map(|digit| char::from(digit).to_digit(16).unwrap_or(0));
-    let bits: Vec<u32> = digits.flat_map(|digit| [3, 2, 1, 0].map(|at| digit >> at & 1)).collect();
+    let bits: Vec<u32> =
+        digits.flat_map(|digit| [3, 2, 1, 0].map(|shift| digit >> shift & 1)).collect();
     let letter = |five: &[u32]| five.iter().fold(0, |value, bit| value << 1 | *bit as usize);
     let letters =
         bits.chunks_exact(5).take(SHORT_NAME_LENGTH).map(|five| LETTERS.get(letter(five)));
@@ -86,15 +87,16 @@ impl OverlayDirectory {
         Ok(names.into_iter().filter_map(digest).collect())
     }
 
+    /// Creates the directory of a layer under a temporary name.
     pub(super) fn begin_layer(&self) -> io::Result<NewLayerDir<'_>> {
         let temporary = format!("overlay2/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
         mkdirat(self.handle(), &temporary, Mode::from_raw_mode(0o710))?;
-        let new = NewLayerDir { directory: self, temporary, published: false };
-        mkdirat(self.handle(), format!("{}/diff", new.temporary), Mode::from_raw_mode(0o755))?;
-        Ok(new)
+        let layer = NewLayerDir { directory: self, temporary, published: false };
+        mkdirat(self.handle(), format!("{}/diff", layer.temporary), Mode::from_raw_mode(0o755))?;
+        Ok(layer)
     }
 
-    /// Removes a layer. It disappears in the first step, at once.
+    /// Removes a layer. The rename comes first: no other process sees a half removed layer.
     pub(super) fn remove_layer(&self, chain: &Digest) -> io::Result<()> {
         let removed = format!("overlay2/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
         files::rename(self.root(), layer_path(chain).as_bytes(), removed.as_bytes())?;
@@ -119,6 +121,7 @@ impl OverlayDirectory {
 }
 
 impl NewLayerDir<'_> {
+    /// Opens the directory for its files.
     pub(super) fn diff(&self) -> io::Result<RootDir> {
         let diff = self.directory.root().readable(format!("{}/diff", self.temporary).as_bytes())?;
         Ok(RootDir::from_handle(diff))
@@ -131,10 +134,10 @@ impl NewLayerDir<'_> {
         {
             let dir = root.readable(self.temporary.as_bytes())?;
             files::write(dir.as_fd(), b"link", short.as_bytes())?;
-            if !metadata.below.is_empty() {
-                let below =
-                    metadata.below.iter().rev().map(|chain| format!("l/{}", short_name(chain)));
-                let lower = below.collect::<Vec<_>>().join(":");
+            if !metadata.lower.is_empty() {
+                let names =
+                    metadata.lower.iter().rev().map(|chain| format!("l/{}", short_name(chain)));
+                let lower = names.collect::<Vec<_>>().join(":");
                 files::write(dir.as_fd(), b"lower", lower.as_bytes())?;
             }
             files::write(dir.as_fd(), COMMITTED.as_bytes(), boot_id().as_bytes())?;
@@ -142,7 +145,7 @@ impl NewLayerDir<'_> {
         self.directory
             .create_short_link(&short, &format!("../{}/diff", metadata.chain.encoded()))?;
         self.directory.write_metadata(metadata)?;
-        // An incomplete one may exist.
+        // An incomplete or unsynced layer may exist.
         files::remove(root, path.as_bytes())?;
         files::rename(root, self.temporary.as_bytes(), path.as_bytes())?;
         self.published = true;
@@ -156,7 +159,7 @@ impl Drop for NewLayerDir<'_> {
             && let Err(error) = files::remove(self.directory.root(), self.temporary.as_bytes())
         {
             tracing::warn!(
-                "{} is left: {error}",
+                "failed to remove {}: {error}",
                 self.directory.path().join(&self.temporary).display()
             );
         }
@@ -179,25 +182,25 @@ impl OverlayDirectory {
         let chain = metadata.chain;
         let dir = format!("layerdb/{}", chain.algorithm_name());
         files::create_dir(self.handle(), dir.as_bytes(), 0o755)?;
-        let own = format!("{dir}/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
-        mkdirat(self.handle(), &own, Mode::from_raw_mode(0o755))?;
+        let temporary = format!("{dir}/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
+        mkdirat(self.handle(), &temporary, Mode::from_raw_mode(0o755))?;
         {
-            let own = self.root().readable(own.as_bytes())?;
+            let entry = self.root().readable(temporary.as_bytes())?;
             let size = metadata.size.to_string();
             for (name, text) in [
                 ("diff", Some(metadata.diff_id.as_str())),
-                ("parent", metadata.below.last().map(Digest::as_str)),
+                ("parent", metadata.lower.last().map(Digest::as_str)),
                 ("size", Some(&size[..])),
                 ("cache-id", Some(chain.encoded())),
             ] {
                 if let Some(text) = text {
-                    files::write(own.as_fd(), name.as_bytes(), text.as_bytes())?;
+                    files::write(entry.as_fd(), name.as_bytes(), text.as_bytes())?;
                 }
             }
         }
         let entry = metadata_path(chain);
         files::remove(self.root(), entry.as_bytes())?;
-        files::rename(self.root(), own.as_bytes(), entry.as_bytes())
+        files::rename(self.root(), temporary.as_bytes(), entry.as_bytes())
     }
 }
 

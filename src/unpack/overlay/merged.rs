@@ -17,7 +17,7 @@ use crate::unpack::root::{RootDir, open_below};
 pub(super) struct MergedView {
     layers: Vec<Arc<RootDir>>,
     namespace: OverlayXattr,
-    /// Directories above the last one that was accessed, with the layers that each is merged from.
+    /// The last accessed directory and its parents, top first, with the layers that each is merged from.
     dir_cache: Vec<(Vec<u8>, Vec<usize>)>,
 }
 
@@ -38,11 +38,11 @@ impl MergedView {
         Self { layers, namespace, dir_cache: Vec::new() }
     }
 
-    /// Returns what is at this path, which has no symbolic links and no dots.
+    /// Returns the visible entry at this path, which must not contain symbolic links or dots.
     pub(super) fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
-        let parts = self.layers_of(split(path).0)?;
-        for at in parts {
-            let Some(layer) = self.layers.get(at) else { break };
+        let candidates = self.layers_of(split(path).0)?;
+        for index in candidates {
+            let Some(layer) = self.layers.get(index) else { break };
             match stat(layer, path)? {
                 None => {}
                 Some(stat) if is_whiteout(&stat) => break,
@@ -54,10 +54,10 @@ impl MergedView {
 
     /// Returns the root of the top layer.
     pub(super) fn root(&self) -> io::Result<Option<MergedEntry>> {
-        let seen = |layer: &Arc<RootDir>| {
+        let entry = |layer: &Arc<RootDir>| {
             Ok(MergedEntry { layer: Arc::clone(layer), stat: fstat(layer.as_fd())? })
         };
-        self.layers.first().map(seen).transpose()
+        self.layers.first().map(entry).transpose()
     }
 
     /// Returns the names in the roots of all layers.
@@ -79,43 +79,43 @@ impl MergedView {
 
     /// Returns the layers that a directory is merged from; empty if there is no such directory.
     fn layers_of(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
-        while self.dir_cache.last().is_some_and(|(known, _)| !is_below(path, known)) {
+        while self.dir_cache.last().is_some_and(|(cached, _)| !is_below(path, cached)) {
             self.dir_cache.pop();
         }
         loop {
-            let (known, parts) = match self.dir_cache.last() {
-                Some((known, parts)) => (known.len(), parts.clone()),
+            let (cached, layers) = match self.dir_cache.last() {
+                Some((cached, layers)) => (cached.len(), layers.clone()),
                 None => (0, (0..self.layers.len()).collect()),
             };
-            let rest = path.get(known..).unwrap_or_default();
+            let rest = path.get(cached..).unwrap_or_default();
             if rest.is_empty() {
-                return Ok(parts);
+                return Ok(layers);
             }
-            let start = usize::from(known > 0);
+            let start = usize::from(cached > 0);
             let slash = rest.iter().skip(start).position(|&byte| byte == b'/');
-            let end = slash.map_or(path.len(), |at| known + start + at);
+            let end = slash.map_or(path.len(), |position| cached + start + position);
             let next = path.get(..end).unwrap_or_default();
-            let parts = self.layers_of_child(next, &parts)?;
-            self.dir_cache.push((next.to_vec(), parts));
+            let layers = self.layers_of_child(next, &layers)?;
+            self.dir_cache.push((next.to_vec(), layers));
         }
     }
 
-    /// Returns the layers of a directory inside one that is merged from `above`.
-    fn layers_of_child(&self, path: &[u8], above: &[usize]) -> io::Result<Vec<usize>> {
-        let mut parts = Vec::new();
-        for &at in above {
-            let Some(layer) = self.layers.get(at) else { break };
+    /// Returns the layers of a directory whose parent is merged from `parent_layers`.
+    fn layers_of_child(&self, path: &[u8], parent_layers: &[usize]) -> io::Result<Vec<usize>> {
+        let mut layers = Vec::new();
+        for &index in parent_layers {
+            let Some(layer) = self.layers.get(index) else { break };
             let Some(stat) = stat(layer, path)? else { continue };
             // A whiteout is not a directory either.
             if !is_directory(&stat) {
                 break;
             }
-            parts.push(at);
+            layers.push(index);
             if self.namespace.is_opaque(layer.readable(path)?)? {
                 break;
             }
         }
-        Ok(parts)
+        Ok(layers)
     }
 }
 
@@ -123,7 +123,7 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// Returns what one layer has at this path.
+/// Returns the metadata of one layer's entry at this path.
 fn stat(layer: &RootDir, path: &[u8]) -> io::Result<Option<Stat>> {
     match open_below(layer.as_fd(), path, OFlags::PATH) {
         Ok(found) => Ok(Some(fstat(&found)?)),

@@ -7,7 +7,7 @@
 //! DIR/overlay2/<chain hex>/lower       l/ID:l/ID…, the lower layers, top first; not for the base
 //! DIR/overlay2/<chain hex>/committed   the layer is complete: since which boot, or synced
 //! DIR/overlay2/l/<26 characters>       -> ../<chain hex>/diff
-//! DIR/overlay2/empty/                  the second layer of an image with one
+//! DIR/overlay2/empty/                  the second layer in the mount of an image with one
 //! DIR/layerdb/sha256/<chain hex>/      diff (the diff_id), parent (the chain below), size, cache-id
 //! DIR/images.json                      maps names to manifests and chains
 //! ```

@@ -53,30 +53,30 @@ impl OverlayDirectory {
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the mount point.
-    pub fn mount(&self, chains: &[Digest], point: &Path) -> Result<()> {
-        self.mount_at(chains, point).map_err(|error| {
+    pub fn mount(&self, chains: &[Digest], mount_point: &Path) -> Result<()> {
+        self.mount_at(chains, mount_point).map_err(|error| {
             Error::new(ErrorKind::Unpack, "mount")
-                .at(point.display().to_string())
+                .at(mount_point.display().to_string())
                 .with_source(error)
         })
     }
 
-    fn mount_at(&self, chains: &[Digest], point: &Path) -> io::Result<()> {
-        let point = std::fs::canonicalize(point)?;
+    fn mount_at(&self, chains: &[Digest], mount_point: &Path) -> io::Result<()> {
+        let mount_point = std::fs::canonicalize(mount_point)?;
         let layers =
             lower_dirs(chains, "").ok_or_else(|| io::Error::other("the image has no layers"))?;
         fchdir(self.root().readable(b"overlay2")?)?;
         let options = self.options(&layers);
         if options.len() >= PAGE_BYTES {
-            return self.mount_one_by_one(&layers, &point);
+            return self.mount_one_by_one(&layers, &mount_point);
         }
         let options = std::ffi::CString::new(options)?;
-        mount("overlay", &point, "overlay", MountFlags::RDONLY, options.as_c_str())?;
+        mount("overlay", &mount_point, "overlay", MountFlags::RDONLY, options.as_c_str())?;
         Ok(())
     }
 
     /// Mounts more layers than fit into the options. Requires Linux 6.5.
-    fn mount_one_by_one(&self, layers: &[String], point: &Path) -> io::Result<()> {
+    fn mount_one_by_one(&self, layers: &[String], mount_point: &Path) -> io::Result<()> {
         let too_many = |reason| {
             Err(io::Error::other(format!("the image has {} layers, {reason}", layers.len())))
         };
@@ -100,11 +100,11 @@ impl OverlayDirectory {
         }
         fsconfig_create(&overlay)?;
         let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
-        let made = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, read_only)?;
-        Ok(move_mount(&made, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+        let mounted = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, read_only)?;
+        Ok(move_mount(&mounted, "", CWD, mount_point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
     }
 
-    /// Returns the mount options that name the layers, the top one first.
+    /// Returns the options of a mount of these layers, which come top first.
     fn options(&self, layers: &[String]) -> String {
         format!("{}lowerdir={}", self.xattr_namespace().option(), layers.join(":"))
     }

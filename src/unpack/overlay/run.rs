@@ -50,15 +50,15 @@ pub struct OverlayResult {
     pub shared_bytes: u64,
 }
 
-/// Shared by all threads.
+/// The state shared by all threads.
 struct OverlayRun<'a> {
     directory: &'a OverlayDirectory,
     stack: Arc<LayerStack>,
     chains: &'a [Digest],
     preserve: bool,
     counter: PhaseCounter,
-    /// One guard for all layers.
-    inflation: BombGuard,
+    /// Limits the output of all layers together.
+    bomb_guard: BombGuard,
     /// Stops the other layers after one failed.
     stop: CancellationToken,
 }
@@ -87,9 +87,7 @@ impl Drop for FailureGuard<'_> {
 type LayerOutcome = (usize, Result<(u64, Unpacked)>);
 
 impl OverlayDirectory {
-    /// Unpacks what is not there.
-    ///
-    /// Layers that were complete before one failed are kept.
+    /// Unpacks missing layers; the layers are listed base first. Layers that were complete before another failed are kept.
     ///
     /// # Errors
     /// As [`Unpacker::apply_parallel`].
@@ -103,13 +101,13 @@ impl OverlayDirectory {
         let failed = |error| self.failed(error);
         self.sweep().map_err(failed)?;
         let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
-        let mut done =
+        let mut result =
             OverlayResult { sizes: vec![None; layers.len()], ..OverlayResult::default() };
         let (mut stack, mut missing, mut any_unsynced) = (Vec::new(), Vec::new(), false);
         for (number, layer) in layers.into_iter().enumerate() {
             if let Some(size) = self.trusted_size(&layer.chain).map_err(failed)? {
-                done.shared += 1;
-                done.shared_bytes += size;
+                result.shared += 1;
+                result.shared_bytes += size;
                 stack.push(LayerState::Done(Arc::new(self.diff_of(&layer.chain).map_err(failed)?)));
             } else {
                 any_unsynced |= self.size_of(&layer.chain).map_err(failed)?.is_some();
@@ -124,35 +122,35 @@ impl OverlayDirectory {
             chains: &chains,
             preserve: options.preserve,
             counter: PhaseCounter::new(control, Phase::Unpack, to_read),
-            inflation: BombGuard::default(),
+            bomb_guard: BombGuard::default(),
             stop: control.cancel.child_token(),
         };
         for (number, outcome) in run.run_all(missing) {
             let (size, unpacked) = outcome.map_err(|error| error.with_layer(number))?;
-            if let Some(slot) = done.sizes.get_mut(number) {
+            if let Some(slot) = result.sizes.get_mut(number) {
                 *slot = Some(size);
             }
-            done.unpacked.add(unpacked);
+            result.unpacked.add(unpacked);
         }
-        // Once per run is enough: the next boot finds them on disk.
+        // A run that replaces unsynced layers syncs the new ones, so that the next boot need not replace them again.
         if options.sync || any_unsynced {
             self.make_durable(&chains).map_err(failed)?;
         }
-        Ok(done)
+        Ok(result)
     }
 }
 
 impl OverlayRun<'_> {
-    /// Returns the outcomes in the order of the layers, but the error to report first.
+    /// Returns the outcomes in the order of the layers. The error to report comes first.
     fn run_all(&self, missing: Vec<LayerTask<'_>>) -> Vec<LayerOutcome> {
         let threads = concurrency(missing.len());
-        let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
+        let missing: Vec<_> = missing.into_iter().map(|task| Mutex::new(Some(task))).collect();
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             // Base first: a layer that waits for lower ones waits for threads that are running.
-            while let Some(one) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(LayerTask { number, blob }) = one {
+            while let Some(task) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(LayerTask { number, blob }) = task {
                     let outcome = self.run_one(number, blob);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
                 }
@@ -190,16 +188,15 @@ impl OverlayRun<'_> {
         unpacker.overlay =
             Some(OverlayState::new(&self.stack, number, self.directory.xattr_namespace()));
         let (stop, counter) = (&self.stop, &self.counter);
-        let read = read_all(&self.inflation, vec![blob], stop, counter, |name, layer| {
+        let sizes = read_all(&self.bomb_guard, vec![blob], stop, counter, |name, layer| {
             unpacker.apply(name, layer)
-        });
-        let sizes = read?;
+        })?;
         let receipt = unpacker.finish()?;
         // Files copied up from lower layers are only valid if these are.
         self.stack.wait_for_lower(number).map_err(failed)?;
-        let (below, chain) = self.chains.split_at(number);
+        let (lower, chain) = self.chains.split_at(number);
         if let Some(chain) = chain.first() {
-            let metadata = LayerMetadata { chain, diff_id: &diff_id, below, size: receipt.bytes };
+            let metadata = LayerMetadata { chain, diff_id: &diff_id, lower, size: receipt.bytes };
             new_layer.publish(&metadata).map_err(failed)?;
         }
         self.stack.set(number, LayerState::Done(root));

@@ -31,8 +31,8 @@ impl LayerStack {
     }
 
     pub(super) fn set(&self, number: usize, layer: LayerState) {
-        if let Some(place) = self.layers().get_mut(number) {
-            *place = layer;
+        if let Some(slot) = self.layers().get_mut(number) {
+            *slot = layer;
         }
         self.changed.notify_all();
     }
@@ -44,12 +44,12 @@ impl LayerStack {
     pub(super) fn wait_for_lower(&self, number: usize) -> io::Result<Vec<Arc<RootDir>>> {
         let mut layers = self.layers();
         loop {
-            let below = layers.get(..number).unwrap_or_default();
-            if below.iter().any(|layer| matches!(layer, LayerState::Failed)) {
+            let lower = layers.get(..number).unwrap_or_default();
+            if lower.iter().any(|layer| matches!(layer, LayerState::Failed)) {
                 let error = Error::new(ErrorKind::Interrupted, "unpack");
                 return Err(io::Error::other(error.with_reason("a lower layer failed")));
             }
-            let done: Option<Vec<_>> = below
+            let done: Option<Vec<_>> = lower
                 .iter()
                 .rev()
                 .map(|layer| match layer {

@@ -1,4 +1,4 @@
-//! What a layer with a directory of its own knows of the layers below, and what it hides of them.
+//! The lower layers of an overlay layer while it is applied, and the whiteouts that it will write.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,22 +11,23 @@ use super::xattr::OverlayXattr;
 /// Maximum bytes of all paths that one layer whites out.
 const MAX_WHITEOUT_BYTES: usize = 64 << 20;
 
-/// What a layer needs to know about the lower layers.
+/// Lower layers and whiteouts of one layer.
 #[derive(Debug)]
 pub(in crate::unpack) struct OverlayState {
     lower: LowerLayers,
     pub(super) namespace: OverlayXattr,
-    /// Paths, without symbolic links, that lower layers must not show.
+    /// Paths without symbolic links whose lower entries are hidden.
     pub(super) whiteouts: BTreeSet<Vec<u8>>,
-    /// Bytes of these paths.
-    size: usize,
+    /// Bytes of all these paths.
+    whiteout_bytes: usize,
     /// Whether the layer has an entry for its root.
     pub(super) root_is_explicit: bool,
 }
 
 #[derive(Debug)]
 enum LowerLayers {
-    Nothing,
+    /// There are none.
+    Base,
     Ready(MergedView),
     Pending(Arc<LayerStack>, usize),
 }
@@ -35,10 +36,16 @@ impl OverlayState {
     /// Creates the state of the layer at this position of the stack.
     pub(super) fn new(stack: &Arc<LayerStack>, number: usize, namespace: OverlayXattr) -> Self {
         let lower = match number {
-            0 => LowerLayers::Nothing,
+            0 => LowerLayers::Base,
             number => LowerLayers::Pending(Arc::clone(stack), number),
         };
-        Self { lower, namespace, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
+        Self {
+            lower,
+            namespace,
+            whiteouts: BTreeSet::new(),
+            whiteout_bytes: 0,
+            root_is_explicit: false,
+        }
     }
 
     /// Returns the lower layers; `None` for the base. Waits until they are complete.
@@ -49,7 +56,7 @@ impl OverlayState {
         }
         match &mut self.lower {
             LowerLayers::Ready(merged) => Ok(Some(merged)),
-            LowerLayers::Nothing | LowerLayers::Pending(..) => Ok(None),
+            LowerLayers::Base | LowerLayers::Pending(..) => Ok(None),
         }
     }
 
@@ -67,13 +74,13 @@ impl OverlayState {
     fn is_whited_out(&self, path: &[u8]) -> bool {
         !self.whiteouts.is_empty()
             && (self.whiteouts.contains(path)
-                || directories_to(path).any(|at| self.whiteouts.contains(at)))
+                || directories_to(path).any(|parent| self.whiteouts.contains(parent)))
     }
 
     pub(super) fn add_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
-        if !matches!(self.lower, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
-            self.size += path.len();
-            if self.size > MAX_WHITEOUT_BYTES {
+        if !matches!(self.lower, LowerLayers::Base) && self.whiteouts.insert(path.to_vec()) {
+            self.whiteout_bytes += path.len();
+            if self.whiteout_bytes > MAX_WHITEOUT_BYTES {
                 return Err(io::Error::other("has too many whiteouts"));
             }
         }
@@ -85,7 +92,7 @@ impl OverlayState {
         self.merged()?.map_or(Ok(None), |merged| merged.root())
     }
 
-    /// Hides each lower entry in the root, if all of them are hidden: the kernel ignores an opaque marker on the root.
+    /// Replaces a whiteout of the root by one for each lower entry in it: the kernel ignores an opaque marker on the root.
     pub(super) fn expand_root_opaque(&mut self) -> io::Result<()> {
         if !self.whiteouts.remove(&b""[..]) {
             return Ok(());
@@ -97,6 +104,6 @@ impl OverlayState {
 
 /// Returns the directories above a path, including the root.
 pub(super) fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
     std::iter::once(0).chain(ends).filter_map(|end| path.get(..end))
 }

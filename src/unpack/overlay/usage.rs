@@ -56,13 +56,13 @@ impl OverlayDirectory {
         let sizes = self.sizes()?;
         let images = self.images()?;
         let sharing = SharedSizes::new(&sizes, images.values().flat_map(|image| &image.chains));
-        let of_image = |(reference, image): (&String, &OverlayImage)| {
+        let image_usage = |(reference, image): (&String, &OverlayImage)| {
             let ImageSize { size, unique } = sharing.share(&image.chains);
             let (reference, manifest) = (reference.clone(), image.manifest.clone());
             OverlayImageUsage { reference, manifest, size, shared: size - unique, unique }
         };
         Ok(OverlayUsage {
-            images: images.iter().map(of_image).collect(),
+            images: images.iter().map(image_usage).collect(),
             layers: sizes.len() as u64,
             bytes: sharing.all(),
             unreferenced: sharing.all() - sharing.referenced(),
@@ -75,17 +75,17 @@ impl OverlayDirectory {
     /// [`crate::error::ErrorKind::Unpack`] if the references cannot be read. Nothing is removed then.
     pub fn prune(&self, lock: Option<&OverlayLock>) -> Result<OverlayPruneReport> {
         let images = self.images()?;
-        let needed: BTreeSet<_> = images.values().flat_map(|image| &image.chains).collect();
+        let referenced: BTreeSet<_> = images.values().flat_map(|image| &image.chains).collect();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let sizes = self.sizes()?;
-        let mut freed = OverlayPruneReport::default();
+        let mut report = OverlayPruneReport::default();
         let failed = |error| self.failed(error);
         for chain in self.layers().map_err(failed)? {
-            if needed.contains(&chain) || Self::is_mounted(&mounts, &chain) {
+            if referenced.contains(&chain) || Self::is_mounted(&mounts, &chain) {
                 continue;
             }
-            freed.layers += 1;
-            freed.bytes += sizes.get(&chain).copied().unwrap_or_default();
+            report.layers += 1;
+            report.bytes += sizes.get(&chain).copied().unwrap_or_default();
             if lock.is_some() {
                 self.remove_layer(&chain).map_err(failed)?;
             }
@@ -93,7 +93,7 @@ impl OverlayDirectory {
         if lock.is_some() {
             self.sweep().map_err(failed)?;
         }
-        Ok(freed)
+        Ok(report)
     }
 
     /// Returns the complete layers with their sizes.

@@ -22,7 +22,7 @@ pub enum OverlayXattr {
 impl OverlayXattr {
     /// Returns the namespace that works without mount options, if this process may use it. In a user namespace not even
     /// root may.
-    pub(super) fn of_process(directory: impl AsFd) -> Self {
+    pub(super) fn for_process(directory: impl AsFd) -> Self {
         let probe = fsetxattr(directory, "trusted.rpull.overlay", b"y", XattrFlags::empty());
         if probe.is_ok() { Self::Trusted } else { Self::User }
     }
