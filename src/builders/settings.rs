@@ -56,6 +56,7 @@ impl RunSettings {
         let options = RegistryOptions {
             foreign_layers: self.foreign_layers,
             retry: self.retry,
+            connections: self.transfer_options().jobs,
             ..RegistryOptions::from_env()?
         };
         Ok(Arc::new(Client::new(options)))

@@ -53,6 +53,8 @@ pub(super) struct Settings {
     pub(super) quiet: bool,
     pub(super) progress: ProgressMode,
     pub(super) retry: RetryPolicy,
+    /// Requests that the command sends to a host concurrently.
+    connections: usize,
     /// Cancels the command, and shows its progress.
     pub(super) control: Control,
     registry: crate::cli::args::RegistryArgs,
@@ -76,6 +78,7 @@ impl Settings {
                 retry_for: Duration::from_secs(common.registry.retry_for.into()),
                 ..RetryPolicy::default()
             },
+            connections: RegistryOptions::default().connections,
             control: Control::default(),
             registry: common.registry,
         }
@@ -105,6 +108,11 @@ impl Settings {
     /// Returns these settings for a command with this control.
     pub(super) fn with_control(&self, control: Control) -> Self {
         Self { control, ..self.clone() }
+    }
+
+    /// Returns these settings for a command that moves this many blobs concurrently.
+    pub(super) fn with_jobs(&self, jobs: u16) -> Self {
+        Self { connections: jobs.into(), ..self.clone() }
     }
 
     /// Returns whether both have the same `--creds`.
@@ -190,6 +198,7 @@ impl Settings {
             cert_file: typed.cert_file.clone(),
             key_file: typed.key_file.clone(),
             retry: self.retry,
+            connections: self.connections,
             redactor: output::redactor(),
             ..RegistryOptions::in_environment(&Environment::from_process(), credentials)
         })

@@ -4,7 +4,6 @@
 //! reject or ignore several. `Accept-Ranges` is not consulted, because most registries that support Range do not send
 //! it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
@@ -86,10 +85,8 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
     let idle = transport.http.options.timeouts.idle;
     let (start, host) = (served.start, Origin::of(response.url())?);
     let stream = body::blob(response, descriptor, served, what, idle).await?;
-    let transport = Arc::clone(transport);
-    let stream = stream.inspect_ok(move |chunk| {
-        transport.http.health.budget.record_bytes(&host, chunk.len() as u64);
-    });
+    let limiter = transport.http.limiters.host(&host);
+    let stream = stream.inspect_ok(move |chunk| limiter.record_bytes(chunk.len() as u64));
     Ok(BlobStream { start, stream: Box::pin(stream) })
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::http::certs_dir::HostCerts;
 use super::http::connection::Connection;
 use super::http::hosts::{self, HttpClients};
+use super::http::limiter::Limiters;
 use super::options::RegistryOptions;
 use super::repository::Repository;
 use super::scope::ScopeSet;
@@ -19,6 +20,7 @@ use crate::reference::Reference;
 #[derive(Debug)]
 pub struct Client {
     options: Arc<RegistryOptions>,
+    limiters: Arc<Limiters>,
     transports: Mutex<HashMap<String, Arc<Transport>>>,
     endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
 }
@@ -27,6 +29,7 @@ impl Client {
     /// Creates a client; sends nothing.
     pub fn new(options: RegistryOptions) -> Self {
         Self {
+            limiters: Arc::new(Limiters::new(options.retry, options.connections)),
             options: Arc::new(options),
             transports: Mutex::default(),
             endpoints: Mutex::default(),
@@ -91,6 +94,7 @@ impl Client {
             base,
             clients,
             Arc::clone(&self.options),
+            Arc::clone(&self.limiters),
         )));
         transports.insert(registry.to_owned(), Arc::clone(&transport));
         Ok(transport)

@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::retry::{RetryPolicy, Timeouts};
 use crate::setters::setters;
 
+/// The blobs that a run moves concurrently by default.
+const DEFAULT_CONNECTIONS: usize = 6;
+
 /// How to connect to registries.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -39,6 +42,8 @@ pub struct RegistryOptions {
     pub redactor: Redactor,
     /// Retries of documents, tokens and listings.
     pub retry: RetryPolicy,
+    /// Requests that runs send to a host concurrently; more of them may fail before the host counts as unreachable.
+    pub connections: usize,
 }
 
 impl Default for RegistryOptions {
@@ -57,6 +62,7 @@ impl Default for RegistryOptions {
             timeouts: Timeouts::default(),
             redactor: Redactor::default(),
             retry: RetryPolicy::default(),
+            connections: DEFAULT_CONNECTIONS,
         }
     }
 }
@@ -94,5 +100,6 @@ impl RegistryOptions {
         value timeouts: Timeouts;
         value redactor: Redactor;
         value retry: RetryPolicy;
+        value connections: usize;
     }
 }

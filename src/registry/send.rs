@@ -134,7 +134,7 @@ impl Transport {
         headers.extend(range);
         let response = self.http.exchange_stream(request, &url, headers, body).await?;
         if response.status().is_success() {
-            self.http.health.budget.record_bytes(&origin, length);
+            self.http.limiters.host(&origin).record_bytes(length);
             return Ok(UploadResponse::Done(response));
         }
         // The other redirects do not preserve the method.

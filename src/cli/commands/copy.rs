@@ -38,7 +38,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;
-    let settings = &interruptible(&labels::COPY, settings);
+    let settings = &interruptible(&labels::COPY, settings).with_jobs(args.moving.jobs);
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("copy", &args.moving, settings)?.with_artifacts(artifacts);
     let sides = args.sides;

@@ -162,27 +162,28 @@ impl TokenRequest<'_> {
     }
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
-        let (health, host) = (&self.http.health, Origin::of(&self.service.realm)?);
-        let _turn = health.budget.admit(&host, "token").await?;
+        let host = Origin::of(&self.service.realm)?;
+        let limiter = self.http.limiters.host(&host);
+        let _turn = limiter.admit("token").await?;
         self.request.counter.add(RequestKind::Token);
         let sending = tokio::time::timeout(self.http.options.timeouts.headers, builder.send());
         match sending.await {
             Ok(Ok(response)) => {
-                health.record_response(&host, response.status());
+                limiter.record_response(response.status());
                 Ok(response)
             }
             Ok(Err(error)) => Err(if let Some(refusal) = policy_refusal(&error) {
                 self.denied(&refusal.to_string()).with_detail(refusal.detail())
             } else {
                 let error = request_failed("token", &self.service.realm, error);
-                health.record_failure(&host, with_proxy(&host, error))
+                limiter.record_failure(with_proxy(&host, error))
             }),
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")
                     .at(redact(&self.service.realm))
                     .with_reason("no response in time")
                     .transient(None);
-                Err(health.record_failure(&host, error))
+                Err(limiter.record_failure(error))
             }
         }
     }
@@ -206,13 +207,9 @@ impl TokenRequest<'_> {
                 &self.http.options.redactor,
             );
             if error.is_transient() {
+                let limiter = self.http.limiters.host(&Origin::of(&self.service.realm)?);
                 let is_down = status.is_server_error();
-                let host = Origin::of(&self.service.realm)?;
-                return Err(if is_down {
-                    self.http.health.record_failure(&host, error)
-                } else {
-                    error
-                });
+                return Err(if is_down { limiter.record_failure(error) } else { error });
             }
             let detail = error_body::detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)

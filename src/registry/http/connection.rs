@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Response, StatusCode, Url, Version};
 
-use super::health::Health;
 use super::hosts::HttpClients;
+use super::limiter::Limiters;
 use super::origin::{Origin, redact};
 use super::{url_policy, warnings::SeenWarnings};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ pub(in crate::registry) struct Connection {
     pub(in crate::registry) name: String,
     base: Mutex<Url>,
     pub(in crate::registry) clients: HttpClients,
-    pub(in crate::registry) health: Health,
+    pub(in crate::registry) limiters: Arc<Limiters>,
     pub(in crate::registry) warnings: SeenWarnings,
 }
 
@@ -30,9 +30,10 @@ impl Connection {
         base: Url,
         clients: HttpClients,
         options: Arc<RegistryOptions>,
+        limiters: Arc<Limiters>,
     ) -> Self {
         Self {
-            health: Health::new(options.retry),
+            limiters,
             options,
             name,
             base: Mutex::new(base),

@@ -28,7 +28,8 @@ impl Connection {
         self.options.redactor.note_url(url);
         let client = self.client_for(&origin)?;
         let headers = request.headers(authorization)?;
-        let _turn = self.health.budget.admit(&origin, request.what).await?;
+        let limiter = self.limiters.host(&origin);
+        let _turn = limiter.admit(request.what).await?;
         let mut is_last_attempt = request.method != Method::GET && request.method != Method::HEAD;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
@@ -46,7 +47,7 @@ impl Connection {
                     if origin == self.origin()? {
                         self.clients.url_policy.record_peer(response.remote_addr());
                     }
-                    self.health.record_response(&origin, response.status());
+                    limiter.record_response(response.status());
                     request.log(url, &response, elapsed);
                     return Ok(response);
                 }
@@ -55,10 +56,8 @@ impl Connection {
                     is_last_attempt = true;
                 }
                 Ok(Err(error)) => {
-                    return Err(self.health.record_failure(
-                        &origin,
-                        with_proxy(&origin, request_failed(request.what, url, error)),
-                    ));
+                    let error = with_proxy(&origin, request_failed(request.what, url, error));
+                    return Err(limiter.record_failure(error));
                 }
                 Err(_) => {
                     let seconds = self.options.timeouts.headers.as_secs_f32();
@@ -66,7 +65,7 @@ impl Connection {
                         .at(redact(url))
                         .with_reason(format!("no response within {seconds} s"))
                         .transient(None);
-                    return Err(self.health.record_failure(&origin, error));
+                    return Err(limiter.record_failure(error));
                 }
             }
         }
@@ -81,17 +80,15 @@ impl Connection {
         body: reqwest::Body,
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
-        let _turn = self.health.budget.admit(&origin, request.what).await?;
+        let limiter = self.limiters.host(&origin);
+        let _turn = limiter.admit(request.what).await?;
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
-            self.health.record_failure(
-                &origin,
-                with_proxy(&origin, request_failed(request.what, url, error)),
-            )
+            limiter.record_failure(with_proxy(&origin, request_failed(request.what, url, error)))
         })?;
-        self.health.record_response(&origin, response.status());
+        limiter.record_response(response.status());
         request.log(url, &response, started.elapsed());
         Ok(response)
     }
@@ -124,12 +121,9 @@ impl Connection {
         let error = if is_read_only { error.denied() } else { error };
         let error = match Origin::of(&url) {
             Ok(host) => {
-                self.health.budget.pause(&host, &error);
-                if status.is_server_error() {
-                    self.health.record_failure(&host, error)
-                } else {
-                    error
-                }
+                let limiter = self.limiters.host(&host);
+                limiter.pause(&error);
+                if status.is_server_error() { limiter.record_failure(error) } else { error }
             }
             Err(_) => error,
         };

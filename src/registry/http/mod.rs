@@ -4,7 +4,6 @@
 
 pub(super) mod address_class;
 pub(super) mod body;
-pub(super) mod budget;
 pub(super) mod certs_dir;
 pub(super) mod connection;
 pub(super) mod counter;
@@ -12,8 +11,8 @@ pub(super) mod dns_lookup;
 pub(super) mod encoding;
 pub(super) mod error_body;
 pub(super) mod exchange;
-pub(super) mod health;
 pub(super) mod hosts;
+pub(super) mod limiter;
 pub(super) mod origin;
 pub(super) mod proxy;
 pub(super) mod request;

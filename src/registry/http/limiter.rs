@@ -1,0 +1,287 @@
+//! What is known of each host, over all requests to it: since when it no longer responds, how often requests may still be
+//! retried, and when it asked for a pause.
+//!
+//! A host that is down is found out once, not by each blob: a failure takes a token, and successful requests and received bytes
+//! give tokens back. Without tokens, the requests to a failing host share one attempt at a time. `Retry-After` pauses the host
+//! for all requests.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use super::origin::Origin;
+use crate::error::{Error, ErrorKind, Outage, Result};
+use crate::retry::RetryPolicy;
+
+/// Initial tokens of a host, beside two for each connection.
+const BASE_TOKENS: u32 = 10;
+
+/// Received or sent bytes that give back a token.
+const BYTES_PER_TOKEN: u64 = 8 << 20;
+
+/// Successful requests that give back a token.
+const REQUESTS_PER_TOKEN: u64 = 20;
+
+/// Failures further apart are not in a row. Longer than any wait between two attempts, timeouts included.
+const MAX_GAP: Duration = Duration::from_secs(60);
+
+/// Longest delay before the next shared attempt.
+const MAX_DELAY: Duration = Duration::from_secs(10);
+
+/// Outages shorter than this are not reported.
+const MIN_OUTAGE: Duration = Duration::from_secs(1);
+
+/// The limiters of all hosts, created on first use.
+#[derive(Debug)]
+pub(in crate::registry) struct Limiters {
+    policy: RetryPolicy,
+    /// Initial tokens of each host, which are also the maximum.
+    max_tokens: u32,
+    hosts: Mutex<HashMap<Origin, Arc<Limiter>>>,
+}
+
+impl Limiters {
+    /// `connections` is the number of requests to a host that a run sends concurrently.
+    pub(in crate::registry) fn new(policy: RetryPolicy, connections: usize) -> Self {
+        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+        let max_tokens = BASE_TOKENS.saturating_add(connections.saturating_mul(2));
+        Self { policy, max_tokens, hosts: Mutex::default() }
+    }
+
+    pub(in crate::registry) fn host(&self, host: &Origin) -> Arc<Limiter> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Limiter::new(host.clone(), self.policy, self.max_tokens));
+        Arc::clone(hosts.entry(host.clone()).or_insert_with(new))
+    }
+}
+
+/// The state of one host.
+#[derive(Debug)]
+pub(in crate::registry) struct Limiter {
+    host: Origin,
+    policy: RetryPolicy,
+    max_tokens: u32,
+    state: Mutex<HostState>,
+    shared_attempt: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to send; one that is shared is held until its outcome was recorded.
+type Turn = Option<OwnedMutexGuard<()>>;
+
+#[derive(Debug, Default)]
+struct HostState {
+    tokens: u32,
+    /// Progress towards the next token.
+    earned_bytes: u64,
+    has_responded: bool,
+    failing: Option<Failing>,
+    paused: Option<(Instant, Reason)>,
+}
+
+/// An attempt for all requests to a host that fails.
+struct SharedAttempt {
+    /// The number of failures so far.
+    failures: u32,
+    at: Instant,
+}
+
+/// Failures in a row.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+    count: u32,
+    /// Those of shared attempts.
+    shared: u32,
+    reason: Reason,
+    is_reported: bool,
+}
+
+/// The reason of a failure, for the requests that are not sent because of it.
+#[derive(Clone, Debug)]
+struct Reason {
+    text: String,
+    status: Option<u16>,
+}
+
+impl Reason {
+    fn error(&self, host: &Origin, what: &str) -> Error {
+        let kind = if self.status.is_some() { ErrorKind::Registry } else { ErrorKind::Transport };
+        let error = Error::new(kind, what).at(host.host_port()).with_reason(&self.text);
+        match self.status {
+            Some(status) => error.with_status(status),
+            None => error,
+        }
+    }
+}
+
+impl Failing {
+    /// The outage so far; it is news once.
+    fn outage(&mut self) -> Outage {
+        let lasted = self.last - self.since;
+        let was_reported = self.is_reported;
+        self.is_reported |= lasted >= MIN_OUTAGE;
+        Outage { lasted, is_news: self.is_reported && !was_reported }
+    }
+}
+
+impl HostState {
+    fn earn(&mut self, bytes: u64, max_tokens: u32) {
+        self.earned_bytes += bytes;
+        let earned = u32::try_from(self.earned_bytes / BYTES_PER_TOKEN).unwrap_or(max_tokens);
+        self.earned_bytes %= BYTES_PER_TOKEN;
+        self.tokens = self.tokens.saturating_add(earned).min(max_tokens);
+    }
+
+    fn fail(&mut self, text: &str, status: Option<u16>) {
+        let now = Instant::now();
+        let reason = Reason { text: text.to_owned(), status };
+        let before = self.failing.take().filter(|failing| now - failing.last < MAX_GAP);
+        let mut failing = before.unwrap_or_else(|| Failing {
+            since: now,
+            last: now,
+            count: 0,
+            shared: 0,
+            reason: reason.clone(),
+            is_reported: false,
+        });
+        failing.count += 1;
+        failing.shared += u32::from(self.tokens == 0);
+        (failing.last, failing.reason) = (now, reason);
+        self.tokens = self.tokens.saturating_sub(1);
+        self.failing = Some(failing);
+    }
+
+    /// Whether nothing more is expected of the host.
+    fn is_unreachable(&self, failing: &Failing, policy: &RetryPolicy) -> bool {
+        match policy.attempts {
+            Some(attempts) => failing.shared >= attempts,
+            None if failing.shared == 0 => false,
+            None => !self.has_responded || failing.since.elapsed() >= policy.retry_for,
+        }
+    }
+}
+
+impl Limiter {
+    fn new(host: Origin, policy: RetryPolicy, max_tokens: u32) -> Self {
+        let state = HostState { tokens: max_tokens, ..HostState::default() };
+        let (state, shared_attempt) = (Mutex::new(state), Arc::default());
+        Self { host, policy, max_tokens, state, shared_attempt }
+    }
+
+    fn state(&self) -> MutexGuard<'_, HostState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a response. A response that only reports an unavailable server does not count as one.
+    pub(in crate::registry) fn record_response(&self, status: StatusCode) {
+        let mut state = self.state();
+        if status.is_server_error() {
+            state.fail(&format!("responded {status}"), Some(status.as_u16()));
+        } else if status != StatusCode::TOO_MANY_REQUESTS {
+            (state.has_responded, state.failing) = (true, None);
+            state.earn(BYTES_PER_TOKEN / REQUESTS_PER_TOKEN, self.max_tokens);
+        }
+    }
+
+    /// Counts bytes of blobs.
+    pub(in crate::registry) fn record_bytes(&self, bytes: u64) {
+        self.state().earn(bytes, self.max_tokens);
+    }
+
+    /// Counts a failure, unless its response was recorded. Adds the outage to the error, if the host has responded before.
+    pub(in crate::registry) fn record_failure(&self, error: Error) -> Error {
+        if !error.is_transient() {
+            return error;
+        }
+        let mut state = self.state();
+        if error.status().is_none() {
+            state.fail(error.reason(), None);
+        }
+        if !state.has_responded {
+            return error;
+        }
+        let begun = Outage { lasted: Duration::ZERO, is_news: false };
+        error.in_outage(state.failing.as_mut().map_or(begun, Failing::outage))
+    }
+
+    /// Pauses the host as the error asks for.
+    pub(super) fn pause(&self, error: &Error) {
+        let Some(wait) = error.retry_after().filter(|wait| *wait <= self.policy.max_retry_after)
+        else {
+            return;
+        };
+        let mut state = self.state();
+        let now = Instant::now();
+        let end = state.paused.as_ref().map_or(now, |(end, _)| *end).max(now);
+        if now + wait > end {
+            if end == now {
+                let host = self.host.host_port();
+                tracing::info!("{host}: all requests pause for {} s", wait.as_secs());
+            }
+            let reason = Reason { text: error.reason().to_owned(), status: error.status() };
+            state.paused = Some((now + wait, reason));
+        }
+    }
+
+    /// Waits until a request may be sent to the host.
+    ///
+    /// # Errors
+    /// Transient if the host is paused, or if the shared attempt failed meanwhile; permanent if the host is unreachable.
+    pub(in crate::registry) async fn admit(&self, what: &str) -> Result<Turn> {
+        let Some(before) = self.check(what)? else { return Ok(None) };
+        let turn = Arc::clone(&self.shared_attempt).lock_owned().await;
+        match self.check(what)? {
+            None => Ok(None),
+            Some(now) if now.failures != before.failures => Err(self.shared_failure(what)),
+            Some(now) => {
+                tokio::time::sleep_until(now.at).await;
+                Ok(Some(turn))
+            }
+        }
+    }
+
+    /// Returns the shared attempt to wait for, if the request may not be sent at once.
+    fn check(&self, what: &str) -> Result<Option<SharedAttempt>> {
+        let state = self.state();
+        let now = Instant::now();
+        if let Some((end, reason)) = state.paused.as_ref().filter(|(end, _)| *end > now) {
+            let error = reason.error(&self.host, what).transient(Some(*end - now));
+            // Not a failure of this request, and not to be reported again.
+            return Err(error.in_outage(Outage { lasted: Duration::ZERO, is_news: false }));
+        }
+        let failing = state.failing.as_ref();
+        let Some(failing) = failing.filter(|one| state.tokens == 0 && now - one.last < MAX_GAP)
+        else {
+            return Ok(None);
+        };
+        if state.is_unreachable(failing, &self.policy) {
+            let error = failing.reason.error(&self.host, what);
+            let reason = format!("{} (unreachable, tried {} times)", error.reason(), failing.count);
+            return Err(error.with_reason(reason));
+        }
+        let delay = (now - failing.since) / 2;
+        let at = failing.last + delay.clamp(self.policy.base_delay.min(MAX_DELAY), MAX_DELAY);
+        Ok(Some(SharedAttempt { failures: failing.count, at }))
+    }
+
+    /// Returns the error of the shared attempt for a request that waited for it.
+    fn shared_failure(&self, what: &str) -> Error {
+        let state = self.state();
+        let Some(failing) = &state.failing else {
+            return Error::new(ErrorKind::Transport, what)
+                .at(self.host.host_port())
+                .transient(None);
+        };
+        let error = failing.reason.error(&self.host, what).transient(None);
+        let lasted = failing.since.elapsed();
+        if state.has_responded { error.in_outage(Outage { lasted, is_news: false }) } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests;

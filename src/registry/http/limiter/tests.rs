@@ -1,0 +1,159 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::StreamExt as _;
+
+use super::*;
+use crate::retry::retry;
+
+/// The tokens of a host with six connections.
+const MAX_TOKENS: u32 = 22;
+
+fn limiters() -> Limiters {
+    Limiters::new(RetryPolicy::default(), 6)
+}
+
+fn limiter(limiters: &Limiters, name: &str) -> Arc<Limiter> {
+    limiters.host(&Origin::of(&format!("http://{name}/v2/").parse().unwrap()).unwrap())
+}
+
+fn refused(what: &str) -> Error {
+    Error::new(ErrorKind::Transport, what).with_reason("connection refused").transient(None)
+}
+
+/// Requests 50 blobs, six at a time, from a host that is down until `up`; returns the attempts and the failed blobs.
+async fn request_blobs(limiter: &Limiter, up: Option<Instant>) -> (u32, usize) {
+    let attempts = AtomicU32::new(0);
+    let blob = |number: u32| {
+        let (attempts, what) = (&attempts, format!("blob {number}"));
+        async move {
+            let one = || async {
+                let _turn = limiter.admit(&what).await?;
+                attempts.fetch_add(1, Ordering::Relaxed);
+                if up.is_some_and(|up| Instant::now() >= up) {
+                    limiter.record_response(StatusCode::OK);
+                    return Ok(());
+                }
+                Err(limiter.record_failure(refused(&what)))
+            };
+            retry(&limiter.policy, one).await
+        }
+    };
+    let results = futures_util::stream::iter((0..50).map(blob)).buffer_unordered(6);
+    let failed = results.filter(|result| std::future::ready(result.is_err())).count().await;
+    (attempts.into_inner(), failed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_host_costs_tens_of_attempts() {
+    let hosts = limiters();
+    let dead = limiter(&hosts, "dead:1");
+    let began = Instant::now();
+    let (attempts, failed) = request_blobs(&dead, None).await;
+    assert_eq!(failed, 50);
+    assert!((MAX_TOKENS..40).contains(&attempts), "{attempts}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let error = dead.admit("blob x").await.unwrap_err();
+    assert!(!error.is_transient());
+    let text = error.chain();
+    assert!(text.starts_with("blob x: dead:1: connection refused (unreachable, tried "), "{text}");
+    assert!(limiter(&hosts, "other:1").admit("blob x").await.unwrap().is_none());
+    tokio::time::advance(MAX_GAP).await;
+    assert!(dead.admit("blob x").await.unwrap().is_none(), "it may be back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_of_known_host_shares_attempts_until_it_is_over() {
+    let known = limiter(&limiters(), "known:1");
+    known.record_response(StatusCode::OK);
+    let up = Instant::now() + Duration::from_secs(60);
+    let (attempts, failed) = request_blobs(&known, Some(up)).await;
+    assert_eq!(failed, 0);
+    assert!((50 + MAX_TOKENS..50 + 60).contains(&attempts), "{attempts}");
+    assert!(up.elapsed() < Duration::from_secs(30), "{:?}", up.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_beyond_time_ends_all_requests() {
+    let known = limiter(&limiters(), "known:1");
+    known.record_response(StatusCode::OK);
+    let (began, never) = (Instant::now(), Instant::now() + Duration::from_secs(99_999));
+    let (attempts, failed) = request_blobs(&known, Some(never)).await;
+    assert_eq!(failed, 50);
+    assert!(attempts < 80, "{attempts}");
+    let took = began.elapsed().as_secs();
+    assert!((120..180).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_given_back_for_requests_and_bytes() {
+    let one = limiter(&limiters(), "one:1");
+    let tokens = || one.state().tokens;
+    for _ in 0..MAX_TOKENS + 2 {
+        one.record_failure(refused("blob"));
+    }
+    assert_eq!(tokens(), 0);
+    for _ in 0..=REQUESTS_PER_TOKEN {
+        one.record_response(StatusCode::OK);
+    }
+    assert_eq!(tokens(), 1);
+    one.record_bytes(2 * BYTES_PER_TOKEN);
+    assert_eq!(tokens(), 3);
+    one.record_bytes(u64::from(MAX_TOKENS) * BYTES_PER_TOKEN);
+    assert_eq!(tokens(), MAX_TOKENS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_pauses_host_for_all() {
+    let hosts = limiters();
+    let busy = limiter(&hosts, "busy:1");
+    let slow_down = |seconds| {
+        let error = Error::new(ErrorKind::Registry, "blob a").with_reason("slow down");
+        error.with_status(429).transient(Some(Duration::from_secs(seconds)))
+    };
+    busy.pause(&slow_down(30));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    busy.pause(&slow_down(5));
+    let error = busy.admit("blob b").await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(20)));
+    assert_eq!((error.status(), error.chain().as_str()), (Some(429), "blob b: busy:1: slow down"));
+    assert!(limiter(&hosts, "other:1").admit("blob b").await.is_ok());
+    let began = Instant::now();
+    let sent = retry(&busy.policy, || busy.admit("blob b")).await;
+    assert!(sent.is_ok() && began.elapsed() >= Duration::from_secs(20), "{:?}", began.elapsed());
+    busy.pause(&slow_down(99_999));
+    assert!(busy.admit("blob b").await.is_ok(), "not obeyed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_begins_with_first_failure_after_answer() {
+    let limiter = limiter(&limiters(), "localhost:5000");
+    let outage = || {
+        let error = Error::new(ErrorKind::Transport, "blob").transient(None);
+        limiter.record_failure(error).outage()
+    };
+    assert_eq!(outage(), None);
+    limiter.record_response(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(outage(), None, "it has not answered yet");
+    limiter.record_response(StatusCode::UNAUTHORIZED);
+    let new = Outage { lasted: Duration::ZERO, is_news: false };
+    assert_eq!(outage(), Some(new));
+    tokio::time::advance(Duration::from_secs(50)).await;
+    limiter.record_response(StatusCode::BAD_GATEWAY);
+    let later = Outage { lasted: Duration::from_secs(50), is_news: true };
+    assert_eq!(outage(), Some(later));
+    assert_eq!(outage(), Some(Outage { is_news: false, ..later }));
+    tokio::time::advance(MAX_GAP).await;
+    assert_eq!(outage(), Some(new), "nobody has asked for a while");
+    limiter.record_response(StatusCode::OK);
+    assert_eq!(outage(), Some(new));
+    let lasting = limiter.record_failure(Error::new(ErrorKind::Denied, "blob"));
+    assert_eq!(lasting.outage(), None);
+}
+
+#[test]
+fn tokens_grow_with_connections() {
+    let tokens = |connections| {
+        limiter(&Limiters::new(RetryPolicy::default(), connections), "one:1").state().tokens
+    };
+    assert_eq!([1, 6, 64].map(tokens), [12, MAX_TOKENS, 138]);
+}
