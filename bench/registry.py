@@ -48,7 +48,8 @@ class Registry:
         self.access_log = work / "registry-access.log"
         self.error_log = work / "registry-error.log"
         self.config = work / "registry.yml"
-        self.config.write_text(CONFIG.format(root=work / "registry", address=self.address))
+        self.root = work / "registry"
+        self.config.write_text(CONFIG.format(root=self.root, address=self.address))
 
     def __enter__(self):
         with open(self.access_log, "wb") as out, open(self.error_log, "wb") as err:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import insight
 import machine
 import many
+import network
 import report
 import scenarios
 import sending
@@ -24,7 +26,9 @@ from registry import Registry
 
 HERE = Path(__file__).resolve().parent
 ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
-                       "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three}
+                       "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
+                       "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
+                       "files": insight.files, "verify": insight.verify, "df": insight.df}
 
 
 def main() -> int:
