@@ -19,6 +19,7 @@ pub(super) struct RunSettings {
     pub(super) jobs: Option<usize>,
     pub(super) retry: RetryPolicy,
     pub(super) limit_rate: Option<u64>,
+    pub(super) max_bytes: Option<u64>,
     pub(super) foreign_layers: bool,
     pub(super) artifacts: ArtifactOptions,
     pub(super) platforms: Platforms,
@@ -40,6 +41,7 @@ impl Default for RunSettings {
             jobs: None,
             retry: RetryPolicy::default(),
             limit_rate: None,
+            max_bytes: None,
             foreign_layers: false,
             artifacts: ArtifactOptions::default(),
             platforms: Platforms::Named(Vec::new()),
@@ -70,6 +72,7 @@ impl RunSettings {
             foreign_layers: self.foreign_layers,
             artifacts: self.artifacts,
             throttle: self.limit_rate.map(Throttle::new),
+            max_bytes: self.max_bytes,
             control: self.control.clone(),
             ..usual
         }
@@ -161,6 +164,13 @@ macro_rules! run_setters {
         /// Limits the rate of the whole run.
         pub fn limit_rate(mut self, bytes_per_second: u64) -> Self {
             self.run.settings.limit_rate = Some(bytes_per_second);
+            self
+        }
+
+        /// Stops the run after this many new bytes of blobs; the next run continues it. What is then missing fails with
+        /// [`ErrorKind::Stopped`](crate::error::ErrorKind::Stopped).
+        pub fn max_bytes(mut self, bytes: u64) -> Self {
+            self.run.settings.max_bytes = Some(bytes);
             self
         }
 

@@ -25,7 +25,7 @@ pub(super) fn code(error: &Error) -> u8 {
         ErrorKind::Mismatch | ErrorKind::InvalidDocument => 5,
         ErrorKind::Registry | ErrorKind::MissingBlobs | ErrorKind::Transport => 6,
         ErrorKind::Store | ErrorKind::Unpack => STORE,
-        ErrorKind::Unsupported => 1,
+        ErrorKind::Unsupported | ErrorKind::Stopped => 1,
         ErrorKind::Interrupted => super::signals::exit_code(),
     }
 }

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Unpack,
     /// Stopped by the caller.
     Interrupted,
+    /// Stopped at a limit that the caller set; the next run continues.
+    Stopped,
 }
 
 impl ErrorKind {
@@ -46,6 +48,7 @@ impl ErrorKind {
             Self::Store => "store",
             Self::Unpack => "unpack",
             Self::Interrupted => "interrupted",
+            Self::Stopped => "stopped",
         }
     }
 }

@@ -57,6 +57,9 @@ impl Run {
         let reader = first.and_then(|blob| Some((blob, self.schedule.reader(blob)?)));
         let Some((first, reader)) = reader else { return self.drop_job(&blobs) };
         let ImageRun { request, route, .. } = &self.images[reader];
+        if let Err(error) = self.context.check_limit(&request.reference) {
+            return self.move_stopped(blobs, route.source, &error);
+        }
         // Each image has its own handle, which counts its requests.
         let (source, from) = (route.source, Arc::clone(&request.source));
         let descriptor = self.plan.blobs[first].descriptor.clone();
@@ -74,6 +77,14 @@ impl Run {
         let job = BlobJob { source: from, writer, options, descriptor, context, counters, feed };
         let task = async move { End::Moved(job::run(job).await) };
         self.tasks.spawn(Work::Move { blobs, source }, task);
+    }
+
+    /// Ends a job that was not started, because the run may receive no more bytes.
+    fn move_stopped(&mut self, blobs: Vec<BlobId>, source: SourceId, error: &Error) {
+        self.schedule.job_ended(&blobs);
+        for blob in blobs {
+            self.move_ended(blob, source, Err(error.clone_for()), Feed::default());
+        }
     }
 
     /// Ends a job that no image needs.
@@ -213,7 +224,8 @@ impl Run {
     /// Fails the images that cannot be completed without the blob.
     fn move_failed(&mut self, blob: BlobId, source: SourceId, error: &Error) {
         let failed_source = (error.side() == Some(Side::Source)).then_some(source);
-        let is_local = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
+        let is_local =
+            matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted | ErrorKind::Stopped);
         for (image, needed) in self.schedule.images_failed_by(blob, failed_source) {
             let descriptor = &self.plan.blobs[needed].descriptor;
             let run = &mut self.images[image];

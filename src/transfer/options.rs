@@ -27,6 +27,8 @@ pub struct TransferOptions {
     pub artifacts: ArtifactOptions,
     /// Limits the bytes per second of the whole run.
     pub throttle: Option<Throttle>,
+    /// Stops the run after this many new bytes of blobs; the next run continues it.
+    pub max_bytes: Option<u64>,
     /// Gives the blobs of a run with one image to readers while they arrive.
     pub feeder: Option<Feeder>,
     /// Cancels the run, and receives its progress.
@@ -43,6 +45,7 @@ impl Default for TransferOptions {
             foreign_layers: false,
             artifacts: ArtifactOptions::default(),
             throttle: None,
+            max_bytes: None,
             feeder: None,
             control: Control::default(),
         }
@@ -58,6 +61,7 @@ impl TransferOptions {
         flag foreign_layers;
         value artifacts: ArtifactOptions;
         optional throttle: Throttle;
+        optional max_bytes: u64;
         optional feeder: Feeder;
         value control: Control;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::blob::byte_limit::ByteLimit;
 use super::blob::context::TransferContext;
 use super::commit;
 use super::feed::run_feeds::RunFeeds;
@@ -144,6 +145,10 @@ impl Run {
                 let error = Error::new(ErrorKind::Interrupted, &report.summary.reference);
                 (!is_named).then(|| error.with_side(Side::Local).with_reason(unfinished))
             });
+            let error = error.map(|error| match &self.context.limit {
+                Some(limit) if error.kind() == ErrorKind::Stopped => stopped_error(limit, &report),
+                _ => error,
+            });
             let artifact_error = image
                 .graph
                 .and_then(|graph| graph.artifact_error.clone())
@@ -195,4 +200,13 @@ impl Run {
         let bytes = ByteCounts::from_blobs(&blobs);
         Report { summary: self.summary(image), bytes, requests, elapsed, blobs }
     }
+}
+
+/// The error of an image that is not complete because the run may receive no more bytes.
+fn stopped_error(limit: &ByteLimit, report: &Report) -> Error {
+    let left = report.bytes.missing;
+    Error::new(ErrorKind::Stopped, &report.summary.reference)
+        .with_side(Side::Local)
+        .with_reason(format!("{}; {left} bytes are missing", limit.reason()))
+        .with_hint("run the command again to continue")
 }

@@ -90,6 +90,9 @@ pub(crate) struct TransferArgs {
     /// Maximum bytes per second for the whole run: 500k, 2M
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<String>,
+    /// Stop after this many new bytes of blobs: 500MB, 2G; the next run continues
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_bytes: Option<String>,
     /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,

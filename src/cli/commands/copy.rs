@@ -24,8 +24,11 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     {
         self::repository(&args.destination)?;
     }
-    let destination =
+    let mut destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
+    if args.moving.max_bytes.is_some() {
+        destination.record_sessions();
+    }
     if args.all_tags {
         destination.check_name_for_several()?;
     }

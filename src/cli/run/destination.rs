@@ -63,6 +63,25 @@ impl Destination {
         }
     }
 
+    /// Records upload sessions in the store, if there is one: a copy does not without need, since it has to wait for the
+    /// store's lock then.
+    pub(in crate::cli) fn record_sessions(&mut self) {
+        if let Self::Registry { sessions, .. } = self {
+            *sessions = UploadSessions::Record;
+        }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if a later run cannot continue what this one leaves.
+    pub(in crate::cli) fn check_continuable(&self) -> Result<()> {
+        match self {
+            Self::Archive(..) => Err(Error::new(ErrorKind::InvalidInput, "`--max-bytes`")
+                .with_reason("an archive cannot be continued by a later run")
+                .with_hint("pull or copy into the store first")),
+            _ => Ok(()),
+        }
+    }
+
     /// A destination of `push`.
     pub(in crate::cli) fn for_push(reference: Reference, chunk_size: Option<u64>) -> Result<Self> {
         Location::Registry(reference.clone()).check_as_target()?;

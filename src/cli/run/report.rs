@@ -103,9 +103,12 @@ pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> 
     let mut value = serde_json::to_value(known)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
     if let (Some(error), Some(object)) = (error, value.as_object_mut()) {
-        let error =
+        let error_value =
             json!({ "kind": error.kind().name(), "message": output::redacted(&error.chain()) });
-        object.insert("error".to_owned(), error);
+        object.insert("error".to_owned(), error_value);
+        if error.kind() == ErrorKind::Stopped {
+            object.insert("stopped".to_owned(), "max-bytes".into());
+        }
     }
     Ok(value)
 }

@@ -12,7 +12,7 @@ use crate::cli::plain_progress::PlainProgress;
 use crate::cli::progress_bars::ProgressBars;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
-use crate::cli::size::parse_rate;
+use crate::cli::size::{parse_rate, parse_size};
 use crate::content::Target;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +60,9 @@ impl TransferRun {
         settings: &Settings,
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
         let cancel = &settings.control.cancel;
+        if self.options.max_bytes.is_some() {
+            destination.check_continuable()?;
+        }
         let to = |target: &Arc<dyn Target>| Transfer::new(self.options).images(wanted, target);
         if self.only_plan {
             let target = destination.open_for_plan(settings).await?;
@@ -86,6 +89,7 @@ pub(in crate::cli) fn options(
         jobs: usize::from(moving.jobs),
         retry: settings.retry,
         throttle: throttle.map(Throttle::new),
+        max_bytes: moving.max_bytes.as_deref().map(max_bytes).transpose()?,
         control: settings.control.clone(),
         foreign_layers: moving.foreign_layers,
         ..TransferOptions::default()
@@ -127,6 +131,13 @@ fn rate(text: &str) -> Result<u64> {
     parse_rate(text).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("rate `{text}`"))
             .with_reason("expected a rate such as 500k or 2M")
+    })
+}
+
+fn max_bytes(text: &str) -> Result<u64> {
+    parse_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("number of bytes `{text}`"))
+            .with_reason("expected a size such as 500MB or 2G")
     })
 }
 

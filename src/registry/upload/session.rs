@@ -268,7 +268,9 @@ impl UploadSession {
     fn is_resumable_after(&self, error: &Error) -> bool {
         let is_recorded = self.repository.upload_store_for(&self.descriptor).is_some();
         let may_change = match error.kind() {
-            ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_recorded,
+            ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry | ErrorKind::Stopped => {
+                is_recorded
+            }
             _ => false,
         };
         let is_redirected = self.state.is_redirected(&self.descriptor.digest);

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::error::Result;
 use crate::progress::{NoProgress, Progress};
 use crate::retry::RetryPolicy;
+use crate::transfer::blob::byte_limit::ByteLimit;
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::options::TransferOptions;
 
@@ -14,6 +18,7 @@ pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) idle: Duration,
     pub(in crate::transfer) progress: Arc<dyn Progress>,
     pub(in crate::transfer) throttle: Option<Throttle>,
+    pub(in crate::transfer) limit: Option<Arc<ByteLimit>>,
     /// Bytes of blobs received from sources, including discarded ones.
     pub(in crate::transfer) received: Arc<AtomicU64>,
 }
@@ -25,6 +30,7 @@ impl TransferContext {
             idle: options.idle,
             progress: Arc::clone(&options.control.progress),
             throttle: options.throttle.clone(),
+            limit: options.max_bytes.map(|max| Arc::new(ByteLimit::new(max))),
             received: Arc::default(),
         }
     }
@@ -36,7 +42,22 @@ impl TransferContext {
             idle: self.idle,
             progress: Arc::new(NoProgress),
             throttle: None,
+            limit: None,
             received: Arc::clone(&self.received),
         }
+    }
+
+    /// Shortens new bytes to what the run may still receive.
+    pub(in crate::transfer) fn take_within_limit(&self, bytes: Bytes) -> Bytes {
+        match &self.limit {
+            Some(limit) => limit.take(bytes),
+            None => bytes,
+        }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Stopped`](crate::error::ErrorKind::Stopped) if the run may receive no more bytes.
+    pub(in crate::transfer) fn check_limit(&self, what: &str) -> Result<()> {
+        self.limit.as_ref().map_or(Ok(()), |limit| limit.check(what))
     }
 }

@@ -7,6 +7,7 @@
 //! read       for commands that only read a blob; `received` for a thread that reads it while it arrives
 //! ```
 
+pub(super) mod byte_limit;
 pub(super) mod context;
 pub(super) mod counters;
 pub(super) mod fan_out;

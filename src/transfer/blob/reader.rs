@@ -122,6 +122,9 @@ impl<'a> ResumingReader<'a> {
 
     /// Returns the next bytes of the current body, which is requested first if necessary; `None` at the end of the blob.
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
+        if self.position < self.descriptor.size {
+            self.context.check_limit(self.descriptor.digest.as_str())?;
+        }
         if self.body.is_none() {
             if self.position == self.descriptor.size && self.responses > 0 {
                 return Ok(None);
@@ -145,7 +148,8 @@ impl<'a> ResumingReader<'a> {
             Ok(None) => return Err(self.connection_error("response ended early")),
         };
         self.context.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        Ok(Some(self.skip_delivered(chunk)))
+        let new = self.skip_delivered(chunk);
+        Ok(Some(self.context.take_within_limit(new)))
     }
 
     fn skip_delivered(&mut self, mut chunk: Bytes) -> Bytes {

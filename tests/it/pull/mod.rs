@@ -8,6 +8,7 @@ mod index_blobs;
 mod integrity;
 mod manifest;
 mod many_targets;
+mod max_bytes;
 mod min_rate;
 mod pins;
 mod platforms;
