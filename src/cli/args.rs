@@ -230,10 +230,13 @@ Layers that are not in the store are read from the registry and not kept.")]
     #[command(after_help = "Examples:
   rpull diff alpine:3.19 alpine:3.20
   rpull diff store:app:1 docker://ghcr.io/org/app:2
-  rpull diff --json app:1 oci:./build | jq .pull.bytes
+  rpull diff --files --json app:1 oci:./build etc '*.so' | jq .files.pull.bytes
 
-Without layers: manifests and configs are enough. A layer with the same content in another
-compression is named as such, and a pull transfers it again.")]
+Manifests and configs are enough. A layer with the same content in another compression is named
+as such, and a pull transfers it again. --files reads each layer once and lists added (A), changed
+(M) and removed (D) paths; times are not compared. Layers of a registry are not kept. JSON has
+then `files`: `added`, `changed` and `removed` with `paths` and `bytes`, `pull` with `files` and
+`bytes`, and `changes` with `change`, `path`, `differs` and the metadata in `a` and `b`.")]
     Diff(Diff),
     /// Show what an image wastes, what should not be in it, and what helps
     #[command(after_help = "Examples:

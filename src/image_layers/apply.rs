@@ -81,6 +81,12 @@ impl<T: NameTree> Applier<T> {
         Ok(Self { names, aside: Leftovers::default(), at })
     }
 
+    /// Continues between two layers with another tree of the same names.
+    pub(crate) fn resume(names: T, layer: u32) -> Self {
+        let at = EntryPosition { layer, entry: 0 };
+        Self { names, aside: Leftovers::default(), at }
+    }
+
     /// Ends the layer.
     pub(crate) fn end_layer(&mut self) {
         for gone in std::mem::take(&mut self.aside).into_all() {

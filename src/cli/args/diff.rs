@@ -10,6 +10,12 @@ pub(crate) struct Diff {
     pub(crate) a: String,
     /// The image to compare it with
     pub(crate) b: String,
+    /// With `--files`: compare only these paths and what is below them; patterns as of `rpull files`
+    #[arg(value_name = "PATH", requires = "files")]
+    pub(crate) paths: Vec<String>,
+    /// Compare the files too; reads the layers
+    #[arg(long)]
+    pub(crate) files: bool,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
     /// Show whole commands, digests and values

@@ -1,5 +1,7 @@
 //! Byte strings in one allocation: names and link targets.
 
+use std::sync::Arc;
+
 /// Lengths up to this one take one byte.
 const SHORT: usize = 0x7f;
 
@@ -9,12 +11,17 @@ pub(super) struct Text(u32);
 
 /// Byte strings of up to 32 KiB. None is removed alone.
 #[derive(Debug)]
-pub(super) struct Arena(Vec<u8>);
+pub(super) struct Arena {
+    /// What a fork shares.
+    shared: Arc<Vec<u8>>,
+    /// The strings added after it.
+    own: Vec<u8>,
+}
 
 impl Default for Arena {
     /// Contains only the empty string, which is [`Text::default`].
     fn default() -> Self {
-        Self(vec![0])
+        Self { shared: Arc::default(), own: vec![0] }
     }
 }
 
@@ -24,18 +31,23 @@ impl Arena {
         if bytes.is_empty() {
             return Some(Text::default());
         }
-        let offset = u32::try_from(self.0.len()).ok()?;
+        let offset = u32::try_from(self.size()).ok()?;
         let length = u16::try_from(bytes.len()).ok().filter(|length| *length < 1 << 15)?;
         match u8::try_from(length) {
-            Ok(short) if bytes.len() <= SHORT => self.0.push(short),
-            _ => self.0.extend((length | 1 << 15).to_be_bytes()),
+            Ok(short) if bytes.len() <= SHORT => self.own.push(short),
+            _ => self.own.extend((length | 1 << 15).to_be_bytes()),
         }
-        self.0.extend_from_slice(bytes);
+        self.own.extend_from_slice(bytes);
         Some(Text(offset))
     }
 
     pub(super) fn get(&self, text: Text) -> &[u8] {
-        let all = self.0.get(text.0 as usize..).unwrap_or_default();
+        let offset = text.0 as usize;
+        let all = match offset.checked_sub(self.shared.len()) {
+            Some(own) => self.own.get(own..),
+            None => self.shared.get(offset..),
+        };
+        let all = all.unwrap_or_default();
         let (length, rest) = match all {
             [long, low, rest @ ..] if *long > 0x7f => {
                 (usize::from(u16::from_be_bytes([long & 0x7f, *low])), rest)
@@ -48,7 +60,18 @@ impl Arena {
 
     /// Bytes of all strings.
     pub(super) fn size(&self) -> usize {
-        self.0.len()
+        self.shared.len() + self.own.len()
+    }
+
+    /// Returns an arena with the same strings. They are in memory once.
+    pub(super) fn fork(&mut self) -> Self {
+        if self.shared.is_empty() {
+            self.shared = Arc::new(std::mem::take(&mut self.own));
+        } else if !self.own.is_empty() {
+            self.shared =
+                Arc::new([self.shared.as_slice(), &std::mem::take(&mut self.own)].concat());
+        }
+        Self { shared: Arc::clone(&self.shared), own: Vec::new() }
     }
 }
 
@@ -66,5 +89,18 @@ mod tests {
         assert_eq!(found, lengths);
         assert_eq!(arena.get(Text::default()), b"");
         assert_eq!(arena.add(&vec![b'x'; 1 << 15]), None);
+    }
+
+    #[test]
+    fn fork_of_arena_keeps_strings_of_both() {
+        let mut arena = Arena::default();
+        let old = arena.add(b"old").unwrap();
+        let mut fork = arena.fork();
+        let new = fork.add(b"new").unwrap();
+        let third = fork.fork();
+        for arena in [&fork, &third] {
+            assert_eq!((arena.get(old), arena.get(new)), (&b"old"[..], &b"new"[..]));
+        }
+        assert_eq!((arena.get(old), arena.get(new), arena.size()), (&b"old"[..], &b""[..], 5));
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Attributes {
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct AttributeTable {
     all: Vec<Arc<Attributes>>,
     numbers: HashMap<Arc<Attributes>, u32>,

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write};
 
 use super::change::FileInfo;
-use super::read::{CreatedFile, read_layers_with};
+use super::read::{CreatedFile, new_tree, read_layers_with};
 use super::tree::FileTree;
 use crate::control::{Control, PhaseCounter};
 use crate::error::Result;
@@ -48,7 +48,8 @@ pub(crate) fn read_with_candidates(
         }
         Ok(())
     };
-    let (tree, _) = read_layers_with(layers, control, inspect, |_, _| Ok(()), |_, _| Ok(()))?;
+    let (tree, _) =
+        read_layers_with(new_tree()?, layers, control, inspect, |_, _| Ok(()), |_, _| Ok(()))?;
     Ok((tree, kept))
 }
 

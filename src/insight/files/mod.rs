@@ -39,11 +39,13 @@
 
 mod arena;
 mod attributes;
+mod both;
 mod change;
 mod compare;
 #[cfg(feature = "cli")]
 pub(crate) mod extract;
 mod node_table;
+mod pages;
 mod path_tree;
 mod read;
 #[cfg(test)]
@@ -51,5 +53,9 @@ mod tests;
 mod tree;
 
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
-pub use self::read::{MAX_HEAD_BYTES, ReadOptions, read_layers, read_layers_with_heads};
+#[cfg(feature = "cli")]
+pub(crate) use self::read::new_tree;
+pub use self::read::{
+    MAX_HEAD_BYTES, ReadOptions, read_layers, read_layers_onto, read_layers_with_heads,
+};
 pub use self::tree::FileTree;

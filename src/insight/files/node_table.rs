@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use super::arena::{Arena, Text};
 use super::attributes::{AttributeTable, Attributes};
 use super::change::ContentId;
+use super::pages::Pages;
 use crate::image_layers::apply::EntryPosition;
 use crate::layer::{EntryKind, LayerEntry};
 
@@ -64,12 +65,12 @@ pub(super) struct Inode {
 
 #[derive(Debug, Default)]
 pub(super) struct NodeTable {
-    nodes: Vec<Node>,
+    nodes: Pages<Node>,
     free_nodes: Vec<u32>,
-    inodes: Vec<Inode>,
+    inodes: Pages<Inode>,
     free_inodes: Vec<u32>,
     /// By inode; shorter if the content of later ones is unknown. All zeros is unknown.
-    contents: Vec<ContentId>,
+    contents: Pages<ContentId>,
     by_name: HashTable<u32>,
     hasher: RandomState,
     texts: Arena,
@@ -218,11 +219,31 @@ impl NodeTable {
 
     pub(super) fn set_content(&mut self, inode: u32, content: ContentId) {
         let index = inode as usize;
-        if index >= self.contents.len() {
-            self.contents.resize(index + 1, ContentId::default());
+        while index >= self.contents.len() {
+            self.contents.push(ContentId::default());
         }
         if let Some(slot) = self.contents.get_mut(index) {
             *slot = content;
+        }
+    }
+
+    /// The known contents of all files.
+    pub(super) fn contents(&self) -> impl Iterator<Item = ContentId> {
+        self.contents.iter().copied().filter(|id| *id != ContentId::default())
+    }
+
+    /// Returns a table with the same names and files. What neither changes is in memory once.
+    pub(super) fn fork(&mut self) -> Self {
+        Self {
+            nodes: self.nodes.fork(),
+            free_nodes: self.free_nodes.clone(),
+            inodes: self.inodes.fork(),
+            free_inodes: self.free_inodes.clone(),
+            contents: self.contents.fork(),
+            by_name: self.by_name.clone(),
+            hasher: self.hasher.clone(),
+            texts: self.texts.fork(),
+            attributes: self.attributes.clone(),
         }
     }
 

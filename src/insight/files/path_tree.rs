@@ -46,6 +46,12 @@ impl PathTree {
         inode.and_then(|inode| self.table.kind(inode)) == Some(EntryKind::Directory)
     }
 
+    /// Returns a tree with the same names, between two layers.
+    pub(super) fn fork(&mut self) -> Self {
+        let (root_is_described, layer) = (self.root_is_described, self.layer);
+        Self { table: self.table.fork(), root_is_described, layer, ..Self::default() }
+    }
+
     /// Begins the next layer. All flags have been cleared.
     pub(super) fn next_layer(&mut self) {
         self.saved.clear();

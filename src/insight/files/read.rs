@@ -47,6 +47,21 @@ pub fn read_layers(
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
+    read_layers_onto(new_tree()?, layers, options, control, visit, end)
+}
+
+/// Like [`read_layers`], for the layers above those of a tree. They are numbered from the base of the image.
+///
+/// # Errors
+/// As for [`read_layers`].
+pub fn read_layers_onto(
+    tree: FileTree,
+    layers: Vec<LayerBlob<'_>>,
+    options: ReadOptions,
+    control: &Control,
+    visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
+    end: impl FnMut(usize, LayerTotals) -> Result<()>,
+) -> Result<(FileTree, Vec<u64>)> {
     let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
         if options.contents
             && let Some(content) = content(layer, file.size, |_| {})?
@@ -55,7 +70,7 @@ pub fn read_layers(
         }
         Ok(())
     };
-    read_layers_with(layers, control, inspect, visit, end)
+    read_layers_with(tree, layers, control, inspect, visit, end)
 }
 
 /// Like [`read_layers`] with contents. Passes the first bytes of each regular file without holes to `head`, at most
@@ -82,7 +97,7 @@ pub fn read_layers_with_heads(
         }
         Ok(())
     };
-    read_layers_with(layers, control, inspect, visit, end)
+    read_layers_with(new_tree()?, layers, control, inspect, visit, end)
 }
 
 /// A regular file that was added to the tree, before its bytes are read.
@@ -101,15 +116,16 @@ pub(crate) struct CreatedFile<'a> {
 /// Like [`read_layers`]. `inspect` may read the bytes of each regular file; nothing it reads can be trusted before this has
 /// succeeded.
 pub(crate) fn read_layers_with(
+    tree: FileTree,
     layers: Vec<LayerBlob<'_>>,
     control: &Control,
     inspect: impl FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
-    let (count, total) = (layers.len(), layers.iter().map(|layer| layer.size).sum());
-    let tree = FileTree::new().map_err(|error| failed("layers", "", error))?;
-    let mut reading = Reading { tree, begun: 0, inspect, visit, end };
+    let (lower, count) = (tree.layer(), layers.len());
+    let total = layers.iter().map(|layer| layer.size).sum();
+    let mut reading = Reading { tree, begun: lower, inspect, visit, end };
     let counter = PhaseCounter::new(control, Phase::Read, total);
     let take = |name: &str, layer: &mut BlobEntries<'_>| {
         // The layer before it is verified by now.
@@ -117,9 +133,18 @@ pub(crate) fn read_layers_with(
         reading.begun += 1;
         reading.layer(name, layer)
     };
-    let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take)?;
-    reading.end_layers_before(count)?;
+    let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take);
+    let sizes = sizes.map_err(|error| match error.layer() {
+        Some(layer) => error.with_layer(lower + layer),
+        None => error,
+    })?;
+    reading.end_layers_before(lower + count)?;
     Ok((reading.tree, sizes))
+}
+
+/// An empty tree.
+pub(crate) fn new_tree() -> Result<FileTree> {
+    FileTree::new().map_err(|error| failed("layers", "", error))
 }
 
 struct Reading<I, V, E> {

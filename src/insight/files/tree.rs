@@ -30,6 +30,15 @@ impl FileTree {
         Ok(Self { applier })
     }
 
+    /// Returns a second tree with the same files, to continue with other layers. Call it between two layers. What neither
+    /// of the trees changes is in memory once.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        let names = self.applier.names.fork();
+        let layer = names.layer;
+        Self { applier: Applier::resume(names, layer) }
+    }
+
     /// Applies the next entry of the current layer.
     ///
     /// # Errors
@@ -72,6 +81,10 @@ impl FileTree {
     ) -> Result<LayerTotals, E> {
         self.applier.end_layer();
         self.applier.names.end_layer(visit)
+    }
+
+    pub(super) fn names(&self) -> &PathTree {
+        &self.applier.names
     }
 
     /// Number of the layer that is applied, which is the number of layers that have ended.

@@ -7,6 +7,7 @@ mod bare_word;
 mod blob;
 mod demo;
 mod diff;
+mod diff_files;
 mod environment;
 mod files;
 mod ids;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::cli::image::inspected::Inspected;
+use crate::cli::image::open::{OpenedImage, OpenedLocation};
 use crate::cli::settings::Settings;
 use crate::config::ImageConfig;
 use crate::document::{Document, ParsedDocument};
@@ -14,6 +15,7 @@ use crate::insight::diff::layers::{DiffSide, LayerDiff, layer_diff};
 
 /// One of the two images, read without its layers.
 pub(super) struct ComparedImage {
+    pub(super) opened: OpenedLocation,
     pub(super) reference: String,
     /// The document that the name resolves to.
     pub(super) root: Document,
@@ -25,9 +27,11 @@ pub(super) struct ComparedImage {
 }
 
 impl ComparedImage {
+    /// Opens what `text` names. With `files` it must be an image.
     pub(super) async fn open(
         text: &str,
         platform: Option<&str>,
+        files: bool,
         settings: &Settings,
     ) -> Result<Self> {
         let seen = Inspected::open(text, platform, settings).await?;
@@ -36,6 +40,7 @@ impl ComparedImage {
         let config = match (config, manifest.parsed()) {
             (Ok(config), _) => Some(config),
             (Err(error), ParsedDocument::Index(_)) => return Err(error),
+            (Err(error), _) if files => return Err(error),
             (Err(_), _) if is_artifact => None,
             (Err(error), _) => {
                 tracing::warn!("{}; only its layers are compared", error.chain());
@@ -47,7 +52,19 @@ impl ComparedImage {
         let once = manifest.blobs().filter(|blob| counted.insert(&blob.digest));
         let size = once.map(|blob| blob.size).sum();
         let root = parent.unwrap_or(root);
-        Ok(Self { reference: opened.reference, root, manifest, config, size })
+        let reference = opened.reference.clone();
+        Ok(Self { opened, reference, root, manifest, config, size })
+    }
+
+    /// The image to read its layers.
+    pub(super) fn into_image(self) -> OpenedImage {
+        OpenedImage {
+            opened: self.opened,
+            root: self.root,
+            manifest_document: self.manifest,
+            config: self.config.unwrap_or_default(),
+            arriving: None,
+        }
     }
 
     fn side(&self) -> Result<DiffSide<'_>> {

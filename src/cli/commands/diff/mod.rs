@@ -1,11 +1,14 @@
 //! `diff`: what two images share, how they differ, and what a pull of one costs a host that has the other.
 
 mod compared;
+mod files;
 mod text;
 
 use std::process::ExitCode;
 
 use self::compared::{ComparedImage, ImageDiff};
+use self::files::DiffHead;
+use super::files::PathFilter;
 use crate::cli::args::Diff;
 use crate::cli::output;
 use crate::cli::settings::Settings;
@@ -15,9 +18,18 @@ use crate::location::{DefaultLocation, Location};
 pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitCode> {
     check_creds(&args, settings)?;
     let platform = args.platform.platform.as_deref();
-    let a = ComparedImage::open(&args.a, platform, settings).await?;
-    let b = ComparedImage::open(&args.b, platform, settings).await?;
+    let filter = PathFilter::parse(&args.paths)?;
+    let a = ComparedImage::open(&args.a, platform, args.files, settings).await?;
+    let b = ComparedImage::open(&args.b, platform, args.files, settings).await?;
     let diff = ImageDiff::new(&a, &b)?;
+    if args.files {
+        let head = if settings.json {
+            DiffHead::Json(diff.json())
+        } else {
+            DiffHead::Text(text::text_of(&diff, args.no_trunc))
+        };
+        return files::run([a, b].map(ComparedImage::into_image), head, filter, settings).await;
+    }
     if settings.json {
         output::json(&diff.json())?;
     } else {

@@ -14,7 +14,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 
 /// Paths and patterns; without any, every path is shown.
 #[derive(Debug, Default)]
-pub(super) struct PathFilter(Vec<Item>);
+pub(in crate::cli::commands) struct PathFilter(Vec<Item>);
 
 #[derive(Debug)]
 enum Item {
@@ -28,12 +28,12 @@ enum Item {
 impl PathFilter {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a malformed pattern.
-    pub(super) fn parse(texts: &[String]) -> Result<Self> {
+    pub(in crate::cli::commands) fn parse(texts: &[String]) -> Result<Self> {
         texts.iter().map(|text| item(text)).collect::<Result<_>>().map(Self)
     }
 
     /// Whether to show a path, which has no slash at its ends.
-    pub(super) fn matches(&self, path: &[u8]) -> bool {
+    pub(in crate::cli::commands) fn matches(&self, path: &[u8]) -> bool {
         self.0.is_empty() || self.0.iter().any(|item| item.matches(path))
     }
 }

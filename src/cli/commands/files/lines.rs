@@ -13,7 +13,11 @@ use crate::insight::files::{Change, FileInfo, Hidden};
 use crate::layer::EntryKind;
 
 /// Returns mode, owner, size and name, with what a link points to and the names of attributes.
-pub(super) fn text(name: &str, file: &FileInfo<'_>, hardlink: Option<&[u8]>) -> String {
+pub(in crate::cli::commands) fn text(
+    name: &str,
+    file: &FileInfo<'_>,
+    hardlink: Option<&[u8]>,
+) -> String {
     let bytes = match file.kind {
         EntryKind::File => size(file.size),
         EntryKind::Character | EntryKind::Block => {
@@ -54,7 +58,7 @@ fn all_hidden(change: &Change<'_>) -> Hidden {
 }
 
 /// A path from the root, escaped.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(in crate::cli::commands) fn shown(path: &[u8]) -> String {
     let text = format!("/{}", String::from_utf8_lossy(path));
     escape(&text).into_owned()
 }
@@ -120,29 +124,33 @@ fn shown_json(path: &[u8]) -> Cow<'static, str> {
     format!("/{}", String::from_utf8_lossy(path)).into()
 }
 
-fn add_path(object: &mut Map<String, Value>, path: &[u8]) {
+pub(in crate::cli::commands) fn add_path(object: &mut Map<String, Value>, path: &[u8]) {
     object.insert("path".into(), shown_json(path).into());
     if std::str::from_utf8(path).is_err() {
         object.insert("path_base64".into(), STANDARD.encode([b"/", path].concat()).into());
     }
 }
 
-fn add_file(object: &mut Map<String, Value>, file: &FileInfo<'_>) {
-    let kind = match file.kind {
+/// The name of a type.
+pub(in crate::cli::commands) fn kind_name(kind: EntryKind) -> &'static str {
+    match kind {
         EntryKind::Directory => "directory",
         EntryKind::Symlink => "symlink",
         EntryKind::Character => "character",
         EntryKind::Block => "block",
         EntryKind::Fifo => "fifo",
         _ => "file",
-    };
+    }
+}
+
+pub(in crate::cli::commands) fn add_file(object: &mut Map<String, Value>, file: &FileInfo<'_>) {
     let is_link = file.kind == EntryKind::Symlink;
     let is_device = matches!(file.kind, EntryKind::Character | EntryKind::Block);
     let xattrs = file.xattrs.iter().map(|(name, value)| {
         (String::from_utf8_lossy(name).into_owned(), STANDARD.encode(value).into())
     });
     let fields = [
-        ("type", kind.into()),
+        ("type", kind_name(file.kind).into()),
         ("mode", format!("{:04o}", file.mode).into()),
         ("uid", file.uid.into()),
         ("gid", file.gid.into()),

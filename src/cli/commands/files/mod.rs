@@ -1,13 +1,12 @@
 //! `files`: the files that each layer adds, modifies and deletes, or those of the flattened image.
 
 mod filter;
-mod lines;
+pub(super) mod lines;
 mod tree;
 
 use std::process::ExitCode;
 
-use self::filter::PathFilter;
-pub(super) use self::filter::clean;
+pub(super) use self::filter::{PathFilter, clean};
 use self::tree::TreeLines;
 use crate::cli::args::Files;
 use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
