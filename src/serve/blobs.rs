@@ -23,20 +23,21 @@ pub(super) fn get(
     headers: &HeaderMap,
 ) -> Result<ApiResponse, ApiError> {
     let file = layout.own_blob_file(digest).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => unknown(digest),
+        ErrorKind::NotFound => unknown_blob(digest),
         _ => error.into(),
     })?;
-    let found = file.metadata().map_err(|error| {
+    let metadata = file.metadata().map_err(|error| {
         Error::new(ErrorKind::Store, format!("blob {digest}")).with_source(error)
     })?;
     if client_has(headers, digest) {
         return Ok(not_modified(digest));
     }
-    let (size, tag) = (found.len(), format!("\"{digest}\""));
-    let is_same = header_text(headers, IF_RANGE).is_none_or(|value| value == tag);
+    let (size, etag) = (metadata.len(), format!("\"{digest}\""));
+    let if_range_matches = header_text(headers, IF_RANGE).is_none_or(|value| value == etag);
     // RFC 9110, 14.2: only GET supports ranges.
-    let asked = header_text(headers, RANGE).filter(|_| is_same && method == Method::GET);
-    let range = parse_range(asked, size);
+    let requested =
+        header_text(headers, RANGE).filter(|_| if_range_matches && method == Method::GET);
+    let range = parse_range(requested, size);
     let (status, range) = match range {
         ByteRange::Whole => (StatusCode::OK, 0..size),
         ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
@@ -59,14 +60,14 @@ pub(super) fn get(
         set(&mut response, CONTENT_RANGE, format!("bytes {}-{last}/{size}", range.start));
     }
     set(&mut response, DIGEST, digest.as_str());
-    set(&mut response, ETAG, tag);
+    set(&mut response, ETAG, etag);
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)
 }
 
-pub(super) fn unknown(digest: &Digest) -> ApiError {
+pub(super) fn unknown_blob(digest: &Digest) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "BLOB_UNKNOWN",

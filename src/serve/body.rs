@@ -41,7 +41,7 @@ impl RequestBody {
     /// If the body ends early or is too slow, or the user has lost access.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let began = Instant::now();
+            let start = Instant::now();
             let frame = timeout(self.min_rate.left(), self.body.frame()).await;
             self.admission.as_ref().map_or(Ok(()), Admission::check)?;
             let chunk = match frame {
@@ -53,7 +53,7 @@ impl RequestBody {
                 }
                 Err(_) => Bytes::new(),
             };
-            if self.min_rate.record(chunk.len() as u64, began.elapsed()) == Some(false) {
+            if self.min_rate.record(chunk.len() as u64, start.elapsed()) == Some(false) {
                 let reason = "request body too slow: less than 1 KiB/s for 30 s";
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, self.code, reason));
             }

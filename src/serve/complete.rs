@@ -26,10 +26,14 @@ impl RegistryService {
         if children.is_empty() {
             return Ok(());
         }
-        let known = self.documents_of(repository).await?;
+        let documents = self.documents_of(repository).await?;
         for child in children {
-            let is_here = known.contains(&child.digest);
-            if !(is_here || self.sparse) || (is_here && self.layout.read_document(child).is_err()) {
+            let is_complete = if documents.contains(&child.digest) {
+                self.layout.read_document(child).is_ok()
+            } else {
+                self.sparse
+            };
+            if !is_complete {
                 return Err(missing_content("manifest", &child.digest));
             }
         }
@@ -37,9 +41,9 @@ impl RegistryService {
     }
 
     async fn check_blob(&self, repository: &str, blob: &Descriptor) -> Result<(), ApiError> {
-        let is_kept =
+        let is_present =
             blob.digest.algorithm().is_ok() && self.has_blob(repository, &blob.digest).await?;
-        let found = if is_kept { self.layout.stat_blob(&blob.digest).ok() } else { None };
+        let found = if is_present { self.layout.stat_blob(&blob.digest).ok() } else { None };
         match found {
             Some(found) if found.size == blob.size => Ok(()),
             None if self.sparse => Ok(()),
@@ -51,13 +55,13 @@ impl RegistryService {
     async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, ApiError> {
         let names = self.names()?;
         let Some(served) = names.repositories.get(repository) else { return Ok(HashSet::new()) };
-        let children = self.documents.reachable(&self.layout, served).await;
-        let children = children.iter().map(|info| info.descriptor.digest.clone());
-        Ok(children.chain(served.images().map(|image| image.entry.digest())).collect())
+        let documents = self.documents.reachable(&self.layout, served).await;
+        let digests = documents.iter().map(|info| info.descriptor.digest.clone());
+        Ok(digests.chain(served.images().map(|image| image.entry.digest())).collect())
     }
 }
 
-fn missing_content(what: &str, digest: &Digest) -> ApiError {
-    let reason = format!("{what} {digest} unknown");
+fn missing_content(kind: &str, digest: &Digest) -> ApiError {
+    let reason = format!("{kind} {digest} unknown");
     ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", reason)
 }

@@ -32,7 +32,7 @@ pub(super) struct Connections {
 #[derive(Debug)]
 pub(super) struct Connection {
     state: Mutex<State>,
-    end: CancellationToken,
+    close: CancellationToken,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +40,8 @@ struct State {
     is_busy: bool,
     /// Whether all received bytes have been read.
     is_drained: bool,
-    /// Last useful activity: its start, its last response, and during a request the last time that bytes arrived at the
-    /// minimum rate.
+    /// When the connection was last active: its start, its last response, and during a request the last time that bytes
+    /// arrived at the minimum rate.
     last_active: Instant,
     /// Bytes received since then.
     bytes: u64,
@@ -61,7 +61,7 @@ impl Connections {
                 if open.len() < self.limit {
                     let connection = Arc::new(Connection::new());
                     open.insert(number, Arc::clone(&connection));
-                    return ConnectionGuard { number, connection, all: Arc::clone(self) };
+                    return ConnectionGuard { number, connection, connections: Arc::clone(self) };
                 }
                 // Close one at a time: its end makes enough room.
                 if closing.is_none_or(|closing| !open.contains_key(&closing)) {
@@ -93,7 +93,7 @@ fn close_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
     });
     let (number, state) = closable.min_by_key(|(_, state)| (state.is_busy, state.last_active))?;
     tracing::info!("closing a connection to accept another (with a request: {})", state.is_busy);
-    open.get(&number)?.end.cancel();
+    open.get(&number)?.close.cancel();
     Some(number)
 }
 
@@ -101,7 +101,7 @@ impl Connection {
     fn new() -> Self {
         let state =
             State { is_busy: false, is_drained: false, last_active: Instant::now(), bytes: 0 };
-        Self { state: Mutex::new(state), end: CancellationToken::new() }
+        Self { state: Mutex::new(state), close: CancellationToken::new() }
     }
 
     fn state(&self) -> State {
@@ -118,9 +118,9 @@ impl Connection {
         let mut state = self.lock();
         state.is_drained = false;
         state.bytes += bytes as u64;
-        let enough =
+        let minimum =
             u128::from(MIN_BYTES_PER_WINDOW) * state.last_active.elapsed().as_millis() / 1000;
-        if state.is_busy && u128::from(state.bytes) >= enough {
+        if state.is_busy && u128::from(state.bytes) >= minimum {
             (state.last_active, state.bytes) = (Instant::now(), 0);
         }
     }
@@ -153,20 +153,20 @@ impl Connection {
 pub(super) struct ConnectionGuard {
     number: u64,
     pub(super) connection: Arc<Connection>,
-    all: Arc<Connections>,
+    connections: Arc<Connections>,
 }
 
 impl ConnectionGuard {
     /// Runs `work` until the connection is chosen to be closed.
     pub(super) async fn run(&self, work: impl Future<Output = ()>) {
-        self.connection.end.run_until_cancelled(work).await;
+        self.connection.close.run_until_cancelled(work).await;
     }
 }
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.number);
-        self.all.changed.notify_one();
+        self.connections.lock().remove(&self.number);
+        self.connections.changed.notify_one();
     }
 }
 
@@ -231,12 +231,12 @@ mod tests {
             // A slowly sent head does not count as activity.
             old.connection.record_received(1);
             old.connection.record_drained();
-            old.connection.end.cancelled().await;
+            old.connection.close.cancelled().await;
             drop(old);
         };
         let (admitted, ()) = tokio::join!(all.admit(4), ended);
         assert!(began.elapsed() <= GRACE, "{:?}", began.elapsed());
-        assert!(!new.connection.end.is_cancelled() && !busy.connection.end.is_cancelled());
+        assert!(!new.connection.close.is_cancelled() && !busy.connection.close.is_cancelled());
         drop((new, admitted));
     }
 
@@ -246,7 +246,7 @@ mod tests {
         let [stalled, moving] = [all.admit(1).await, all.admit(2).await];
         let _requests = [stalled.connection.begin(), moving.connection.begin()];
         let moves = async {
-            while !stalled.connection.end.is_cancelled() {
+            while !stalled.connection.close.is_cancelled() {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 moving.connection.record_received(1 << 10);
                 stalled.connection.record_received(1);
@@ -256,6 +256,6 @@ mod tests {
         let waits = timeout(Duration::from_secs(15), all.admit(3));
         let (waited, ()) = tokio::join!(waits, moves);
         assert!(waited.is_err(), "it has not ended yet");
-        assert!(began.elapsed() >= STALLED && !moving.connection.end.is_cancelled());
+        assert!(began.elapsed() >= STALLED && !moving.connection.close.is_cancelled());
     }
 }

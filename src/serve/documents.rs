@@ -61,25 +61,25 @@ impl DocumentCache {
         layout: &Layout,
         repository: &'a ServedRepository,
     ) -> &'a HashSet<Digest> {
-        let find = async || {
+        let collect = async || {
             let found = self.reachable(layout, repository).await;
             found.iter().flat_map(|info| info.blobs.iter().cloned()).collect()
         };
-        repository.blobs.get_or_init(find).await
+        repository.blobs.get_or_init(collect).await
     }
 
     async fn info(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<DocumentInfo>> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&descriptor.digest) {
-            return Ok(Arc::clone(known));
+        if let Some(info) = lock().get(&descriptor.digest) {
+            return Ok(Arc::clone(info));
         }
         let info =
             Arc::new(DocumentInfo::from_document(&content::document(layout, descriptor).await?));
-        let mut known = lock();
-        if known.len() >= CACHE_SIZE {
-            known.clear();
+        let mut cache = lock();
+        if cache.len() >= CACHE_SIZE {
+            cache.clear();
         }
-        known.insert(descriptor.digest.clone(), Arc::clone(&info));
+        cache.insert(descriptor.digest.clone(), Arc::clone(&info));
         Ok(info)
     }
 }

@@ -26,12 +26,14 @@ impl Hosts {
         }
     }
 
+    /// Checks the host that a request names.
+    ///
     /// # Errors
     /// The response for a request with a missing, duplicate or unexpected host.
     pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), ApiError> {
         let bad_request = |reason| ApiError::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", reason);
-        let mut named = request.headers().get_all(HOST).iter();
-        let host = match (named.next(), named.next()) {
+        let mut values = request.headers().get_all(HOST).iter();
+        let host = match (values.next(), values.next()) {
             (None, _) if request.version() < Version::HTTP_11 => None,
             (None, _) => return Err(bad_request("missing Host header")),
             (Some(_), Some(_)) => return Err(bad_request("more than one Host header")),
@@ -74,17 +76,17 @@ fn host_of(text: &str) -> Option<&str> {
     };
     let (host, rest) = text.split_at_checked(end)?;
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let is_named =
+    let is_host_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=[]:".contains(&byte);
-    let fits = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
-    (fits && !host.is_empty() && host.bytes().all(is_named)).then_some(host)
+    let is_port_valid = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    (is_port_valid && !host.is_empty() && host.bytes().all(is_host_byte)).then_some(host)
 }
 
-/// Checks an additional host name of the server.
+/// Parses an additional host name of the server.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if it is not a host name, or has a port: every port is accepted.
-pub(super) fn checked_name(name: &str) -> Result<String> {
+pub(super) fn parse_host_name(name: &str) -> Result<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if host_of(name) == Some(name) && !name.starts_with('[') {
         return Ok(name.to_owned());
@@ -188,10 +190,10 @@ mod tests {
 
     #[test]
     fn extra_host_name_with_port_is_rejected() {
-        assert_eq!(checked_name("box.example.").unwrap(), "box.example");
+        assert_eq!(parse_host_name("box.example.").unwrap(), "box.example");
         for bad in ["", "a:5000", "a b", "http://a", "a/b", "[::1]", "u@a"] {
             assert!(
-                checked_name(bad).is_err_and(|error| error.kind() == ErrorKind::InvalidInput),
+                parse_host_name(bad).is_err_and(|error| error.kind() == ErrorKind::InvalidInput),
                 "{bad}"
             );
         }

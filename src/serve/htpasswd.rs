@@ -59,7 +59,7 @@ impl Htpasswd {
     /// [`ErrorKind::InvalidInput`] if the file cannot be read, has no user, or has a hash that is not bcrypt.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let users = Users::parse(path, read_text(path)?)?;
-        let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
+        let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
         let (path, users) = (path.to_owned(), Mutex::new(Arc::new(users)));
         Ok(Self { path, is_pipe, users, checks: Semaphore::new(MAX_CONCURRENT_CHECKS) })
     }
@@ -73,13 +73,13 @@ impl Htpasswd {
         let value = header_text(headers, AUTHORIZATION).ok_or_else(challenge)?;
         let users = self.current().map_err(users_unavailable)?;
         let key = Digest::sha256(value.as_bytes());
-        let (user, password) = basic(value).ok_or_else(challenge)?;
+        let (user, password) = parse_basic(value).ok_or_else(challenge)?;
         let hash = users.hashes.get(&user).map(|hash| hash.text.clone());
         let admission = Admission { htpasswd: Arc::clone(self), user: user.clone(), hash };
         if users.verified().contains(&key) {
             return Ok(admission);
         }
-        let _turn = self.checks.acquire().await;
+        let _permit = self.checks.acquire().await;
         let check = {
             let users = Arc::clone(&users);
             move || users.check(&user, &password)
@@ -97,13 +97,13 @@ impl Htpasswd {
 
     /// Returns the users, reading the file again: a removed user loses access with the next request.
     fn current(&self) -> Result<Arc<Users>> {
-        let known = Arc::clone(&self.lock());
+        let users = Arc::clone(&self.lock());
         if self.is_pipe {
-            return Ok(known);
+            return Ok(users);
         }
         let text = read_text(&self.path)?;
-        if text.expose() == known.text.expose() {
-            return Ok(known);
+        if text.expose() == users.text.expose() {
+            return Ok(users);
         }
         let users = Arc::new(Users::parse(&self.path, text)?);
         *self.lock() = Arc::clone(&users);
@@ -207,16 +207,16 @@ fn remaining_costs(paid: Option<u32>, highest: u32) -> Range<u32> {
 
 /// Returns the cost of a bcrypt hash; `None` if it is not one.
 fn cost_of(hash: &str) -> Option<u32> {
-    let is_known = ["$2a$", "$2b$", "$2y$", "$2x$"].iter().any(|start| hash.starts_with(start));
+    let has_prefix = ["$2a$", "$2b$", "$2y$", "$2x$"].iter().any(|prefix| hash.starts_with(prefix));
     let cost = hash.parse::<bcrypt::HashParts>().ok()?.get_cost();
     let digits = hash.rsplit('$').next()?.bytes();
     let is_base64 =
         digits.clone().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
-    (is_known && is_base64 && COSTS.contains(&cost)).then_some(cost)
+    (has_prefix && is_base64 && COSTS.contains(&cost)).then_some(cost)
 }
 
 /// Parses user and password from a `Basic` header.
-fn basic(value: &str) -> Option<(String, Secret)> {
+fn parse_basic(value: &str) -> Option<(String, Secret)> {
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -49,7 +49,7 @@ impl Server {
             cancel: cancel.clone(),
         };
         let connections = Connections::new(max_connections());
-        let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
+        let (tracker, abort) = (TaskTracker::new(), CancellationToken::new());
         tracker.spawn(sweep(Arc::clone(&context.registry), cancel.clone()));
         for number in 0.. {
             let next = async {
@@ -64,13 +64,13 @@ impl Server {
                     }
                 }
             };
-            let Some(next) = cancel.run_until_cancelled(next).await else { break };
-            let Some((guard, stream)) = next else { continue };
-            let (context, cut) = (context.clone(), cut.clone());
+            let Some(accepted) = cancel.run_until_cancelled(next).await else { break };
+            let Some((guard, stream)) = accepted else { continue };
+            let (context, abort) = (context.clone(), abort.clone());
             tracker.spawn(async move {
                 let connection = Arc::clone(&guard.connection);
-                let context = guard.run(Box::pin(context.serve_connection(stream, connection)));
-                cut.run_until_cancelled(context).await;
+                let serving = guard.run(Box::pin(context.serve_connection(stream, connection)));
+                abort.run_until_cancelled(serving).await;
             });
         }
         // Refuse new connections at once.
@@ -78,7 +78,7 @@ impl Server {
         tracker.close();
         if tokio::time::timeout(SHUTDOWN_GRACE, tracker.wait()).await.is_err() {
             tracing::info!("closing {} connections that are still active", tracker.len());
-            cut.cancel();
+            abort.cancel();
             tracker.wait().await;
         }
     }
@@ -87,17 +87,17 @@ impl Server {
 /// Limits connections by the available descriptors: a request opens one or two files besides its connection.
 fn max_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current;
-    let enough =
+    let limit =
         files.and_then(|files| usize::try_from(files.saturating_sub(RESERVED_FILES) / 3).ok());
-    enough.map_or(MAX_CONNECTIONS, |enough| enough.clamp(8, MAX_CONNECTIONS))
+    limit.map_or(MAX_CONNECTIONS, |limit| limit.clamp(8, MAX_CONNECTIONS))
 }
 
 /// Deletes expired uploads.
 async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
     while cancel.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
         let registry = Arc::clone(&registry);
-        let counted = tokio::task::spawn_blocking(move || registry.count_sessions()).await;
-        if let Ok(Err(error)) = counted {
+        let result = tokio::task::spawn_blocking(move || registry.count_sessions()).await;
+        if let Ok(Err(error)) = result {
             tracing::warn!("{}", error.chain());
         }
     }
@@ -145,14 +145,14 @@ impl ConnectionContext {
             .max_buf_size(BUFFER_SIZE)
             .serve_connection(TokioIo::new(stream), service);
         let mut serving = std::pin::pin!(serving);
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
+        let result = tokio::select! {
+            result = serving.as_mut() => result,
             () = self.cancel.cancelled() => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
         };
-        if let Err(error) = ended {
+        if let Err(error) = result {
             tracing::debug!("a connection ended: {error}");
         }
     }

@@ -32,11 +32,11 @@ fn page<T>(
 ) -> Result<ListPage<T>, ApiError> {
     let limit = query.limit()?.unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
     let last = query.get("last");
-    let mut after =
+    let mut rest =
         entries.skip_while(|entry| last.is_some_and(|last| key(entry) <= last)).peekable();
-    let entries: Vec<T> = after.by_ref().take(limit).collect();
-    let more = after.peek().is_some();
-    let next = entries.last().filter(|_| more).map(|entry| key(entry).to_owned());
+    let entries: Vec<T> = rest.by_ref().take(limit).collect();
+    let has_more = rest.peek().is_some();
+    let next = entries.last().filter(|_| has_more).map(|entry| key(entry).to_owned());
     Ok(ListPage { entries, next })
 }
 
@@ -48,29 +48,29 @@ fn set_next_link(
     query: &QueryParams,
 ) {
     let Some(next) = next else { return };
-    let copied = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
-    let parameters = copied.chain([("last", next.as_str())]);
+    let repeated = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
+    let parameters = repeated.chain([("last", next.as_str())]);
     let parameters =
         form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     set(response, LINK, format!("<{path}?{parameters}>; rel=\"next\""));
 }
 
-/// Shortens a page to the size of a manifest, because clients read no more than that.
-fn shorten(page: &mut ListPage<&Descriptor>) {
+/// Shortens a page to the maximum size of a manifest, because clients read no more than that.
+fn limit_page_bytes(page: &mut ListPage<&Descriptor>) {
     let mut bytes = 0;
-    let fits = |one: &&&Descriptor| {
-        bytes += serde_json::to_vec(one).map_or(0, |text| text.len() as u64);
+    let fits = |entry: &&&Descriptor| {
+        bytes += serde_json::to_vec(entry).map_or(0, |text| text.len() as u64);
         bytes < DOCUMENT_LIMIT - 1024
     };
     let fitting = page.entries.iter().take_while(fits).count().max(1);
     if fitting < page.entries.len() {
         page.entries.truncate(fitting);
-        page.next = page.entries.last().map(|one| one.digest.to_string());
+        page.next = page.entries.last().map(|entry| entry.digest.to_string());
     }
 }
 
 impl RegistryService {
-    /// `tags/list`.
+    /// `tags/list`: the tags of a repository, sorted.
     pub(super) fn tags(
         &self,
         repository: &str,
@@ -87,7 +87,7 @@ impl RegistryService {
         Ok(response)
     }
 
-    /// `_catalog`.
+    /// `_catalog`: the repositories with named images, sorted.
     pub(super) fn catalog(&self, query: &QueryParams) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let page = page(names.repositories.keys(), |name| name, query)?;
@@ -113,14 +113,15 @@ impl RegistryService {
             .iter()
             .filter(|info| info.subject.as_ref() == Some(subject))
             .map(|info| &info.descriptor)
-            .filter(|one| {
-                artifact_type
-                    .is_none_or(|artifact_type| one.artifact_type.as_deref() == Some(artifact_type))
+            .filter(|referrer| {
+                artifact_type.is_none_or(|artifact_type| {
+                    referrer.artifact_type.as_deref() == Some(artifact_type)
+                })
             })
             .collect();
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
-        let mut page = page(found.into_iter(), |one| one.digest.as_str(), query)?;
-        shorten(&mut page);
+        let mut page = page(found.into_iter(), |referrer| referrer.digest.as_str(), query)?;
+        limit_page_bytes(&mut page);
         let mut response = with_json(&json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OCI_INDEX.as_str(),

@@ -33,7 +33,7 @@ const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 impl RegistryService {
-    /// `GET` and `HEAD`.
+    /// `GET` and `HEAD` of a manifest or index.
     pub(super) async fn manifest(
         &self,
         repository: &str,
@@ -42,9 +42,10 @@ impl RegistryService {
         headers: &HeaderMap,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let served =
-            self.served_repository(&names, repository)?.ok_or_else(|| unknown(reference))?;
-        let document = self.find(served, reference).await?;
+        let served = self
+            .served_repository(&names, repository)?
+            .ok_or_else(|| unknown_manifest(reference))?;
+        let document = self.find_document(served, reference).await?;
         if client_has(headers, document.digest()) {
             return Ok(not_modified(document.digest()));
         }
@@ -59,7 +60,7 @@ impl RegistryService {
         Ok(response)
     }
 
-    async fn find(
+    async fn find_document(
         &self,
         served: &ServedRepository,
         reference: &ManifestRef,
@@ -71,19 +72,19 @@ impl RegistryService {
             ManifestRef::Digest(digest) => {
                 let has = |image: &&NamedManifest| image.entry.has_digest(digest);
                 match served.images().find(has).map(|image| &image.entry.descriptor) {
-                    Some(own) if own.digest == *digest => Some(own.clone()),
-                    // The original index of a selected manifest has no entry of its own.
+                    Some(descriptor) if descriptor.digest == *digest => Some(descriptor.clone()),
+                    // The digest is that of the original index, whose entry describes the selected manifest.
                     Some(_) => {
                         let name = ImageName::Digest(digest.clone());
                         let found = Source::resolve(&self.layout, &name).await;
-                        return found.map_err(|error| missing(reference, error));
+                        return found.map_err(|error| read_error(reference, error));
                     }
                     None => self.find_child(served, digest).await,
                 }
             }
         };
-        let descriptor = descriptor.ok_or_else(|| unknown(reference))?;
-        self.layout.read_document(&descriptor).map_err(|error| missing(reference, error))
+        let descriptor = descriptor.ok_or_else(|| unknown_manifest(reference))?;
+        self.layout.read_document(&descriptor).map_err(|error| read_error(reference, error))
     }
 
     /// Returns the named images of a repository; `None` if it has only blobs.
@@ -94,7 +95,7 @@ impl RegistryService {
     ) -> Result<Option<&'a ServedRepository>, ApiError> {
         let served = names.repositories.get(repository);
         if served.is_none() && !self.layout.has_repository(repository)? {
-            return Err(no_repository(repository));
+            return Err(unknown_repository(repository));
         }
         Ok(served)
     }
@@ -121,8 +122,8 @@ impl RegistryService {
         let bytes = RequestBody::new(request, "MANIFEST_INVALID").read_document().await?;
         let document = Document::from_response(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
-        self.write(&document).await?;
-        self.give_names(repository, names.clone(), document.clone()).await?;
+        self.store(&document).await?;
+        self.add_names(repository, names.clone(), document.clone()).await?;
         let digest = document.digest();
         let mut response = with_bytes(StatusCode::CREATED, "");
         set(&mut response, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
@@ -131,8 +132,8 @@ impl RegistryService {
             set(&mut response, SUBJECT, subject.digest.as_str());
         }
         if let ManifestRef::Digest(_) = reference {
-            for named in &names {
-                if let ManifestRef::Tag(tag) = named
+            for name in &names {
+                if let ManifestRef::Tag(tag) = name
                     && let Ok(tag) = HeaderValue::from_str(tag)
                 {
                     response.headers_mut().append(TAG, tag);
@@ -142,7 +143,7 @@ impl RegistryService {
         Ok(response)
     }
 
-    async fn write(&self, document: &Document) -> Result<(), ApiError> {
+    async fn store(&self, document: &Document) -> Result<(), ApiError> {
         // `check_complete` has checked the content, with what this repository may see.
         let plan = TargetPlan { sparse: true, ..TargetPlan::default() };
         Ok(self.layout.begin(&plan).await?.put_manifest(document, Role::Child).await?)
@@ -155,9 +156,10 @@ impl RegistryService {
         reference: ManifestRef,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let served =
-            self.served_repository(&names, repository)?.ok_or_else(|| unknown(&reference))?;
-        if self.take_names(repository, reference.clone()).await? {
+        let served = self
+            .served_repository(&names, repository)?
+            .ok_or_else(|| unknown_manifest(&reference))?;
+        if self.remove_names(repository, reference.clone()).await? {
             return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
         Err(match &reference {
@@ -166,7 +168,7 @@ impl RegistryService {
                     "listed by an index of this repository; delete the index first",
                 )
             }
-            _ => unknown(&reference),
+            _ => unknown_manifest(&reference),
         })
     }
 }
@@ -176,8 +178,8 @@ fn names_and_digest(
     reference: &ManifestRef,
     query: &QueryParams,
 ) -> Result<(Vec<ManifestRef>, Option<Digest>), ApiError> {
-    let own = match reference {
-        ManifestRef::Digest(own) => own,
+    let expected = match reference {
+        ManifestRef::Digest(digest) => digest,
         ManifestRef::Tag(_) => {
             let expected = query.get("digest").map(digest).transpose()?;
             return Ok((vec![reference.clone()], expected));
@@ -193,26 +195,26 @@ fn names_and_digest(
             names.push(tag);
         }
     }
-    Ok((names, Some(own.clone())))
+    Ok((names, Some(expected.clone())))
 }
 
-fn no_repository(repository: &str) -> ApiError {
+fn unknown_repository(repository: &str) -> ApiError {
     let reason = format!("repository {repository} unknown");
     ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", reason)
 }
 
-fn unknown(reference: &ManifestRef) -> ApiError {
-    let what = match reference {
+fn unknown_manifest(reference: &ManifestRef) -> ApiError {
+    let name = match reference {
         ManifestRef::Tag(tag) => tag.clone(),
         ManifestRef::Digest(digest) => digest.to_string(),
     };
-    ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} unknown"))
+    ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {name} unknown"))
 }
 
-/// A missing document is "not found"; a damaged one is an error of the server.
-fn missing(reference: &ManifestRef, error: Error) -> ApiError {
+/// Converts the error of reading a document. A missing one is "not found", a damaged one an error of the server.
+fn read_error(reference: &ManifestRef, error: Error) -> ApiError {
     match error.kind() {
-        ErrorKind::NotFound => unknown(reference),
+        ErrorKind::NotFound => unknown_manifest(reference),
         ErrorKind::InvalidDocument | ErrorKind::Mismatch => {
             ApiError::from(Error::new(ErrorKind::Store, "manifest").with_source(error))
         }

@@ -99,12 +99,14 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
+    /// Creates a server for this layout. Reads the files that the options name, and listens only in [`Server::run`].
+    ///
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidInput`] if a file or name in the options is invalid.
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
         let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
-        let hosts = options.hosts.iter().map(|name| host::checked_name(name));
+        let hosts = options.hosts.iter().map(|name| host::parse_host_name(name));
         let hosts = hosts.collect::<Result<_>>()?;
         let registry = RegistryService {
             layout,
@@ -179,36 +181,38 @@ impl RegistryService {
             request.extensions_mut().insert(admission);
         }
         let route = route(uri.path(), &method)?;
-        let reads = matches!(method, Method::GET | Method::HEAD);
-        if self.read_only && !reads {
+        let is_read = matches!(method, Method::GET | Method::HEAD);
+        if self.read_only && !is_read {
             return Err(ApiError::unsupported("this registry is read-only"));
         }
         let query = QueryParams::from_uri(&uri);
         let (repository, endpoint) = match route {
             Route::Repository(repository, endpoint) => (repository, endpoint),
-            _ if !reads => return Err(method_not_allowed(&method)),
+            _ if !is_read => return Err(method_not_allowed(&method)),
             Route::Base => return Ok(with_json(&json!({}))),
             Route::Catalog => return self.catalog(&query),
         };
         // A client that uses this server as a mirror names the original registry in `ns`.
         let mirrored =
-            query.get("ns").filter(|_| reads).map(|registry| path_of(registry, repository));
+            query.get("ns").filter(|_| is_read).map(|registry| path_of(registry, repository));
         let repository = mirrored.as_deref().unwrap_or(repository);
         match endpoint {
-            ApiEndpoint::Blob(digest) if reads => {
+            ApiEndpoint::Blob(digest) if is_read => {
                 self.blob(repository, &digest, &method, request.headers()).await
             }
             ApiEndpoint::Blob(digest) if method == Method::DELETE => {
                 self.delete_blob(repository, &digest).await
             }
-            ApiEndpoint::Manifest(named) => match method {
-                _ if reads => self.manifest(repository, &named, &method, request.headers()).await,
-                Method::DELETE => self.delete_manifest(repository, named).await,
-                Method::PUT => self.put_manifest(repository, &named, request).await,
+            ApiEndpoint::Manifest(reference) => match method {
+                _ if is_read => {
+                    self.manifest(repository, &reference, &method, request.headers()).await
+                }
+                Method::DELETE => self.delete_manifest(repository, reference).await,
+                Method::PUT => self.put_manifest(repository, &reference, request).await,
                 _ => Err(method_not_allowed(&method)),
             },
-            ApiEndpoint::Tags if reads => self.tags(repository, &query),
-            ApiEndpoint::Referrers(subject) if reads => {
+            ApiEndpoint::Tags if is_read => self.tags(repository, &query),
+            ApiEndpoint::Referrers(subject) if is_read => {
                 self.referrers(repository, &subject, &query).await
             }
             ApiEndpoint::Uploads if method == Method::POST => {

@@ -62,13 +62,13 @@ impl NameTable {
         let mut names = Self::default();
         for entry in entries {
             let Some(name) = entry.names.first().cloned() else { continue };
-            let Some((path, part)) = parse_layout_name(&name) else {
+            let Some((path, reference)) = parse_layout_name(&name) else {
                 names.unservable += 1;
                 continue;
             };
             let repository = names.repositories.entry(path).or_default();
             let image = NamedManifest { name, entry };
-            match part {
+            match reference {
                 // An image pushed here takes precedence over one of another registry with the same path.
                 ManifestRef::Tag(tag) if image.name.starts_with("localhost/") => {
                     repository.tags.insert(tag, image);
@@ -91,12 +91,12 @@ fn parse_layout_name(name: &str) -> Option<(String, ManifestRef)> {
         return None;
     }
     let path = path_of(reference.registry(), reference.repository());
-    let named = match (reference.tag(), reference.digest()) {
+    let manifest = match (reference.tag(), reference.digest()) {
         (Some(tag), None) => ManifestRef::Tag(tag.to_owned()),
         (None, Some(digest)) => ManifestRef::Digest(digest.clone()),
         _ => return None,
     };
-    crate::reference::is_repository(&path).then(|| (path.into_owned(), named))
+    crate::reference::is_repository(&path).then(|| (path.into_owned(), manifest))
 }
 
 /// Returns the path under which a registry's repository is served.
@@ -108,20 +108,21 @@ pub(super) fn path_of<'a>(registry: &str, repository: &'a str) -> Cow<'a, str> {
 }
 
 /// Returns the layout's name for an image of this repository. If the path begins with a registry, so does the name.
-pub(super) fn layout_name(repository: &str, named: &ManifestRef) -> String {
-    let of = |path: &str| match named {
+pub(super) fn layout_name(repository: &str, manifest: &ManifestRef) -> String {
+    let name_in = |path: &str| match manifest {
         ManifestRef::Tag(tag) => format!("{path}:{tag}"),
         ManifestRef::Digest(digest) => format!("{path}@{digest}"),
     };
-    let foreign = foreign(repository).map(|path| of(&path));
+    let name = path_with_registry(repository).map(|path| name_in(&path));
     // Not for `docker.io/alpine`: its full name is `docker.io/library/alpine`, which is served under another path.
-    let found =
-        foreign.filter(|name| parse_layout_name(name).is_some_and(|(path, _)| path == repository));
-    found.unwrap_or_else(|| of(&format!("{LOCAL_REGISTRY}/{repository}")))
+    let name =
+        name.filter(|name| parse_layout_name(name).is_some_and(|(path, _)| path == repository));
+    name.unwrap_or_else(|| name_in(&format!("{LOCAL_REGISTRY}/{repository}")))
 }
 
-/// Returns the path as a name with a registry: `docker.io/library/alpine`, `reg.local:5000/team/app`.
-fn foreign(repository: &str) -> Option<String> {
+/// Returns the path with the registry that it begins with: `docker.io/library/alpine`, `reg.local:5000/team/app`. `None`
+/// if it begins with none.
+fn path_with_registry(repository: &str) -> Option<String> {
     let (host, path) = repository.split_once('/').filter(|(host, _)| host.contains('.'))?;
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     match host.rsplit_once('_') {
@@ -136,22 +137,22 @@ pub(super) struct NameCache(Mutex<Option<(IndexVersion, Arc<NameTable>)>>);
 
 impl NameCache {
     pub(super) fn get(&self, layout: &Layout) -> Result<Arc<NameTable>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Take the version first: a change during the read is then noticed by the next request.
         let version = layout.version()?;
-        if let Some((of, names)) = known.as_ref()
-            && *of == version
+        if let Some((cached_version, names)) = cached.as_ref()
+            && *cached_version == version
         {
             return Ok(Arc::clone(names));
         }
         let names = Arc::new(NameTable::from_entries(layout.entries()?));
-        *known = Some((version, Arc::clone(&names)));
+        *cached = Some((version, Arc::clone(&names)));
         Ok(names)
     }
 
     /// Discards the cache after a change by this process: two files written within a clock tick can have the same
     /// version.
-    pub(super) fn forget(&self) {
+    pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

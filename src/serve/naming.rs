@@ -16,7 +16,7 @@ use crate::layout::NameEdit;
 
 impl RegistryService {
     /// Adds names to a stored document, all at once.
-    pub(super) async fn give_names(
+    pub(super) async fn add_names(
         self: &Arc<Self>,
         repository: &str,
         references: Vec<ManifestRef>,
@@ -31,7 +31,7 @@ impl RegistryService {
     }
 
     /// Removes the names of a tag or digest. Returns whether there was one.
-    pub(super) async fn take_names(
+    pub(super) async fn remove_names(
         self: &Arc<Self>,
         repository: &str,
         reference: ManifestRef,
@@ -62,12 +62,12 @@ impl RegistryService {
                 outcome = Some(result);
                 edits
             });
-            registry.names.forget();
+            registry.names.clear();
             drop(lock);
             changed.map(|()| outcome)
         };
-        let done = run_blocking("change names", work).await?;
-        done.ok_or_else(|| Error::new(ErrorKind::Store, "change names").into())
+        let outcome = run_blocking("change names", work).await?;
+        outcome.ok_or_else(|| Error::new(ErrorKind::Store, "change names").into())
     }
 }
 
@@ -84,8 +84,8 @@ fn edits_for_put(
     let listed: HashSet<&Digest> = document.entries().iter().map(|entry| &entry.digest).collect();
     let mut edits = Vec::new();
     let mut moved: Vec<&NamedManifest> = Vec::new();
-    for named in references {
-        let former = match named {
+    for reference in references {
+        let former = match reference {
             ManifestRef::Tag(tag) => served.and_then(|served| served.tags.get(tag)),
             // The document already has a name by digest that is independent of other documents. A tag is not enough: it
             // may move or be deleted, and what was pushed by digest stays until that is deleted.
@@ -98,11 +98,11 @@ fn edits_for_put(
         };
         moved.extend(former);
         let name =
-            former.map_or_else(|| layout_name(repository, named), |image| image.name.clone());
+            former.map_or_else(|| layout_name(repository, reference), |image| image.name.clone());
         edits.push(NameEdit::Set(name, Box::new(document.descriptor().clone())));
     }
     let mut retained: HashSet<&Digest> = images()
-        .filter(|image| moved.iter().all(|one| one.name != image.name))
+        .filter(|image| moved.iter().all(|former| former.name != image.name))
         .map(|image| &image.entry.descriptor.digest)
         .chain(listed.iter().copied())
         .chain([document.digest()])

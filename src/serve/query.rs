@@ -11,8 +11,8 @@ pub(super) struct QueryParams(Vec<(String, String)>);
 
 impl QueryParams {
     pub(super) fn from_uri(uri: &Uri) -> Self {
-        let words = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        Self(words.into_owned().collect())
+        let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        Self(pairs.into_owned().collect())
     }
 
     /// Returns the value if it is not empty.
@@ -22,7 +22,7 @@ impl QueryParams {
 
     /// Returns all values of a parameter that may be repeated.
     pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(own, _)| own == key).map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// Returns `n`, the requested number of entries.

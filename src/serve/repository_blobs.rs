@@ -19,16 +19,18 @@ impl RegistryService {
         repository: &str,
         digest: &Digest,
     ) -> Result<bool, ApiError> {
-        Ok(self.layout.is_linked(repository, digest)? || self.is_named(repository, digest).await?)
+        Ok(self.layout.is_linked(repository, digest)?
+            || self.is_referenced(repository, digest).await?)
     }
 
     /// Whether a manifest of the repository references this blob.
-    async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, ApiError> {
+    async fn is_referenced(&self, repository: &str, digest: &Digest) -> Result<bool, ApiError> {
         let names = self.names()?;
         let Some(served) = names.repositories.get(repository) else { return Ok(false) };
         Ok(self.documents.blobs(&self.layout, served).await.contains(digest))
     }
 
+    /// Whether any repository has this blob.
     async fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool, ApiError> {
         if self.layout.is_linked_anywhere(digest)? {
             return Ok(true);
@@ -50,7 +52,7 @@ impl RegistryService {
         headers: &HeaderMap,
     ) -> Result<ApiResponse, ApiError> {
         if !self.has_blob(repository, digest).await? {
-            return Err(blobs::unknown(digest));
+            return Err(blobs::unknown_blob(digest));
         }
         blobs::get(&self.layout, digest, method, headers)
     }
@@ -61,11 +63,11 @@ impl RegistryService {
         repository: &str,
         digest: &Digest,
     ) -> Result<ApiResponse, ApiError> {
-        let is_there = self.layout.stat_blob(digest).is_ok();
-        if !(is_there && self.has_blob(repository, digest).await?) {
-            return Err(blobs::unknown(digest));
+        let exists = self.layout.stat_blob(digest).is_ok();
+        if !(exists && self.has_blob(repository, digest).await?) {
+            return Err(blobs::unknown_blob(digest));
         }
-        if self.is_named(repository, digest).await? {
+        if self.is_referenced(repository, digest).await? {
             let reason = "referenced by a manifest of this repository; delete the manifest first";
             return Err(ApiError::unsupported(reason));
         }
@@ -74,7 +76,7 @@ impl RegistryService {
     }
 
     /// `POST ...?mount=`: links a blob of another repository into this one. Without `from` it may be any repository.
-    /// Returns `None` if the blob is not there.
+    /// Returns `None` if the blob does not exist there.
     pub(super) async fn mount(
         &self,
         repository: &str,
@@ -82,11 +84,11 @@ impl RegistryService {
     ) -> Result<Option<ApiResponse>, ApiError> {
         let Some(digest_to_mount) = query.get("mount") else { return Ok(None) };
         let digest_to_mount = digest(digest_to_mount)?;
-        let has = match query.get("from") {
+        let is_available = match query.get("from") {
             Some(from) => self.has_blob(from, &digest_to_mount).await?,
             None => self.has_blob_anywhere(&digest_to_mount).await?,
         };
-        if !has || self.layout.stat_blob(&digest_to_mount).is_err() {
+        if !is_available || self.layout.stat_blob(&digest_to_mount).is_err() {
             return Ok(None);
         }
         self.layout.link(repository, &digest_to_mount)?;

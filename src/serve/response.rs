@@ -57,10 +57,10 @@ pub(super) fn set(response: &mut ApiResponse, name: HeaderName, value: impl AsRe
 /// Whether `If-None-Match` has this digest (RFC 9110, 13.1.2). Old clients send it without quotes.
 pub(super) fn client_has(headers: &HeaderMap, digest: &Digest) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| {
-        let one = one.trim();
-        let one = one.strip_prefix("W/").unwrap_or(one);
-        one == "*" || one.trim_matches('"') == digest.as_str()
+    values.flat_map(|value| value.split(',')).any(|etag| {
+        let etag = etag.trim();
+        let etag = etag.strip_prefix("W/").unwrap_or(etag);
+        etag == "*" || etag.trim_matches('"') == digest.as_str()
     })
 }
 

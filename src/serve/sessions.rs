@@ -19,10 +19,10 @@ const CHECKS_PER_ATTEMPT: usize = 16;
 
 /// The open sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<Open>);
+pub(super) struct Sessions(Mutex<OpenSessions>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenSessions {
     ids: HashSet<SessionId>,
     /// Sessions in the order in which they were opened or last checked. Some have already ended.
     queue: VecDeque<SessionId>,
@@ -70,21 +70,23 @@ impl Sessions {
         Err(error.with_header(RETRY_AFTER, "60"))
     }
 
+    /// Records a new session.
     pub(super) fn opened(&self, id: SessionId) {
         let mut open = self.lock();
         open.ids.insert(id);
         open.queue.push_back(id);
         if open.queue.len() > 2 * MAX_SESSIONS {
-            let Open { ids, queue } = &mut *open;
+            let OpenSessions { ids, queue } = &mut *open;
             queue.retain(|id| ids.contains(id));
         }
     }
 
+    /// Records that a session was committed or cancelled.
     pub(super) fn ended(&self, id: SessionId) {
         self.lock().ids.remove(&id);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, OpenSessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,7 +60,7 @@ impl UploadHandler {
             let (id, _) = layout.open_session()?;
             self.sessions.opened(id);
             if let Some(algorithm) = algorithm {
-                self.remember(id, algorithm, DeferredVerifier::new(algorithm));
+                self.cache_hash(id, algorithm, DeferredVerifier::new(algorithm));
             }
             return Ok(progress(StatusCode::ACCEPTED, repository, id, 0));
         };
@@ -153,11 +153,13 @@ impl UploadHandler {
         algorithm: Option<Algorithm>,
     ) -> Result<ActiveUpload, ApiError> {
         let session = self.resume(layout, id).await?;
-        let known = self.lock().remove(&id);
-        let cached = known.as_ref().map(|(cached, _)| *cached);
-        let algorithm = algorithm.or(cached).unwrap_or(Algorithm::Sha256);
-        let hash = match known {
-            Some((of, hash)) if of == algorithm && hash.position() == session.offset() => hash,
+        let cached = self.lock().remove(&id);
+        let announced = cached.as_ref().map(|(algorithm, _)| *algorithm);
+        let algorithm = algorithm.or(announced).unwrap_or(Algorithm::Sha256);
+        let hash = match cached {
+            Some((cached, hash)) if cached == algorithm && hash.position() == session.offset() => {
+                hash
+            }
             _ => {
                 let mut hash = DeferredVerifier::new(algorithm);
                 let mut bytes = session.read()?;
@@ -172,11 +174,11 @@ impl UploadHandler {
 
     /// Caches the hash state for the next request, and returns the session's offset.
     fn suspend(&self, upload: ActiveUpload) -> u64 {
-        self.remember(upload.id, upload.algorithm, upload.hash);
+        self.cache_hash(upload.id, upload.algorithm, upload.hash);
         upload.session.offset()
     }
 
-    fn remember(&self, id: SessionId, algorithm: Algorithm, hash: DeferredVerifier) {
+    fn cache_hash(&self, id: SessionId, algorithm: Algorithm, hash: DeferredVerifier) {
         let mut hashes = self.lock();
         if hashes.len() >= CACHE_SIZE {
             hashes.clear();
