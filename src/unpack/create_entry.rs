@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use super::changeset::Changeset;
 use super::deferred::{DirMetadata, times, timespec};
 use super::directories::OpenDir;
-use super::remove::{changeable, set_mode};
+use super::remove::{open_writable, set_mode};
 use super::root::{create, open_below};
-use super::unpacker::Unpacker;
+use super::unpacker::{IfMissing, Unpacker};
 use super::xattrs;
 use crate::image_layers::skipped::SkipReason;
 use crate::layer::{Entries, EntryKind, LayerEntry, Leftover, is_leftover, split};
@@ -110,7 +110,7 @@ impl Unpacker {
             other => other?,
         }
         let mode = if existed || !entry.xattrs.is_empty() {
-            let handle = changeable(&self.root, &path)?;
+            let handle = open_writable(&self.root, &path)?;
             self.set_dir_metadata(&handle, mode, entry)?
         } else {
             let change = self.user.ownership_change((entry.uid, entry.gid), parent.group);
@@ -133,7 +133,7 @@ impl Unpacker {
             return Ok(());
         }
         let mode = self.mode(entry);
-        let handle = changeable(&self.root, b"")?;
+        let handle = open_writable(&self.root, b"")?;
         let mode = self.set_dir_metadata(&handle, mode, entry)?;
         let mode = Some(self.readable(mode, entry));
         self.deferred.set(b"", DirMetadata { mtime: timespec(entry.mtime), mode });
@@ -190,7 +190,7 @@ impl Unpacker {
         entry: &LayerEntry,
     ) -> io::Result<()> {
         let (other, other_name) = split(other);
-        let other = self.find(other, false)?.ok_or_else(missing)?;
+        let other = self.find(other, IfMissing::ReturnNone)?.ok_or_else(missing)?;
         if self.missing_devices.has(&other.joined(other_name))
             && !self.exists_in_merged(&other, other_name)?
         {

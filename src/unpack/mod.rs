@@ -45,4 +45,4 @@ use crate::image_layers::failed;
 pub use crate::image_layers::{LayerBlob, OpenBlob, SkipReason, Skipped};
 
 /// Marks the root of an incomplete tree that is built in place.
-const MARKER: &[u8] = b".rpull-incomplete";
+const INCOMPLETE_FILE_NAME: &[u8] = b".rpull-incomplete";

@@ -10,34 +10,43 @@ use super::root::{RootDir, open_below};
 use crate::image_layers::resolve::push;
 use crate::layer::split;
 
-/// Removes a directory and its content, except paths for which `stays` returns true. Calls `gone` with each removed
-/// directory.
+/// A directory on the stack of [`clear`].
+enum Step {
+    /// Remove its files, and its directories by further steps.
+    Empty(Vec<u8>),
+    /// Remove it: it was emptied.
+    Remove(Vec<u8>),
+}
+
+/// Removes a directory and its content, except paths for which `is_kept` returns true. Calls `on_removed` with each
+/// removed directory.
 pub(super) fn clear(
     root: &RootDir,
     path: &[u8],
-    stays: &dyn Fn(&[u8]) -> bool,
-    gone: &mut dyn FnMut(&[u8]),
+    is_kept: &dyn Fn(&[u8]) -> bool,
+    on_removed: &mut dyn FnMut(&[u8]),
 ) -> io::Result<()> {
-    // Directories to list (`false`), and directories to remove once they were emptied (`true`).
-    let mut open = vec![(path.to_vec(), false)];
-    while let Some((path, emptied)) = open.pop() {
-        if emptied {
-            let (parent, name) = split(&path);
-            unlinkat(root.directory(parent)?, name, AtFlags::REMOVEDIR)?;
-            gone(&path);
-            continue;
+    let mut stack = vec![Step::Empty(path.to_vec())];
+    while let Some(step) = stack.pop() {
+        let path = match step {
+            Step::Empty(path) => path,
+            Step::Remove(path) => {
+                let (parent, name) = split(&path);
+                unlinkat(root.directory(parent)?, name, AtFlags::REMOVEDIR)?;
+                on_removed(&path);
+                continue;
+            }
+        };
+        if !is_kept(&path) {
+            stack.push(Step::Remove(path.clone()));
         }
-        if !stays(&path) {
-            open.push((path.clone(), true));
-        }
-        let directory = match changeable(root, &path) {
+        let directory = match open_writable(root, &path) {
             // It belongs to another user (`lost+found`), so it has nothing that rpull created.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && stays(&path) => {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_kept(&path) => {
                 continue;
             }
             other => other?,
         };
-        let mut below = Vec::new();
         for child in Dir::read_from(&directory)? {
             let child = child?;
             let name = child.file_name().to_bytes();
@@ -47,22 +56,21 @@ pub(super) fn clear(
             let mut path = path.clone();
             push(&mut path, name);
             match child.file_type() {
-                FileType::Directory => below.push((path, false)),
-                _ if stays(&path) => {}
+                FileType::Directory => stack.push(Step::Empty(path)),
+                _ if is_kept(&path) => {}
                 _ => match unlinkat(&directory, name, AtFlags::empty()) {
                     // Not every file system reports the type.
-                    Err(Errno::ISDIR) => below.push((path, false)),
+                    Err(Errno::ISDIR) => stack.push(Step::Empty(path)),
                     other => other?,
                 },
             }
         }
-        open.append(&mut below);
     }
     Ok(())
 }
 
 /// Opens a directory for changes, even if its mode forbids that to its owner.
-pub(super) fn changeable(root: &RootDir, path: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn open_writable(root: &RootDir, path: &[u8]) -> io::Result<OwnedFd> {
     let open = root.readable(path);
     if matches!(open, Err(Errno::ACCESS)) {
         let directory = open_below(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)?;

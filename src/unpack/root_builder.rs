@@ -14,7 +14,7 @@ use super::remove::clear;
 use super::root::{RootDir, create, open_below};
 use super::staging_dir::{StagingDir, remove_stale};
 use super::unpacker::{UnpackOptions, Unpacked, Unpacker};
-use super::{MARKER, failed};
+use super::{INCOMPLETE_FILE_NAME, failed};
 use crate::control::Control;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -54,7 +54,13 @@ pub struct RootBuilder {
 #[derive(Debug)]
 enum BuildSite {
     InPlace,
-    Staged { parent: RootDir, name: Vec<u8>, own: StagingDir, replaces: bool },
+    Staged {
+        parent: RootDir,
+        name: Vec<u8>,
+        staging: StagingDir,
+        /// Whether an empty directory has the name.
+        replaces: bool,
+    },
 }
 
 impl RootBuilder {
@@ -66,7 +72,7 @@ impl RootBuilder {
     pub fn begin(path: &Path) -> Result<Self> {
         // Without a trailing slash, which would follow a symbolic link.
         let path: PathBuf = path.components().collect();
-        let (root, site) = site(&path).map_err(|error| unpack_error(&path, error))?;
+        let (root, site) = prepare_site(&path).map_err(|error| unpack_error(&path, error))?;
         // A default ACL would change every mode.
         _ = rustix::fs::fremovexattr(&root, "system.posix_acl_default").is_ok();
         Ok(Self { root, site, published: false, path })
@@ -84,13 +90,12 @@ impl RootBuilder {
         control: &Control,
         settled: impl FnOnce() -> Result<()>,
     ) -> Result<(Unpacked, Vec<u64>)> {
-        let BuildOptions { preserve, sync } = options;
-        let options = UnpackOptions { preserve, new_root: self.is_new() };
-        let mut unpacker = Unpacker::new(self.root()?, options)?;
+        let unpack = UnpackOptions { preserve: options.preserve, new_root: self.is_new() };
+        let mut unpacker = Unpacker::new(self.root()?, unpack)?;
         let sizes = unpacker.apply_parallel(layers, control)?;
         let receipt = unpacker.finish()?;
         settled()?;
-        let published = self.publish(sync);
+        let published = self.publish(options);
         published.map_err(|error| unpack_error(&self.path, error))?;
         Ok((receipt, sizes))
     }
@@ -107,18 +112,18 @@ impl RootBuilder {
         matches!(self.site, BuildSite::Staged { .. })
     }
 
-    /// Makes the complete tree visible; with `sync` only after it is on disk.
-    fn publish(&mut self, sync: bool) -> io::Result<()> {
-        if sync {
+    /// Makes the complete tree visible; with [`BuildOptions::sync`] only after it is on disk.
+    fn publish(&mut self, options: BuildOptions) -> io::Result<()> {
+        if options.sync {
             syncfs(&self.root)?;
         }
         match &self.site {
-            BuildSite::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
-            BuildSite::Staged { own, .. } if !self.is_in_place(own)? => {
+            BuildSite::InPlace => unlinkat(&self.root, INCOMPLETE_FILE_NAME, AtFlags::empty())?,
+            BuildSite::Staged { staging, .. } if !self.is_in_place(staging)? => {
                 return Err(io::Error::other("was replaced by another process during the unpack"));
             }
-            BuildSite::Staged { parent, name, own, replaces } => {
-                let (dir, tree) = own.rename_source();
+            BuildSite::Staged { parent, name, staging, replaces } => {
+                let (dir, tree) = staging.rename_source();
                 let former_mode = self.make_writable()?;
                 if *replaces {
                     // Fails if it is no longer empty.
@@ -128,16 +133,16 @@ impl RootBuilder {
                 }
                 if let Some(mode) = former_mode {
                     fchmod(&self.root, mode)?;
-                    if sync {
+                    if options.sync {
                         fsync(&self.root)?;
                     }
                 }
                 // The empty staging directory does no harm; the next run removes it.
-                _ = own.remove(parent).is_ok();
+                _ = staging.remove(parent).is_ok();
             }
         }
         self.published = true;
-        if sync {
+        if options.sync {
             match &self.site {
                 BuildSite::InPlace => fsync(&self.root)?,
                 BuildSite::Staged { parent, .. } => fsync(parent)?,
@@ -158,8 +163,8 @@ impl RootBuilder {
     }
 
     /// Whether the tree is still where it was created: another process may have replaced it.
-    fn is_in_place(&self, own: &StagingDir) -> io::Result<bool> {
-        let (dir, tree) = own.rename_source();
+    fn is_in_place(&self, staging: &StagingDir) -> io::Result<bool> {
+        let (dir, tree) = staging.rename_source();
         let found = match open_below(dir, tree.as_bytes(), OFlags::PATH) {
             Err(Errno::NOENT) => return Ok(false),
             other => fstat(other?)?,
@@ -172,21 +177,22 @@ impl RootBuilder {
         match &self.site {
             BuildSite::InPlace => {
                 let root = RootDir::from_handle(self.root.try_clone()?);
-                let stays =
-                    |path: &[u8]| path.is_empty() || path == MARKER || path == LOST_AND_FOUND;
-                clear(&root, b"", &stays, &mut |_| {})?;
-                unlinkat(&self.root, MARKER, AtFlags::empty())?;
+                let is_kept = |path: &[u8]| {
+                    path.is_empty() || path == INCOMPLETE_FILE_NAME || path == LOST_AND_FOUND
+                };
+                clear(&root, b"", &is_kept, &mut |_| {})?;
+                unlinkat(&self.root, INCOMPLETE_FILE_NAME, AtFlags::empty())?;
                 Ok(())
             }
-            BuildSite::Staged { own, .. } if !self.is_in_place(own)? => {
+            BuildSite::Staged { staging, .. } if !self.is_in_place(staging)? => {
                 Err(io::Error::other("was moved by another process during the unpack"))
             }
-            BuildSite::Staged { parent, own, .. } => own.remove(parent),
+            BuildSite::Staged { parent, staging, .. } => staging.remove(parent),
         }
     }
 }
 
-/// The directory has an incomplete tree of a process that no longer runs.
+/// The directory contains an incomplete tree of a process that no longer runs.
 #[derive(Debug)]
 struct IncompleteRootError;
 
@@ -199,10 +205,10 @@ impl std::fmt::Display for IncompleteRootError {
 }
 
 fn unpack_error(path: &Path, error: io::Error) -> Error {
-    let is_left =
+    let is_incomplete =
         error.get_ref().and_then(|inner| inner.downcast_ref::<IncompleteRootError>()).is_some();
     let error = failed("unpack", &path.display().to_string(), error);
-    if is_left { error.with_detail(Some(ErrorDetail::IncompleteRoot)) } else { error }
+    if is_incomplete { error.with_detail(Some(ErrorDetail::IncompleteRoot)) } else { error }
 }
 
 impl Drop for RootBuilder {
@@ -218,7 +224,7 @@ impl Drop for RootBuilder {
     }
 }
 
-fn site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
+fn prepare_site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
     let replaces = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => true,
         Ok(found) if found.is_symlink() => return Err(io::Error::other("is a symbolic link")),
@@ -228,18 +234,18 @@ fn site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
     };
     if replaces {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let here = rustix::fs::open(path, flags, Mode::empty())?;
-        let is_mounted = is_mounted(&here)?;
+        let existing = rustix::fs::open(path, flags, Mode::empty())?;
+        let is_mounted = is_mounted(&existing)?;
         let in_place = is_mounted || path.file_name().is_none();
         if in_place
-            && flock(&here, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+            && flock(&existing, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
         {
             return Err(io::Error::other("another process is unpacking into it"));
         }
-        check_empty(&here, is_mounted)?;
+        check_empty(&existing, if is_mounted { &[LOST_AND_FOUND] } else { &[] })?;
         if in_place {
-            create(here.as_fd(), MARKER, 0o600)?;
-            return Ok((here, BuildSite::InPlace));
+            create(existing.as_fd(), INCOMPLETE_FILE_NAME, 0o600)?;
+            return Ok((existing, BuildSite::InPlace));
         }
     }
     let name = path.file_name().ok_or(io::ErrorKind::NotFound)?.as_encoded_bytes().to_vec();
@@ -248,8 +254,8 @@ fn site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
     let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
     let parent = RootDir::from_handle(parent);
     remove_stale(&parent)?;
-    let own = StagingDir::make(&parent)?;
-    Ok((own.tree()?, BuildSite::Staged { parent, name, own, replaces }))
+    let staging = StagingDir::create(&parent)?;
+    Ok((staging.tree()?, BuildSite::Staged { parent, name, staging, replaces }))
 }
 
 fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
@@ -257,15 +263,15 @@ fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-fn check_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()> {
+/// Checks that a directory has only entries of these names.
+fn check_empty(directory: &OwnedFd, allowed: &[&[u8]]) -> io::Result<()> {
     let mut is_empty = true;
     for child in Dir::read_from(directory)? {
         let child = child?;
         match child.file_name().to_bytes() {
-            MARKER => return Err(io::Error::other(IncompleteRootError)),
+            INCOMPLETE_FILE_NAME => return Err(io::Error::other(IncompleteRootError)),
             b"." | b".." => {}
-            LOST_AND_FOUND if is_mounted => {}
-            _ => is_empty = false,
+            name => is_empty &= allowed.contains(&name),
         }
     }
     if is_empty { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }

@@ -25,17 +25,17 @@ pub(super) struct StagingDir {
 
 impl StagingDir {
     /// Creates a directory with an empty tree in it.
-    pub(super) fn make(parent: &RootDir) -> io::Result<Self> {
+    pub(super) fn create(parent: &RootDir) -> io::Result<Self> {
         loop {
             let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
             mkdirat(parent, &name, Mode::RWXU)?;
             // Until it is locked, another process may remove it as a leftover.
-            match open_locked(parent, name.as_bytes(), true) {
+            match open_locked(parent, name.as_bytes(), LockPurpose::Build) {
                 Ok(Some(dir)) => {
-                    let made = Self { name, dir: RootDir::from_handle(dir) };
-                    mkdirat(&made.dir, &made.name, Mode::RWXU)
-                        .inspect_err(|_| _ = made.remove(parent).is_ok())?;
-                    return Ok(made);
+                    let staging = Self { name, dir: RootDir::from_handle(dir) };
+                    mkdirat(&staging.dir, &staging.name, Mode::RWXU)
+                        .inspect_err(|_| _ = staging.remove(parent).is_ok())?;
+                    return Ok(staging);
                 }
                 Ok(None) | Err(Errno::NOENT) => {}
                 Err(error) => {
@@ -46,11 +46,12 @@ impl StagingDir {
         }
     }
 
+    /// Opens the tree.
     pub(super) fn tree(&self) -> io::Result<OwnedFd> {
         Ok(self.dir.readable(self.name.as_bytes())?)
     }
 
-    /// The entry to rename, and the directory that contains it.
+    /// Returns the directory that contains the tree, and the name of the tree in it.
     pub(super) fn rename_source(&self) -> (BorrowedFd<'_>, &str) {
         (self.dir.as_fd(), &self.name)
     }
@@ -77,8 +78,9 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for name in found {
         let text = String::from_utf8_lossy(&name);
-        let swept = if mounts.contains(&*text) { Ok(false) } else { sweep_one(parent, &name) };
-        match swept {
+        let removed =
+            if mounts.contains(&*text) { Ok(false) } else { remove_if_stale(parent, &name) };
+        match removed {
             Ok(true) => tracing::info!("removed {text}, left by an interrupted unpack"),
             Ok(false) => {}
             Err(error) => {
@@ -90,8 +92,8 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
 }
 
 /// Removes the directory if it is a leftover. Returns whether it was.
-fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
-    let dir = match open_locked(parent, name, false) {
+fn remove_if_stale(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
+    let dir = match open_locked(parent, name, LockPurpose::Removal) {
         Ok(Some(dir)) => RootDir::from_handle(dir),
         // In use, or not a directory that this user can read.
         Ok(None) | Err(_) => return Ok(false),
@@ -110,19 +112,31 @@ fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Opens and locks a directory. `None` if another process has locked it or it no longer exists. Without `own`, a file
-/// system without locks is an error: leftovers cannot be distinguished from live builds.
-fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
+/// Why a staging directory is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LockPurpose {
+    /// To build a tree in it, which also works on a file system without locks.
+    Build,
+    /// To remove it. Without locks, leftovers cannot be distinguished from live builds.
+    Removal,
+}
+
+/// Opens and locks a directory. `None` if another process has locked it or it no longer exists.
+fn open_locked(
+    parent: &RootDir,
+    name: &[u8],
+    purpose: LockPurpose,
+) -> Result<Option<OwnedFd>, Errno> {
     let dir = parent.readable(name)?;
     match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(None),
-        Err(_) if own => {}
+        Err(_) if purpose == LockPurpose::Build => {}
         Err(error) => return Err(error),
     }
     let (found, opened) = (statat(parent, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&dir)?);
-    let place = |found: rustix::fs::Stat| (found.st_dev, found.st_ino);
-    let is_same = found.is_ok_and(|found| place(found) == place(opened));
+    let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let is_same = found.is_ok_and(|found| inode(found) == inode(opened));
     Ok(is_same.then_some(dir))
 }
 

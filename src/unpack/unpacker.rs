@@ -17,7 +17,7 @@ use super::read_ahead_dir::ReadAheadDir;
 use super::remove::{allow, clear};
 use super::root::{RootDir, open_below};
 use super::user::ProcessUser;
-use super::{MARKER, failed};
+use super::{INCOMPLETE_FILE_NAME, failed};
 use crate::error::Result;
 use crate::image_layers::resolve::push;
 use crate::image_layers::skipped::{SkipLog, SkipReason, Skipped};
@@ -65,8 +65,8 @@ impl Unpacked {
         self.files += other.files;
         self.bytes += other.bytes;
         for skipped in other.skipped {
-            match self.skipped.iter_mut().find(|known| known.cause == skipped.cause) {
-                Some(known) => known.entries += skipped.entries,
+            match self.skipped.iter_mut().find(|other| other.cause == skipped.cause) {
+                Some(other) => other.entries += skipped.entries,
                 None => self.skipped.push(skipped),
             }
         }
@@ -97,6 +97,13 @@ pub struct Unpacker {
     pub(super) overlay: Option<OverlayState>,
     pub(super) totals: Unpacked,
     pub(super) skipped: SkipLog,
+}
+
+/// What to do if a directory is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfMissing {
+    Create,
+    ReturnNone,
 }
 
 impl Unpacker {
@@ -148,16 +155,20 @@ impl Unpacker {
     pub(super) fn parent(&mut self, path: &[u8]) -> io::Result<Arc<OpenDir>> {
         match self.directories.get(path) {
             Some(directory) => Ok(directory),
-            None => self.find(path, true)?.ok_or_else(|| Errno::NOENT.into()),
+            None => self.find(path, IfMissing::Create)?.ok_or_else(|| Errno::NOENT.into()),
         }
     }
 
-    /// Opens the directory at a path. If it is missing, creates it with `make`, else returns `None`.
-    pub(super) fn find(&mut self, path: &[u8], make: bool) -> io::Result<Option<Arc<OpenDir>>> {
+    /// Opens the directory at a path.
+    pub(super) fn find(
+        &mut self,
+        path: &[u8],
+        if_missing: IfMissing,
+    ) -> io::Result<Option<Arc<OpenDir>>> {
         if let Some(directory) = self.directories.get(path) {
             return Ok(Some(directory));
         }
-        let Some((without_links, handle)) = self.open(path, make)? else { return Ok(None) };
+        let Some((without_links, handle)) = self.open(path, if_missing)? else { return Ok(None) };
         let stat = fstat(&handle)?;
         let mtime = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
         let is_foreign = self.foreign && without_links.is_empty();
@@ -175,21 +186,28 @@ impl Unpacker {
     }
 
     /// Opens a directory. Returns its path without symbolic links, too.
-    fn open(&mut self, path: &[u8], make: bool) -> io::Result<Option<(Vec<u8>, OwnedFd)>> {
+    fn open(
+        &mut self,
+        path: &[u8],
+        if_missing: IfMissing,
+    ) -> io::Result<Option<(Vec<u8>, OwnedFd)>> {
+        let creates = if_missing == IfMissing::Create;
         // Links are rare: look for them only if this fails.
         if let Ok(handle) = self.root.directory(path) {
             return Ok(Some((path.to_vec(), handle)));
         }
         let resolved = match self.resolve(path) {
             // The same as below a missing directory.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory && !make => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && !creates => {
+                return Ok(None);
+            }
             other => other?,
         };
         let handle = match self.root.directory(&resolved) {
-            Err(Errno::NOENT) if make || self.has_lower_directory(&resolved)? => {
+            Err(Errno::NOENT) if creates || self.has_lower_directory(&resolved)? => {
                 self.create_all(&resolved)?
             }
-            Err(Errno::NOENT | Errno::NOTDIR) if !make => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR) if !creates => return Ok(None),
             other => other?,
         };
         Ok(Some((resolved, handle)))
@@ -206,8 +224,8 @@ impl Unpacker {
                 Err(Errno::NOENT) => {
                     let lower = self.lower_directory(&created)?;
                     mkdirat(&handle, name, Mode::from_raw_mode(IMPLICIT_DIR_MODE))?;
-                    let copied = |seen| self.copy_dir_metadata(&created, &seen);
-                    let metadata = lower.map_or_else(|| Ok(implicit_dir()), copied)?;
+                    let copy_up = |lower| self.copy_dir_metadata(&created, &lower);
+                    let metadata = lower.map_or_else(|| Ok(implicit_dir()), copy_up)?;
                     self.deferred.set(&created, metadata);
                     open()?
                 }
@@ -250,7 +268,7 @@ fn implicit_dir() -> DirMetadata {
 fn is_empty(root: &RootDir) -> io::Result<bool> {
     for child in Dir::read_from(root.as_fd())? {
         let child = child?;
-        if !matches!(child.file_name().to_bytes(), b"." | b".." | MARKER) {
+        if !matches!(child.file_name().to_bytes(), b"." | b".." | INCOMPLETE_FILE_NAME) {
             return Ok(false);
         }
     }

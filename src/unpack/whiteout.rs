@@ -5,9 +5,9 @@ use std::io;
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
-use super::MARKER;
+use super::INCOMPLETE_FILE_NAME;
 use super::remove::clear;
-use super::unpacker::Unpacker;
+use super::unpacker::{IfMissing, Unpacker};
 use crate::image_layers::resolve::push;
 use crate::layer::split;
 
@@ -15,7 +15,7 @@ impl Unpacker {
     /// Removes the entry of lower layers at this path.
     pub(super) fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         let (parent, name) = split(path);
-        let Some(parent) = self.find(parent, false)? else { return Ok(()) };
+        let Some(parent) = self.find(parent, IfMissing::ReturnNone)? else { return Ok(()) };
         let mut path = parent.path.clone();
         push(&mut path, name);
         let Some(created) = &self.layer_paths else { return Ok(()) };
@@ -50,7 +50,7 @@ impl Unpacker {
         let hidden_dirs =
             [self.read_ahead_dir.as_deref(), self.aufs_dir.as_ref().map(|aufs| &aufs.dir)];
         let is_retained = |path: &[u8]| {
-            path == MARKER
+            path == INCOMPLETE_FILE_NAME
                 || path.is_empty()
                 || created.as_ref().is_some_and(|created| created.has(path))
                 || hidden_dirs.iter().flatten().any(|dir| dir.has(path))

@@ -19,7 +19,7 @@ use crate::unpack::deferred::DirMetadata;
 use crate::unpack::directories::OpenDir;
 use crate::unpack::failed;
 use crate::unpack::root::open_below;
-use crate::unpack::unpacker::Unpacker;
+use crate::unpack::unpacker::{IfMissing, Unpacker};
 
 impl Unpacker {
     /// Like [`RootDir::resolve`](crate::unpack::root::RootDir::resolve), but also follows symbolic links of lower layers.
@@ -166,7 +166,7 @@ impl Unpacker {
             }
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
-                match self.find(parent, false)? {
+                match self.find(parent, IfMissing::ReturnNone)? {
                     Some(parent) => make_whiteout(&parent.handle, name).map_err(whiteout_error),
                     None => Ok(()),
                 }
