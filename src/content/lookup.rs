@@ -1,6 +1,7 @@
 //! Questions about content, and what an answer may cost.
 
 use std::ops::AddAssign;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -98,6 +99,8 @@ pub struct Endpoint {
     pub mount_scope: Option<String>,
     /// What kind of location this is.
     pub kind: EndpointKind,
+    /// The directory, if the endpoint is a layout.
+    pub dir: Option<PathBuf>,
     /// Whether all its layers are uncompressed, however the image was built: docker's own store and archives.
     pub has_plain_layers: bool,
 }
@@ -112,6 +115,7 @@ impl Endpoint {
         optional into address: String;
         optional into mount_scope: String;
         value kind: EndpointKind;
+        optional into dir: PathBuf;
         flag has_plain_layers;
     }
 }

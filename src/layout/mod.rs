@@ -156,7 +156,7 @@ impl LayoutInner {
     fn new(root: &Path, options: LayoutOptions, control: &Control) -> Result<Self> {
         let dir = File::open(root).map_err(|error| io_error("open", root, error))?;
         let location = format!("oci:{}", root.display());
-        let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
+        let endpoint = Endpoint::new(location).kind(EndpointKind::Layout).dir(root);
         let journal = RunJournal::new(root, options);
         let (root, control) = (root.to_owned(), control.clone());
         Ok(Self { root, options, dir, journal, endpoint, control })

@@ -43,6 +43,8 @@ pub use self::feed::feeds::{Feeder, Feeds};
 pub use self::feed::growing::{GrowingBlob, OpenStored};
 pub use self::options::TransferOptions;
 pub use self::plan::show::{BlobState, PlanBytes, PlanReport, PlannedBlobReport, PlannedImage};
+#[cfg(feature = "cli")]
+pub(crate) use self::report::elapsed_ms;
 pub use self::report::{
     BlobOutcome, BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport,
 };

@@ -133,7 +133,12 @@ fn requests<S: Serializer>(requests: &RequestCounts, serializer: S) -> Result<S:
 }
 
 fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    serializer.serialize_u64(elapsed_ms(*elapsed))
+}
+
+/// Returns the value of `elapsed_ms` in JSON.
+pub(crate) fn elapsed_ms(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sums in bytes over unique blobs. Always: total = transferred + resumed + mounted + shared + missing.

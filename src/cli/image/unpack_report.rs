@@ -16,7 +16,7 @@ use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::ImageResult;
+use crate::transfer::{ImageResult, elapsed_ms};
 use crate::unpack::Unpacked;
 
 /// Runs `work` on the image's layers on a blocking thread, and adds the affected layer to its error. While the image is
@@ -120,7 +120,7 @@ pub(in crate::cli) async fn json_of(
         "files": receipt.files,
         "bytes": receipt.bytes,
         "left_out": receipt.skipped,
-        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "elapsed_ms": elapsed_ms(took),
     })
 }
 

@@ -1,14 +1,13 @@
 //! Appends the receipts of runs to the ledger.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::cli::cutoff::utc_now;
 use crate::cli::output::redacted;
 use crate::cli::settings::Settings;
-use crate::content::{Endpoint, EndpointKind};
+use crate::content::Endpoint;
 use crate::layout::ledger::{Ledger, LedgerBytes, LedgerRecord, UtcTime};
-use crate::transfer::{ImageResult, Report};
+use crate::transfer::{ImageResult, Report, elapsed_ms};
 
 /// Environment variable that turns the store's ledger off.
 const VARIABLE: &str = "RPULL_LEDGER";
@@ -59,11 +58,11 @@ fn is_off() -> bool {
 }
 
 fn is_layout_at(endpoint: &Endpoint, store: &Path) -> bool {
-    let Some(path) = endpoint.location.strip_prefix("oci:") else { return false };
-    endpoint.kind == EndpointKind::Layout
-        && (Path::new(path) == store
-            || std::fs::canonicalize(path)
-                .is_ok_and(|path| std::fs::canonicalize(store).is_ok_and(|store| path == store)))
+    endpoint.dir.as_deref().is_some_and(|dir| {
+        dir == store
+            || std::fs::canonicalize(dir)
+                .is_ok_and(|dir| std::fs::canonicalize(store).is_ok_and(|store| dir == store))
+    })
 }
 
 fn record(
@@ -94,11 +93,7 @@ fn record(
             missing: bytes.missing,
         },
         requests: requests.total(),
-        elapsed_ms: milliseconds(*elapsed),
+        elapsed_ms: elapsed_ms(*elapsed),
         error: image.first_error().map(|error| error.kind().name().to_owned()),
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

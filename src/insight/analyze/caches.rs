@@ -1,7 +1,6 @@
 //! Caches and leftovers of package managers in the flattened image.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use super::finding::{Finding, Rule};
 use super::image::ImageSteps;
@@ -97,16 +96,14 @@ impl CacheKind {
 /// Returns the visible files of caches, by program and layer. Hidden ones are among what later layers delete.
 pub(super) fn caches(tree: &FileTree, image: &ImageSteps) -> Vec<Finding> {
     let mut found: BTreeMap<(usize, usize), TopPaths> = BTreeMap::new();
-    let walked: Result<(), Infallible> = tree.walk(b"", true, |path, file| {
+    tree.for_each(|path, file| {
         if file.kind == EntryKind::File
             && file.size > 0
             && let Some(cache) = CACHES.iter().position(|cache| cache.has(path))
         {
             found.entry((file.layer, cache)).or_default().add_file(path, file.size, None);
         }
-        Ok(())
     });
-    let Ok(()) = walked;
     let finding = |((layer, cache), paths): ((usize, usize), TopPaths)| {
         let CacheKind { program, tip, .. } = CACHES.get(cache)?;
         let files = files(paths.files);

@@ -45,13 +45,11 @@ pub(super) fn duplicates(tree: &FileTree, image: &ImageSteps) -> Vec<Finding> {
 }
 
 fn visit(tree: &FileTree, mut visit: impl FnMut(&[u8], &FileInfo<'_>, ContentId)) {
-    let walked: Result<(), std::convert::Infallible> = tree.walk(b"", true, |path, file| {
+    tree.for_each(|path, file| {
         if let Some(content) = file.content.filter(|_| file.size >= MIN_BYTES) {
             visit(path, file, content);
         }
-        Ok(())
     });
-    let Ok(()) = walked;
 }
 
 /// Returns the contents that files of several layers have.

@@ -1,5 +1,6 @@
 //! The builder of a tree and its changes.
 
+use std::convert::Infallible;
 use std::io;
 
 use super::change::{Change, ContentId, FileInfo, LayerTotals};
@@ -144,5 +145,14 @@ impl FileTree {
             }
         }
         Ok(())
+    }
+
+    /// Like [`FileTree::walk`] over the whole tree, with a `visit` that cannot fail.
+    pub(in crate::insight) fn for_each(&self, mut visit: impl FnMut(&[u8], &FileInfo<'_>)) {
+        let walked: Result<(), Infallible> = self.walk(b"", true, |path, file| {
+            visit(path, file);
+            Ok(())
+        });
+        let Ok(()) = walked;
     }
 }
