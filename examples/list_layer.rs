@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use rpull::layer_reader::{LayerReader, read_layer};
-use rpull::registry::RegistryOptions;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{PlatformRequest, TransferOptions, resolve_image};
 use rpull::{Client, Platform, Reference, Result};
@@ -16,7 +15,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) async fn list(image: &Reference, mut out: impl Write + Send + 'static) -> Result<()> {
-    let repository = Arc::new(Client::new(RegistryOptions::default()).repository(image)?);
+    let repository = Arc::new(Client::from_env()?.repository(image)?);
     let (name, text, retry) = (image.name(), image.to_string(), RetryPolicy::default());
     let platform = PlatformRequest::implicit(Platform::host());
     let found = resolve_image(&*repository, &name, &text, Some(&platform), &retry).await?;

@@ -13,62 +13,41 @@
 //! cargo run --example own_backend -- alpine:3.14 ./images
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it is a program")]
+
 mod directory;
 mod source;
 mod target;
 
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use rpull::content::{Source as _, Target};
-use rpull::error::{Error, ErrorKind, Result};
+use rpull::content::Source as _;
 use rpull::name::ImageName;
-use rpull::platform::Platform;
-use rpull::reference::Reference;
-use rpull::registry::{Client, RegistryOptions};
-use rpull::transfer::{
-    ImageRequest, PlatformRequest, PlatformSelection, TransferOptions, transfer,
-};
+use rpull::{Pull, Reference};
 
 pub(crate) use self::directory::Directory;
-use self::directory::io_error;
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let usage = || {
-        Error::new(ErrorKind::InvalidInput, "usage").with_reason("own_backend REFERENCE DIRECTORY")
-    };
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(reference), Some(root), None) =
         (arguments.next(), arguments.next(), arguments.next())
     else {
-        return Err(usage());
+        return Err("own_backend REFERENCE DIRECTORY".into());
     };
     let reference: Reference = reference.parse()?;
-    let directory = Directory::open(Path::new(&root))?;
-    let client = Client::new(RegistryOptions::default());
-    let target: Arc<dyn Target> = Arc::new(directory.clone());
+    let directory = Arc::new(Directory::open(Path::new(&root))?);
     for run in ["first", "second"] {
-        let request = ImageRequest::new(Arc::new(client.repository(&reference)?), reference.name())
-            .reference(reference.to_string())
-            .target_name(ImageName::Layout(reference.store_name()))
-            .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())));
-        let mut results = transfer(&[request], &target, TransferOptions::default()).await;
-        let result = results.remove(0);
-        if let Some(error) = result.error {
-            return Err(error);
+        // Without a name of its own, the image has the reference's name in the target.
+        let report = Pull::new(&reference).to(Arc::clone(&directory)).await?;
+        for image in report.images {
+            let bytes = image.report.bytes;
+            println!("{run} run: transferred {} bytes, {} shared", bytes.transferred, bytes.shared);
         }
-        let bytes = result.report.bytes;
-        writeln!(
-            io::stdout(),
-            "{run} run: transferred {} bytes, {} shared",
-            bytes.transferred,
-            bytes.shared
-        )
-        .map_err(|error| io_error("stdout", error))?;
     }
-    let stored = directory.resolve(&ImageName::Layout(reference.store_name())).await?;
-    writeln!(io::stdout(), "{}: {}", stored.digest(), stored.blobs().count())
-        .map_err(|error| io_error("stdout", error))
+    let name = ImageName::Layout(reference.store_name());
+    let stored = directory.resolve(&name).await?;
+    println!("{}: {} blobs", stored.digest(), stored.blobs().count());
+    Ok(())
 }
