@@ -52,6 +52,7 @@ impl Algorithm {
 #[non_exhaustive]
 pub enum DigestError {
     /// The text is not a digest.
+    #[non_exhaustive]
     Malformed {
         /// The text.
         text: String,

@@ -126,7 +126,7 @@
 //! let cancel = CancellationToken::new();
 //! let pull = Pull::new("alpine:3.20").to("oci:/var/lib/images").cancel(cancel.clone());
 //! let pull = pull.progress(|event: &Event<'_>| {
-//!     if let Event::Committed { reference } = event {
+//!     if let Event::Committed { reference, .. } = event {
 //!         println!("{reference} is complete");
 //!     }
 //! });

@@ -13,6 +13,7 @@ use crate::error::Error;
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A reference was resolved.
+    #[non_exhaustive]
     Resolved {
         /// The reference as the caller gave it.
         reference: &'a str,
@@ -24,11 +25,13 @@ pub enum Event<'a> {
         index: Option<&'a Document>,
     },
     /// The plan is complete. Sent once, before any [`Event::BlobStarted`].
+    #[non_exhaustive]
     Planned {
         /// Each blob once, with the number of bytes that the target already has.
         blobs: &'a [(&'a Descriptor, u64)],
     },
     /// A blob starts to move.
+    #[non_exhaustive]
     BlobStarted {
         /// Digest of the blob.
         digest: &'a Digest,
@@ -36,6 +39,7 @@ pub enum Event<'a> {
         position: u64,
     },
     /// More bytes of a blob have arrived.
+    #[non_exhaustive]
     BlobAdvanced {
         /// Digest of the blob.
         digest: &'a Digest,
@@ -43,6 +47,7 @@ pub enum Event<'a> {
         position: u64,
     },
     /// An attempt failed, and another one follows.
+    #[non_exhaustive]
     Retrying {
         /// Digest of the blob.
         digest: &'a Digest,
@@ -52,6 +57,7 @@ pub enum Event<'a> {
         error: &'a Error,
     },
     /// A blob is at the target, verified. Sent once for each target.
+    #[non_exhaustive]
     BlobFinished {
         /// Digest of the blob.
         digest: &'a Digest,
@@ -59,6 +65,7 @@ pub enum Event<'a> {
         completion: Completion<'a>,
     },
     /// An image is complete and has its name at the target.
+    #[non_exhaustive]
     Committed {
         /// The reference as the caller gave it.
         reference: &'a str,
@@ -66,6 +73,7 @@ pub enum Event<'a> {
     /// The run has ended; no event follows.
     RunFinished,
     /// Bytes of a phase outside of runs are done. Events of concurrent threads may arrive out of order.
+    #[non_exhaustive]
     PhaseAdvanced {
         /// The phase.
         phase: Phase,
@@ -75,6 +83,7 @@ pub enum Event<'a> {
         total: u64,
     },
     /// A phase has ended. Not sent for a phase without work.
+    #[non_exhaustive]
     PhaseFinished {
         /// The phase.
         phase: Phase,

@@ -30,8 +30,8 @@ struct Held(Mutex<SyncSender<Told>>);
 impl Progress for Held {
     fn on_event(&self, event: &Event<'_>) {
         let told = match event {
-            Event::PhaseAdvanced { phase: Phase::Scan, done, total } => Some((*done, *total)),
-            Event::PhaseFinished { phase: Phase::Scan } => None,
+            Event::PhaseAdvanced { phase: Phase::Scan, done, total, .. } => Some((*done, *total)),
+            Event::PhaseFinished { phase: Phase::Scan, .. } => None,
             _ => return,
         };
         // Without a receiver nothing is held.

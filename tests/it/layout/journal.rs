@@ -144,7 +144,7 @@ struct Rechecked(Mutex<Vec<(u64, u64)>>);
 
 impl Progress for Rechecked {
     fn on_event(&self, event: &Event<'_>) {
-        if let Event::PhaseAdvanced { phase: Phase::Recheck, done, total } = event {
+        if let Event::PhaseAdvanced { phase: Phase::Recheck, done, total, .. } = event {
             self.0.lock().unwrap().push((*done, *total));
         }
     }

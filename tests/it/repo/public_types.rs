@@ -13,6 +13,15 @@ const COMPLETE: &[(&str, &str)] = &[
     ("Timestamp", "seconds and nanoseconds"),
 ];
 
+/// `(variant with named fields, why no field can be added to it)`.
+const COMPLETE_VARIANTS: &[(&str, &str)] = &[
+    ("Credential::Basic", "callers create it"),
+    ("Credential::IdentityToken", "callers create it"),
+    ("Opened::Mounted", "backends create it"),
+    ("Role::Attached", "callers of a target create it"),
+    ("Role::Root", "callers of a target create it"),
+];
+
 /// Ends of the names of types whose users set fields.
 const OPTIONS: &[&str] = &["Options", "Policy", "Timeouts", "Limits", "Properties"];
 
@@ -74,6 +83,23 @@ impl PublicType {
         })
     }
 
+    /// The variants with named fields, and whether fields can be added to them.
+    fn variants(&self) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        let mut is_growing = false;
+        for line in self.body.iter().filter_map(|line| line.strip_prefix("    ")) {
+            match line.split_once(" {") {
+                Some((variant, _)) if self.is_enum && variant.starts_with(char::is_uppercase) => {
+                    found.push((format!("{}::{variant}", self.name), is_growing));
+                }
+                _ => {}
+            }
+            let is_head = line.starts_with("///") || line.starts_with("#[");
+            is_growing = is_head && (is_growing || line == "#[non_exhaustive]");
+        }
+        found
+    }
+
     fn can_grow(&self) -> bool {
         let is_opaque_tuple = self.body[..].first().is_some_and(|line| {
             line.starts_with("pub struct ") && line.contains('(') && !line.contains("(pub ")
@@ -102,6 +128,25 @@ fn public_type_is_non_exhaustive_or_has_private_fields() {
     }
     for (listed, _) in COMPLETE {
         assert!(closed.contains(listed), "{listed} can grow, or does not exist any more");
+    }
+}
+
+#[test]
+fn public_variant_with_fields_is_non_exhaustive_or_complete() {
+    let variants: Vec<_> = PublicType::read_all().iter().flat_map(PublicType::variants).collect();
+    assert!(variants.len() > 10, "{variants:?}");
+    for (name, can_grow) in &variants {
+        let is_listed = COMPLETE_VARIANTS.iter().any(|(listed, _)| listed == name);
+        assert!(
+            *can_grow != is_listed,
+            "{name}: either add #[non_exhaustive], or say here why it cannot grow"
+        );
+    }
+    for (listed, _) in COMPLETE_VARIANTS {
+        assert!(
+            variants.iter().any(|(name, _)| name == listed),
+            "{listed} does not exist any more"
+        );
     }
 }
 
