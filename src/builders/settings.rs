@@ -17,6 +17,8 @@ pub(super) struct RunSettings {
     pub(super) client: Option<Arc<Client>>,
     pub(super) control: Control,
     pub(super) jobs: Option<usize>,
+    pub(super) connections: Option<usize>,
+    pub(super) window: Option<u64>,
     pub(super) retry: RetryPolicy,
     pub(super) limit_rate: Option<u64>,
     pub(super) max_bytes: Option<u64>,
@@ -39,6 +41,8 @@ impl Default for RunSettings {
             client: None,
             control: Control::default(),
             jobs: None,
+            connections: None,
+            window: None,
             retry: RetryPolicy::default(),
             limit_rate: None,
             max_bytes: None,
@@ -68,6 +72,8 @@ impl RunSettings {
         let usual = TransferOptions::default();
         TransferOptions {
             jobs: self.jobs.unwrap_or(usual.jobs).max(1),
+            connections: self.connections.map(|connections| connections.max(1)),
+            window: self.window.unwrap_or(usual.window),
             retry: self.retry,
             foreign_layers: self.foreign_layers,
             artifacts: self.artifacts,
@@ -151,6 +157,20 @@ macro_rules! run_setters {
         /// Sets the maximum number of blobs that are moved concurrently; 6 by default.
         pub fn jobs(mut self, jobs: usize) -> Self {
             self.run.settings.jobs = Some(jobs);
+            self
+        }
+
+        /// Sets the maximum number of connections to one source for blobs: by default 16, or one for each of `jobs`. A large blob
+        /// gets several if that is faster; with 1, blobs are read one after the other.
+        pub fn connections(mut self, connections: usize) -> Self {
+            self.run.settings.connections = Some(connections);
+            self
+        }
+
+        /// Sets how many bytes may be in memory that have arrived before those in front of them, of all blobs together; 64 MiB by
+        /// default.
+        pub fn window(mut self, bytes: u64) -> Self {
+            self.run.settings.window = Some(bytes);
             self
         }
 

@@ -103,7 +103,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Files(args) => commands::files::run(args, &settings).await,
             Verb::Cat(args) => commands::cat::run(args, &settings).await,
-            Verb::Unpack(args) => commands::unpack::run(args, &settings).await,
+            Verb::Unpack(args) => Box::pin(commands::unpack::run(args, &settings)).await,
             Verb::Export(args) => commands::export::run(args, &settings).await,
             Verb::Images => commands::images::run(&settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,

@@ -9,6 +9,7 @@
 //! driver      starts what the schedule decides, and reports what ended; `run_state` is the state, `tasks` what runs
 //!   schedule    which blob, commit or target is next                                  (decisions without I/O)
 //!   blob        one blob: open -> read -> verify -> write -> commit; for several targets with one read
+//!   ranges      several connections for one blob
 //!   commit      one image: its documents, children before parents, and its name
 //! feed        blobs that are being moved, for readers
 //! report      what was transferred, what was shared
@@ -22,6 +23,7 @@ mod options;
 mod plan;
 mod prepare;
 mod presence;
+mod ranges;
 mod report;
 mod request;
 mod resolve;

@@ -9,6 +9,9 @@ use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::feed::feeds::Feeder;
 use crate::transfer::request::ArtifactOptions;
 
+/// A connection each for the usual six blobs, and ten more for the largest ones.
+const DEFAULT_CONNECTIONS: usize = 16;
+
 /// Options of a run.
 #[non_exhaustive]
 pub struct TransferOptions {
@@ -25,6 +28,11 @@ pub struct TransferOptions {
     pub foreign_layers: bool,
     /// Referrers and digest tags to transfer with the images.
     pub artifacts: ArtifactOptions,
+    /// Maximum number of connections to one source for blobs; by default 16, or one for each of `jobs`. A large blob gets several
+    /// if that is faster.
+    pub connections: Option<usize>,
+    /// Maximum bytes in memory that have arrived before those in front of them, of all blobs together.
+    pub window: u64,
     /// Limits the bytes per second of the whole run.
     pub throttle: Option<Throttle>,
     /// Stops the run after this many new bytes of blobs; the next run continues it.
@@ -44,6 +52,8 @@ impl Default for TransferOptions {
             idle: Timeouts::default().idle,
             foreign_layers: false,
             artifacts: ArtifactOptions::default(),
+            connections: None,
+            window: 64 << 20,
             throttle: None,
             max_bytes: None,
             feeder: None,
@@ -60,10 +70,19 @@ impl TransferOptions {
         value idle: Duration;
         flag foreign_layers;
         value artifacts: ArtifactOptions;
+        optional connections: usize;
+        value window: u64;
         optional throttle: Throttle;
         optional max_bytes: u64;
         optional feeder: Feeder;
         value control: Control;
+    }
+}
+
+impl TransferOptions {
+    /// Returns the maximum number of connections to one source.
+    pub(super) fn max_connections(&self) -> usize {
+        self.connections.unwrap_or_else(|| self.jobs.max(DEFAULT_CONNECTIONS))
     }
 }
 

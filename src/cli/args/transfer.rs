@@ -87,6 +87,12 @@ pub(crate) struct TransferArgs {
     /// Maximum concurrent blob transfers
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
+    /// Maximum connections to a registry for blobs [default: 16, or --jobs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) connections: Option<u16>,
+    /// Maximum memory for parts of blobs that arrive early
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub(crate) window: String,
     /// Maximum bytes per second for the whole run: 500k, 2M
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<String>,

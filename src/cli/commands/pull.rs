@@ -22,7 +22,7 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
     if let Some(dir) = args.unpack.clone() {
-        return super::unpack::run(unpacking(args, dir, settings)?, settings).await;
+        return Box::pin(super::unpack::run(unpacking(args, dir, settings)?, settings)).await;
     }
     // Check all arguments before the first request.
     let parse = if args.all_tags { repository_reference } else { image_reference };

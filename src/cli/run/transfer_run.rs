@@ -87,6 +87,8 @@ pub(in crate::cli) fn options(
     let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
     Ok(TransferOptions {
         jobs: usize::from(moving.jobs),
+        connections: moving.connections.map(usize::from),
+        window: window(&moving.window)?,
         retry: settings.retry,
         throttle: throttle.map(Throttle::new),
         max_bytes: moving.max_bytes.as_deref().map(max_bytes).transpose()?,
@@ -138,6 +140,14 @@ fn max_bytes(text: &str) -> Result<u64> {
     parse_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("number of bytes `{text}`"))
             .with_reason("expected a size such as 500MB or 2G")
+    })
+}
+
+/// Parses `--window`.
+fn window(text: &str) -> Result<u64> {
+    parse_size(text).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("window `{text}`"))
+            .with_reason("expected a size such as 64M")
     })
 }
 

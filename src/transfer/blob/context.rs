@@ -12,6 +12,7 @@ use crate::retry::RetryPolicy;
 use crate::transfer::blob::byte_limit::ByteLimit;
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::options::TransferOptions;
+use crate::transfer::ranges::hosts::Hosts;
 
 pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) policy: RetryPolicy,
@@ -19,6 +20,7 @@ pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) progress: Arc<dyn Progress>,
     pub(in crate::transfer) throttle: Option<Throttle>,
     pub(in crate::transfer) limit: Option<Arc<ByteLimit>>,
+    pub(in crate::transfer) hosts: Arc<Hosts>,
     /// Bytes of blobs received from sources, including discarded ones.
     pub(in crate::transfer) received: Arc<AtomicU64>,
 }
@@ -31,6 +33,7 @@ impl TransferContext {
             progress: Arc::clone(&options.control.progress),
             throttle: options.throttle.clone(),
             limit: options.max_bytes.map(|max| Arc::new(ByteLimit::new(max))),
+            hosts: Arc::new(Hosts::new(options.max_connections(), options.window)),
             received: Arc::default(),
         }
     }
@@ -43,6 +46,7 @@ impl TransferContext {
             progress: Arc::new(NoProgress),
             throttle: None,
             limit: None,
+            hosts: Arc::clone(&self.hosts),
             received: Arc::clone(&self.received),
         }
     }

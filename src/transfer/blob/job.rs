@@ -120,6 +120,10 @@ async fn attempt(
     job.context.progress.on_event(&Event::BlobStarted { digest, position: offset });
     let mut reader =
         ResumingReader::new(&*job.source, &job.descriptor, offset, &job.context, &job.counters);
+    if start == StartAt::FirstByte {
+        // Ranges may be what was wrong.
+        reader = reader.in_one_stream();
+    }
     let sent = fill(job, writer, start, &mut reader).await;
     let was_resumed = offset > 0 || reader.was_resumed();
     let error = match sent {
@@ -185,7 +189,8 @@ async fn fill(
 async fn hash_prefix(job: &BlobJob, length: u64, verifier: &mut Verifier) -> Result<()> {
     let counters = BlobCounters::default();
     let context = job.context.without_progress();
-    let mut reader = ResumingReader::new(&*job.source, &job.descriptor, 0, &context, &counters);
+    let reader = ResumingReader::new(&*job.source, &job.descriptor, 0, &context, &counters);
+    let mut reader = reader.in_one_stream();
     let mut left = length;
     while left > 0 {
         let Some(mut chunk) = reader.next().await? else { break };

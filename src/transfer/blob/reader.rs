@@ -1,5 +1,5 @@
 //! The bytes of a blob in order. If a connection ends early, stalls or breaks, the blob is requested again at the position that was
-//! reached. The caller verifies the bytes.
+//! reached. Ranges further ahead may arrive over connections of their own ([`Ahead`]). The caller verifies the bytes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::progress::Event;
 use crate::retry::{Failures, announce};
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::ranges::ahead::Ahead;
+use crate::transfer::ranges::hosts::Permit;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 
@@ -24,7 +26,10 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     context: &'a TransferContext,
     counters: &'a BlobCounters,
     position: u64,
-    body: Option<ByteStream<'static>>,
+    body: Option<ByteStream<'a>>,
+    ahead: Box<Ahead<'a>>,
+    /// Of the own connection.
+    permit: Option<Permit>,
     /// Bytes at the start of the current body that were delivered before, and are skipped.
     skip: u64,
     failures: Failures,
@@ -47,6 +52,11 @@ impl<'a> ResumingReader<'a> {
         context: &'a TransferContext,
         counters: &'a BlobCounters,
     ) -> Self {
+        let mut ahead = Ahead::new(source, descriptor, &context.hosts, &context.received, counters);
+        if context.limit.is_none() {
+            // What arrives early could be received in vain.
+            ahead.allow_split(from);
+        }
         Self {
             source,
             descriptor,
@@ -54,6 +64,8 @@ impl<'a> ResumingReader<'a> {
             counters,
             position: from,
             body: None,
+            ahead: Box::new(ahead),
+            permit: None,
             skip: 0,
             failures: Failures::default(),
             responses: 0,
@@ -63,6 +75,12 @@ impl<'a> ResumingReader<'a> {
             is_too_slow: false,
             unthrottled: 0,
         }
+    }
+
+    /// Uses one connection only.
+    pub(in crate::transfer) fn in_one_stream(mut self) -> Self {
+        self.ahead.forbid_split();
+        self
     }
 
     /// Whether the bytes came from several responses, so that a wrong digest may come from joining them.
@@ -78,11 +96,12 @@ impl<'a> ResumingReader<'a> {
     /// Returns the next bytes, never an empty chunk; `None` at the end of the blob.
     pub(in crate::transfer) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(throttle) = &self.context.throttle {
-            throttle.acquire(std::mem::take(&mut self.unthrottled)).await;
+            let arrived = std::mem::take(&mut self.unthrottled) + self.ahead.take_arrived();
+            throttle.acquire(arrived).await;
         }
         if std::mem::take(&mut self.is_too_slow) && self.position < self.descriptor.size {
             self.failures = Failures::counted(self.slow_windows - 1);
-            self.reconnect(self.connection_error(TOO_SLOW)).await?;
+            Box::pin(self.reconnect(self.connection_error(TOO_SLOW))).await?;
         }
         loop {
             let started = Instant::now();
@@ -100,7 +119,6 @@ impl<'a> ResumingReader<'a> {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
-                    self.unthrottled = chunk.len() as u64;
                     self.position += chunk.len() as u64;
                     self.counters.add_transferred(chunk.len() as u64);
                     let event = Event::BlobAdvanced {
@@ -112,7 +130,7 @@ impl<'a> ResumingReader<'a> {
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    let reconnected = self.reconnect(error).await;
+                    let reconnected = Box::pin(self.reconnect(error)).await;
                     self.failed = reconnected.is_err();
                     reconnected?;
                 }
@@ -120,36 +138,101 @@ impl<'a> ResumingReader<'a> {
         }
     }
 
-    /// Returns the next bytes of the current body, which is requested first if necessary; `None` at the end of the blob.
+    /// Returns the next bytes, of a range that has arrived or of the current body, which is requested first if necessary; `None`
+    /// at the end of the blob.
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
         if self.position < self.descriptor.size {
             self.context.check_limit(self.descriptor.digest.as_str())?;
         }
-        if self.body.is_none() {
-            if self.position == self.descriptor.size && self.responses > 0 {
+        loop {
+            if let Some(chunk) = self.ahead.next_early() {
+                return Ok(Some(chunk));
+            }
+            if self.body.is_none() {
+                if self.position == self.descriptor.size && self.responses > 0 {
+                    return Ok(None);
+                }
+                self.responses += 1;
+                match self.ahead.take(self.position) {
+                    Some(taken) => {
+                        // The own connection has ended.
+                        (self.body, self.permit) = taken.connection.unzip();
+                        continue;
+                    }
+                    None => Box::pin(self.open()).await?,
+                }
+            }
+            if let Some(chunk) = self.receive().await? {
+                return Ok(Some(chunk));
+            }
+            if self.position >= self.descriptor.size {
                 return Ok(None);
             }
-            self.responses += 1;
-            let body =
-                self.source.open_blob(BlobRequest::from(self.descriptor, self.position)).await?;
-            self.skip = self.position.saturating_sub(body.start);
-            self.body = Some(body.stream);
+            self.body = None;
         }
-        let Some(body) = &mut self.body else { return Ok(None) };
-        let chunk = match tokio::time::timeout(self.context.idle, body.next()).await {
-            Err(_) => {
-                return Err(self.connection_error(&format!(
-                    "no data received for {} s",
-                    self.context.idle.as_secs_f32()
-                )));
+    }
+
+    /// Requests the blob from the position on.
+    async fn open(&mut self) -> Result<()> {
+        if let Some(host) = self.ahead.host().filter(|_| self.permit.is_none()) {
+            self.permit = host.connect().await;
+        }
+        let range = self.ahead.begin(self.position);
+        let request = BlobRequest::from(self.descriptor, self.position).range(range);
+        let began = Instant::now();
+        let body = self.ahead.drive(self.source.open_blob(request)).await?;
+        if let Some(host) = self.ahead.host() {
+            host.record_round_trip(began.elapsed());
+            if body.start < self.position {
+                host.refuse_ranges();
             }
-            Ok(Some(chunk)) => chunk?,
-            Ok(None) if self.position >= self.descriptor.size => return Ok(None),
-            Ok(None) => return Err(self.connection_error("response ended early")),
+        }
+        self.skip = self.position.saturating_sub(body.start);
+        self.body = Some(body.stream);
+        Ok(())
+    }
+
+    /// Returns the next bytes of the current body; `None` at its end, or where the next range begins.
+    async fn receive(&mut self) -> Result<Option<Bytes>> {
+        let end = self.ahead.end();
+        let Some(body) =
+            self.body.as_mut().filter(|_| self.position < end || end == self.descriptor.size)
+        else {
+            return Ok(None);
         };
-        self.context.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        let chunk =
+            match self.ahead.drive(tokio::time::timeout(self.context.idle, body.next())).await {
+                Err(_) => {
+                    return Err(self.connection_error(&format!(
+                        "no data received for {} s",
+                        self.context.idle.as_secs_f32()
+                    )));
+                }
+                Ok(Some(chunk)) => chunk?,
+                Ok(None) if self.position >= self.ahead.end() => return Ok(None),
+                Ok(None) => return Err(self.connection_error("response ended early")),
+            };
+        let length = chunk.len() as u64;
+        self.context.received.fetch_add(length, Ordering::Relaxed);
+        self.unthrottled += length;
         let new = self.skip_delivered(chunk);
-        Ok(Some(self.context.take_within_limit(new)))
+        let chunk = self.context.take_within_limit(self.cut(new));
+        if let Some(host) = self.ahead.host() {
+            host.record_bytes(chunk.len() as u64);
+        }
+        self.ahead.advance(self.position + chunk.len() as u64);
+        Ok(Some(chunk))
+    }
+
+    /// Discards what the next range contains, too. Nothing at the end of the blob: the caller must see a blob that is too long.
+    fn cut(&mut self, mut chunk: Bytes) -> Bytes {
+        let end = self.ahead.end();
+        let left = usize::try_from(end - self.position.min(end)).unwrap_or(usize::MAX);
+        if end < self.descriptor.size && chunk.len() > left {
+            self.counters.add_resent((chunk.len() - left) as u64);
+            chunk.truncate(left);
+        }
+        chunk
     }
 
     fn skip_delivered(&mut self, mut chunk: Bytes) -> Bytes {
@@ -163,6 +246,10 @@ impl<'a> ResumingReader<'a> {
     /// Waits before the next request, or returns the error if another attempt is pointless.
     async fn reconnect(&mut self, error: Error) -> Result<()> {
         self.body = None;
+        self.ahead.pause();
+        if let Some(host) = self.ahead.host() {
+            host.record_failure(&error);
+        }
         if self.position == self.descriptor.size && error.is_transient() && self.responses > 0 {
             return Ok(());
         }
@@ -177,7 +264,7 @@ impl<'a> ResumingReader<'a> {
             self.position,
             delay.as_millis()
         );
-        tokio::time::sleep(delay).await;
+        self.ahead.drive(tokio::time::sleep(delay)).await;
         Ok(())
     }
 

@@ -12,6 +12,8 @@ mod max_bytes;
 mod min_rate;
 mod pins;
 mod platforms;
+mod ranges;
+mod ranges_over_http;
 mod resume;
 mod retry;
 mod timeout;

@@ -1,0 +1,313 @@
+//! The ranges of a blob beyond the position of its reader: requested, received into memory, and handed over in order.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{TryStreamExt as _, future, stream};
+use tokio::time::{Instant, Interval, interval};
+
+use super::grants::{self, Span};
+use super::hosts::{Host, Hosts, Permit};
+use super::part::{Part, Received};
+use crate::content::{BlobRequest, ByteStream, Source};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind};
+use crate::transfer::blob::counters::BlobCounters;
+
+/// How often further connections are asked for.
+const GROWTH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Delay after a range that failed before its first byte; doubles with each further one.
+const FAILURE_DELAY: Duration = Duration::from_millis(250);
+const MAX_FAILURES: u32 = 6;
+
+/// The ranges of one blob.
+pub(in crate::transfer) struct Ahead<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    hosts: &'a Hosts,
+    host: Option<Arc<Host>>,
+    received: &'a AtomicU64,
+    counters: &'a BlobCounters,
+    /// Unset if the blob is not split.
+    splitting: Option<Splitting>,
+    /// What the reader receives itself.
+    own: Span,
+    /// Whether that is on its way.
+    is_receiving: bool,
+    /// Early bytes at the reader's position.
+    early: VecDeque<Bytes>,
+    /// In order.
+    parts: VecDeque<Part<'a>>,
+    /// Bytes that have arrived early since they were last asked for.
+    arrived: u64,
+}
+
+/// A range that is the reader's own from now on. What has arrived of it is in [`Ahead::next_early`].
+pub(in crate::transfer) struct Taken<'a> {
+    /// What is still to come.
+    pub(in crate::transfer) connection: Option<(ByteStream<'a>, Permit)>,
+}
+
+struct Splitting {
+    id: u64,
+    next_growth: Instant,
+    /// Failures in a row without a byte.
+    failures: u32,
+    /// The reader is polled this often, even if nothing arrives.
+    ticks: Interval,
+}
+
+impl<'a> Ahead<'a> {
+    pub(in crate::transfer) fn new(
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        hosts: &'a Hosts,
+        received: &'a AtomicU64,
+        counters: &'a BlobCounters,
+    ) -> Self {
+        Self {
+            source,
+            descriptor,
+            hosts,
+            host: hosts.get(source.endpoint()),
+            received,
+            counters,
+            splitting: None,
+            own: Span::new(&(0..descriptor.size)),
+            is_receiving: false,
+            early: VecDeque::new(),
+            parts: VecDeque::new(),
+            arrived: 0,
+        }
+    }
+
+    pub(in crate::transfer) fn host(&self) -> Option<&Host> {
+        self.host.as_deref()
+    }
+
+    /// Allows further connections, if what is missing from this position is large enough.
+    pub(in crate::transfer) fn allow_split(&mut self, position: u64) {
+        let missing = self.descriptor.size.saturating_sub(position);
+        let host = self.host.as_ref().filter(|_| missing >= grants::MIN_SPLIT);
+        self.splitting = host.map(|host| Splitting {
+            id: host.next_id(),
+            next_growth: Instant::now(),
+            failures: 0,
+            ticks: interval(GROWTH_INTERVAL * 4),
+        });
+    }
+
+    /// Requests what is missing over one connection.
+    pub(in crate::transfer) fn forbid_split(&mut self) {
+        self.splitting = None;
+    }
+
+    /// Returns what the reader has to request at its position, where [`Ahead::take`] has nothing.
+    pub(in crate::transfer) fn begin(&mut self, position: u64) -> Range<u64> {
+        let host = self.host.clone().filter(|_| self.splitting.is_some());
+        if host.as_ref().is_some_and(|host| host.are_ranges_refused()) {
+            self.discard();
+        }
+        let size = self.descriptor.size;
+        let mut end = self.parts.front().map_or(size, |part| part.span.start);
+        if let Some(host) = host.filter(|host| host.is_split()) {
+            // A request for all would be cut soon, which costs a connection.
+            end = grants::cut(position..end, host.range_length(self.hosts.window.limit())).end;
+        }
+        self.own = Span::new(&(position..end));
+        self.is_receiving = false;
+        position..end
+    }
+
+    /// Where the reader's own body ends or is cut.
+    pub(in crate::transfer) fn end(&self) -> u64 {
+        self.own.end
+    }
+
+    /// The reader has received its own body up to this position.
+    pub(in crate::transfer) fn advance(&mut self, position: u64) {
+        self.own.reached = position;
+        self.is_receiving = true;
+    }
+
+    /// The reader's own body has failed.
+    pub(in crate::transfer) fn pause(&mut self) {
+        self.is_receiving = false;
+    }
+
+    /// Hands over the range that begins at the reader's position, as far as it was received; `None` if there is none.
+    pub(in crate::transfer) fn take(&mut self, position: u64) -> Option<Taken<'a>> {
+        if self.parts.front()?.span.start != position {
+            return None;
+        }
+        let part = self.parts.pop_front()?;
+        self.own = part.span;
+        self.is_receiving = part.is_connected();
+        let (early, connection) = part.into_parts();
+        self.early = early;
+        Some(Taken { connection })
+    }
+
+    /// The next early bytes at the reader's position.
+    pub(in crate::transfer) fn next_early(&mut self) -> Option<Bytes> {
+        let chunk = self.early.pop_front()?;
+        self.hosts.window.release(chunk.len() as u64);
+        Some(chunk)
+    }
+
+    /// Bytes that have arrived early since the last call.
+    pub(in crate::transfer) fn take_arrived(&mut self) -> u64 {
+        std::mem::take(&mut self.arrived)
+    }
+
+    /// Waits for `future`, and receives the ranges meanwhile.
+    pub(in crate::transfer) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        future::poll_fn(|context| {
+            self.poll(context);
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) {
+        let Some(splitting) = &mut self.splitting else { return };
+        while splitting.ticks.poll_tick(context).is_ready() {}
+        self.grow();
+        let mut index = 0;
+        while let Some(part) = self.parts.get_mut(index) {
+            let received = part.receive(&self.hosts.window, self.descriptor.size, context);
+            let is_empty = part.early() == 0;
+            self.record(&received, is_empty);
+            if received.has_ended && is_empty {
+                self.remove_empty(index);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    fn record(&mut self, received: &Received, is_empty: bool) {
+        let bytes = received.bytes + received.excess;
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+        self.counters.add_resent(received.excess);
+        self.arrived += bytes;
+        let (Some(host), Some(splitting)) = (&self.host, &mut self.splitting) else { return };
+        if received.bytes > 0 {
+            host.record_bytes(received.bytes);
+            splitting.failures = 0;
+        }
+        if let Some(error) = &received.failure {
+            tracing::info!("{}; requesting the rest of the range again", error.chain());
+            host.record_failure(error);
+        }
+        if received.has_ended && is_empty {
+            splitting.failures = (splitting.failures + 1).min(MAX_FAILURES);
+            let delay = FAILURE_DELAY * 2_u32.pow(splitting.failures - 1);
+            splitting.next_growth = Instant::now() + delay;
+        } else if received.has_ended {
+            // Its connection is free.
+            splitting.next_growth = splitting.next_growth.min(Instant::now());
+        }
+    }
+
+    /// Removes a part without bytes. The body before it need not be cut any more.
+    fn remove_empty(&mut self, index: usize) {
+        self.parts.remove(index);
+        let next = self.parts.get(index).map_or(self.descriptor.size, |part| part.span.start);
+        let before = match index.checked_sub(1) {
+            None => Some(&mut self.own).filter(|_| self.is_receiving),
+            Some(before) => self.parts.get_mut(before).and_then(|part| {
+                let is_connected = part.is_connected();
+                Some(&mut part.span).filter(|_| is_connected)
+            }),
+        };
+        if let Some(span) = before.filter(|span| span.left() > 0) {
+            span.end = span.requested.min(next);
+        }
+    }
+
+    /// Requests further ranges, over as many connections as the host allows.
+    fn grow(&mut self) {
+        let (Some(host), Some(splitting)) = (self.host.clone(), &mut self.splitting) else {
+            return;
+        };
+        let now = Instant::now();
+        if now < splitting.next_growth || !self.is_receiving {
+            return;
+        }
+        splitting.next_growth = now + GROWTH_INTERVAL;
+        let id = splitting.id;
+        while self.hosts.window.has_room() {
+            let parts = self.parts.iter();
+            let spans: Vec<Span> =
+                [self.own].into_iter().chain(parts.clone().map(|part| part.span)).collect();
+            let length = host.range_length(self.hosts.window.limit());
+            let Some(range) = grants::next_grant(&spans, self.descriptor.size, length) else {
+                break;
+            };
+            let early: u64 = parts.clone().map(Part::early).sum();
+            let missing = self.descriptor.size.saturating_sub(self.own.reached + early);
+            let connections = 1 + parts.filter(|part| part.is_connected()).count();
+            let Some(permit) = host.connect_further(id, missing, connections) else { return };
+            self.start(range, permit);
+        }
+        host.forget(id);
+    }
+
+    fn start(&mut self, range: Range<u64>, permit: Permit) {
+        let before = self.parts.partition_point(|part| part.span.start < range.start);
+        let cut = match before.checked_sub(1) {
+            None => Some(&mut self.own),
+            Some(index) => self.parts.get_mut(index).map(|part| &mut part.span),
+        };
+        if let Some(span) = cut {
+            span.end = span.end.min(range.start);
+        }
+        let part = Part::new(&range, self.request(range.clone()), permit);
+        self.parts.insert(before, part);
+    }
+
+    fn request(&self, range: Range<u64>) -> ByteStream<'a> {
+        let (source, descriptor, host) = (self.source, self.descriptor, self.host.clone());
+        let opening = async move {
+            let (start, began) = (range.start, Instant::now());
+            let opened =
+                source.open_blob(BlobRequest::from(descriptor, start).range(range)).await?;
+            if let Some(host) = &host {
+                host.record_round_trip(began.elapsed());
+            }
+            let Some(host) = host.filter(|_| opened.start != start) else {
+                return Ok(opened.stream);
+            };
+            host.refuse_ranges();
+            let error = Error::new(ErrorKind::Transport, format!("blob {}", descriptor.digest));
+            Err(error.at(&source.endpoint().location).with_reason("range requests are ignored"))
+        };
+        Box::pin(stream::once(opening).try_flatten())
+    }
+
+    /// Gives up everything that is ahead.
+    fn discard(&mut self) {
+        let waiting: u64 = self.early.drain(..).map(|chunk| chunk.len() as u64).sum();
+        let bytes = waiting + self.parts.drain(..).map(|part| part.early()).sum::<u64>();
+        self.hosts.window.release(bytes);
+        self.counters.add_resent(bytes);
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        self.discard();
+        if let (Some(host), Some(splitting)) = (&self.host, &self.splitting) {
+            host.forget(splitting.id);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! How many connections a source gets: as many as make it faster, fewer when it asks for fewer.
+//!
+//! Each blob has one connection anyway. More are tried: the number is doubled, and stays if the rate has grown. After a trial
+//! without gain it falls back, and the next trial is later and smaller. A source that refuses requests gets half as many.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Least gain of a trial in percent, if it adds enough connections for that.
+const GAIN: u64 = 8;
+
+/// Time that new connections get before they are measured; longer if round trips are.
+const MIN_SETTLE: Duration = Duration::from_millis(100);
+const MIN_MEASURE: Duration = Duration::from_millis(200);
+
+/// Time until the next trial after one without gain.
+const FIRST_HOLD: Duration = Duration::from_secs(5);
+const MAX_HOLD: Duration = Duration::from_secs(60);
+
+/// A burst of refused requests counts once.
+const MIN_BETWEEN_CUTS: Duration = Duration::from_secs(1);
+
+/// The number of connections to a source.
+#[derive(Debug)]
+pub(super) struct Growth {
+    max: usize,
+    /// The most connections that were faster than fewer.
+    proven: usize,
+    trial: Option<Trial>,
+    doubles: bool,
+    held_until: Option<Instant>,
+    hold: Duration,
+    last_cut: Option<Instant>,
+    round_trip: Duration,
+    meter: Meter,
+}
+
+/// More connections than are known to be useful.
+#[derive(Debug)]
+struct Trial {
+    from: usize,
+    target: usize,
+    /// The rate before it.
+    rate: u64,
+    /// All its connections are open since then, as far as there is use for them.
+    opened: Instant,
+    is_open: bool,
+}
+
+impl Growth {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            proven: 0,
+            trial: None,
+            doubles: true,
+            held_until: None,
+            hold: FIRST_HOLD,
+            last_cut: None,
+            round_trip: Duration::ZERO,
+            meter: Meter::default(),
+        }
+    }
+
+    pub(super) fn record(&mut self, now: Instant, bytes: u64) {
+        self.meter.record(now, bytes);
+    }
+
+    /// Records the time from a request to its response. The shortest counts: it is closest to the distance of the source.
+    pub(super) fn record_round_trip(&mut self, took: Duration) {
+        let is_first = self.round_trip.is_zero();
+        self.round_trip = if is_first { took } else { self.round_trip.min(took) };
+    }
+
+    pub(super) fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// Whether several connections per blob are known to be useful.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven > 0
+    }
+
+    /// Bytes per second of all connections together; `None` if they were not measured long enough.
+    pub(super) fn rate(&self, now: Instant) -> Option<u64> {
+        self.meter.rate_over(now, self.measure())
+    }
+
+    fn settle(&self) -> Duration {
+        MIN_SETTLE.max(self.round_trip * 8)
+    }
+
+    fn measure(&self) -> Duration {
+        MIN_MEASURE.max(self.round_trip * 4)
+    }
+
+    /// Returns how many connections may be open, for a caller that has use for one more than `in_use`.
+    pub(super) fn allowed(&mut self, now: Instant, in_use: usize) -> usize {
+        if let Some(trial) = &mut self.trial {
+            if in_use >= trial.target && !trial.is_open {
+                (trial.opened, trial.is_open) = (now, true);
+            }
+            let (opened, target) = (trial.opened, trial.target);
+            let since = opened + self.settle();
+            if now < since + self.measure() {
+                return target;
+            }
+            let rate = self.meter.rate_since(now, since);
+            self.end_trial(now, in_use, rate);
+        }
+        if in_use < self.proven {
+            return self.proven;
+        }
+        if self.held_until.is_some_and(|until| now < until) || in_use >= self.max {
+            return self.proven;
+        }
+        let Some(rate) = self.rate(now) else { return self.proven };
+        let step = if self.doubles { in_use } else { in_use / 4 };
+        let target = (in_use + step.max(1)).min(self.max);
+        self.trial = Some(Trial { from: in_use, target, rate, opened: now, is_open: false });
+        target
+    }
+
+    fn end_trial(&mut self, now: Instant, in_use: usize, rate: Option<u64>) {
+        let Some(trial) = self.trial.take() else { return };
+        let reached = if trial.is_open { trial.target } else { in_use };
+        // Blobs have ended meanwhile, or there was no use for more connections.
+        let Some(rate) = rate.filter(|_| reached > trial.from) else { return };
+        let added = (reached - trial.from) as u64 * 100 / trial.from.max(1) as u64;
+        let least = trial.rate.saturating_mul(100 + GAIN.min(added / 3)) / 100;
+        if rate > least {
+            self.proven = reached;
+            self.hold = FIRST_HOLD;
+        } else {
+            self.doubles = false;
+            self.held_until = Some(now + self.hold);
+            self.hold = (self.hold * 2).min(MAX_HOLD);
+        }
+    }
+
+    /// Halves the connections: the source refuses requests.
+    pub(super) fn cut(&mut self, now: Instant, in_use: usize) {
+        let between = MIN_BETWEEN_CUTS.max(self.round_trip);
+        if self.last_cut.is_some_and(|last| now < last + between) {
+            return;
+        }
+        self.last_cut = Some(now);
+        self.trial = None;
+        self.doubles = false;
+        self.proven = self.proven.min(in_use) / 2;
+        self.held_until = Some(now + self.hold);
+        self.hold = (self.hold * 2).min(MAX_HOLD);
+    }
+}
+
+/// Time between two samples.
+const SAMPLE: Duration = Duration::from_millis(20);
+
+/// How long samples are kept.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// Measures the rate of the last seconds.
+#[derive(Debug, Default)]
+struct Meter {
+    total: u64,
+    /// When how many bytes had arrived.
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Meter {
+    fn record(&mut self, now: Instant, bytes: u64) {
+        let is_due = self.samples.back().is_none_or(|(at, _)| now - *at >= SAMPLE);
+        self.total += bytes;
+        if is_due {
+            self.samples.push_back((now, self.total));
+        }
+        while self.samples.front().is_some_and(|(at, _)| now - *at > KEPT) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The rate of this time up to now.
+    fn rate_over(&self, now: Instant, time: Duration) -> Option<u64> {
+        self.rate_since(now, now.checked_sub(time)?)
+    }
+
+    /// The rate since this moment; `None` if nothing was measured before it.
+    fn rate_since(&self, now: Instant, since: Instant) -> Option<u64> {
+        let (at, before) = self.samples.iter().rev().find(|(at, _)| *at <= since)?;
+        let micros = u64::try_from((now - *at).as_micros()).unwrap_or(u64::MAX).max(1);
+        Some((self.total - before).saturating_mul(1_000_000) / micros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// Runs for this time with as many connections as allowed, at a source with this rate; returns them at the end.
+    fn run(
+        growth: &mut Growth,
+        now: &mut Instant,
+        time: Duration,
+        blobs: usize,
+        rate: impl Fn(usize) -> u64,
+    ) -> usize {
+        let (end, mut in_use) = (*now + time, blobs);
+        while *now < end {
+            *now += STEP;
+            growth.record(*now, rate(in_use) / 100);
+            in_use = growth.allowed(*now, in_use).max(blobs);
+        }
+        in_use
+    }
+
+    #[test]
+    fn growth_reaches_maximum_where_each_connection_has_its_own_limit() {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        let limited = |connections: usize| connections as u64 * 20_000_000;
+        let reached = run(&mut growth, &mut now, Duration::from_millis(1500), 1, limited);
+        assert_eq!(reached, 16);
+    }
+
+    #[test]
+    fn growth_stops_where_link_is_limit() {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        let link = |_: usize| 50_000_000;
+        assert_eq!(run(&mut growth, &mut now, Duration::from_secs(4), 1, link), 1);
+        assert!(!growth.is_proven());
+        let shared = |connections: usize| 20_000_000 * connections.min(4) as u64;
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        assert_eq!(run(&mut growth, &mut now, Duration::from_secs(4), 1, shared), 4);
+    }
+
+    #[test]
+    fn growth_is_halved_once_per_burst_and_recovers() {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        let limited = |connections: usize| connections as u64 * 20_000_000;
+        run(&mut growth, &mut now, Duration::from_secs(2), 1, limited);
+        for _ in 0..5 {
+            growth.cut(now, 16);
+        }
+        assert_eq!(growth.allowed(now, 8), 8);
+        let reached = run(&mut growth, &mut now, Duration::from_secs(60), 1, limited);
+        assert_eq!(reached, 16);
+    }
+
+    #[test]
+    fn growth_trial_without_use_proves_nothing() {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        for _ in 0..200 {
+            now += STEP;
+            growth.record(now, 200_000);
+            growth.allowed(now, 3);
+        }
+        assert!(!growth.is_proven() && growth.held_until.is_none());
+    }
+}

@@ -1,0 +1,190 @@
+//! What all blobs of a run share: the connections to each source, and the memory for bytes that arrived early.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::grants;
+use super::growth::Growth;
+use super::window::Window;
+use crate::content::Endpoint;
+use crate::error::Error;
+
+/// Blobs that have not asked for this long are busy with something else than their source.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// A connection to a source, closed or free for others when dropped.
+pub(in crate::transfer) type Permit = OwnedSemaphorePermit;
+
+/// All sources of a run that are reached over a network.
+#[derive(Debug)]
+pub(in crate::transfer) struct Hosts {
+    max: usize,
+    pub(super) window: Window,
+    by_name: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+impl Hosts {
+    /// With at most this many connections to each, and this many bytes for all that arrives early.
+    pub(in crate::transfer) fn new(max: usize, window: u64) -> Self {
+        Self {
+            max: max.clamp(1, Semaphore::MAX_PERMITS),
+            window: Window::new(window),
+            by_name: Mutex::default(),
+        }
+    }
+
+    /// Returns the host of an endpoint; `None` on this machine.
+    pub(in crate::transfer) fn get(&self, endpoint: &Endpoint) -> Option<Arc<Host>> {
+        if endpoint.kind.is_local() {
+            return None;
+        }
+        let name = endpoint.mount_scope.as_ref().unwrap_or(&endpoint.location);
+        let mut hosts = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(name) {
+            return Some(Arc::clone(host));
+        }
+        let host = Arc::new(Host::new(self.max));
+        hosts.insert(name.clone(), Arc::clone(&host));
+        Some(host)
+    }
+}
+
+/// The connections to one source.
+#[derive(Debug)]
+pub(in crate::transfer) struct Host {
+    max: usize,
+    permits: Arc<Semaphore>,
+    ranges_refused: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    growth: Growth,
+    /// Blobs that have use for more connections.
+    loads: HashMap<u64, Load>,
+    last_id: u64,
+}
+
+/// What is left of a blob.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    missing: u64,
+    connections: usize,
+    asked: Instant,
+}
+
+impl Load {
+    fn is_longer_than(&self, other: &Self) -> bool {
+        let time = |missing: u64, of: usize| u128::from(missing) * of as u128;
+        time(self.missing, other.connections) > time(other.missing, self.connections)
+    }
+}
+
+impl Host {
+    fn new(max: usize) -> Self {
+        let state = State { growth: Growth::new(max), loads: HashMap::new(), last_id: 0 };
+        Self {
+            max,
+            permits: Arc::new(Semaphore::new(max)),
+            ranges_refused: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_use(&self) -> usize {
+        self.max - self.permits.available_permits()
+    }
+
+    /// The first connection of a blob. They are given before any further ones, in the order in which they were asked for.
+    pub(in crate::transfer) async fn connect(&self) -> Option<Permit> {
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// A number for [`Host::connect_further`].
+    pub(super) fn next_id(&self) -> u64 {
+        let mut state = self.state();
+        state.last_id += 1;
+        state.last_id
+    }
+
+    /// A further connection for the blob with this number, if that will be faster, and no other blob needs it more.
+    pub(super) fn connect_further(
+        &self,
+        blob: u64,
+        missing: u64,
+        connections: usize,
+    ) -> Option<Permit> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let own = Load { missing, connections, asked: now };
+        state.loads.insert(blob, own);
+        let in_use = self.in_use();
+        if self.are_ranges_refused() || in_use >= self.max {
+            return None;
+        }
+        let connection_rate = state.growth.rate(now)? / in_use.max(1) as u64;
+        let round_trip = state.growth.round_trip();
+        let is_longest = !state
+            .loads
+            .values()
+            .any(|other| now - other.asked < RECENT && other.is_longer_than(&own));
+        if !is_longest || !grants::is_worth_it(missing, connections, connection_rate, round_trip) {
+            return None;
+        }
+        if state.growth.allowed(now, in_use) <= in_use {
+            return None;
+        }
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// The blob has no use for further connections.
+    pub(super) fn forget(&self, blob: u64) {
+        self.state().loads.remove(&blob);
+    }
+
+    /// Returns the length of the next range.
+    pub(super) fn range_length(&self, window: u64) -> u64 {
+        let rate = self.state().growth.rate(Instant::now()).unwrap_or_default();
+        grants::range_length(rate / self.in_use().max(1) as u64, window, self.max)
+    }
+
+    /// Whether several connections per blob are known to be useful.
+    pub(super) fn is_split(&self) -> bool {
+        !self.are_ranges_refused() && self.state().growth.is_proven()
+    }
+
+    pub(in crate::transfer) fn record_bytes(&self, bytes: u64) {
+        self.state().growth.record(Instant::now(), bytes);
+    }
+
+    /// Records the time from a request to its response.
+    pub(in crate::transfer) fn record_round_trip(&self, took: Duration) {
+        self.state().growth.record_round_trip(took);
+    }
+
+    /// Records a failed request or body.
+    pub(in crate::transfer) fn record_failure(&self, error: &Error) {
+        if matches!(error.status(), Some(429 | 503)) {
+            self.state().growth.cut(Instant::now(), self.in_use());
+        }
+    }
+
+    /// The source has answered a range with the whole blob.
+    pub(in crate::transfer) fn refuse_ranges(&self) {
+        self.ranges_refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_ranges_refused(&self) -> bool {
+        self.ranges_refused.load(Ordering::Relaxed)
+    }
+}

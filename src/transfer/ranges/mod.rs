@@ -1,0 +1,23 @@
+//! Several connections for one blob, where one does not get what the link can give.
+//!
+//! ```text
+//! hosts      what all blobs of a run share per source: connections, window, whether ranges work
+//!   growth     how many connections make the source faster                  (decisions without I/O and clock)
+//! grants     which bytes the next connection of a blob gets                 (pure functions)
+//! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
+//!   window     memory for bytes that arrived early
+//! ```
+//!
+//! The reader of a blob ([`ResumingReader`](super::blob)) requests all of it, as it would without ranges. If more connections
+//! are worth it, ranges ahead of its position are requested over further ones, and its own body is cut where the first of
+//! these begins. When the reader gets there, it takes the early bytes from memory, and the range becomes its own body, so that
+//! only the reader retries. A range that fails is given up where it stands; what is missing is requested again later.
+//!
+//! The body of the reader never waits for the window: if it did, the window could be full of bytes that need its bytes first.
+
+pub(in crate::transfer) mod ahead;
+mod grants;
+mod growth;
+pub(in crate::transfer) mod hosts;
+mod part;
+mod window;
