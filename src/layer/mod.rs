@@ -31,6 +31,8 @@ mod pax_sparse;
 mod pax_value;
 mod raw_entry;
 mod sparse;
+#[cfg(feature = "cli")]
+pub(crate) mod toc;
 mod unread;
 mod write;
 mod zstd_frames;

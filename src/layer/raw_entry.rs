@@ -139,13 +139,17 @@ pub(super) fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     let device = device(&raw)?;
     let RawEntry { kind, entry, .. } = raw;
     let mut entry = LayerEntry { uid, gid, device, ..entry };
-    let slash = entry.path.ends_with(b"/");
+    let is_old_directory = entry.path.ends_with(b"/") && entry.size == 0;
+    entry.kind = kind_of(kind, is_old_directory)?;
+    normalize(entry)
+}
+
+/// Normalizes names, recognizes markers, and checks what each type may have. Owner and device are checked already.
+pub(super) fn normalize(mut entry: LayerEntry) -> io::Result<Option<LayerEntry>> {
     if entry.path.len() > MAX_PATH_BYTES || entry.link.len() > MAX_PATH_BYTES {
         return Err(invalid("has a name that is too long"));
     }
     entry.path = clean(&entry.path);
-    let is_old_directory = slash && entry.size == 0;
-    entry.kind = kind_of(kind, is_old_directory)?;
     match marker(split(&entry.path).1) {
         MarkerName::None | MarkerName::AufsMetadata => {}
         MarkerName::Invalid => return Err(invalid("has a whiteout without a name")),
@@ -188,7 +192,7 @@ pub(super) fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     Ok(Some(entry))
 }
 
-fn owner(id: Option<i64>) -> io::Result<u32> {
+pub(super) fn owner(id: Option<i64>) -> io::Result<u32> {
     // The largest number means "do not change" to the kernel.
     let id = id.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
     id.ok_or_else(|| invalid("has an entry with an invalid uid or gid"))
@@ -199,6 +203,10 @@ fn device(raw: &RawEntry) -> io::Result<Device> {
         return Ok(Device::default());
     }
     let (major, minor) = raw.device.ok_or_else(|| invalid("has a malformed device"))?;
+    device_number(major, minor)
+}
+
+pub(super) fn device_number(major: i64, minor: i64) -> io::Result<Device> {
     let number = |number: i64, end: u32| {
         let number = u32::try_from(number).map_err(|_| invalid("has a malformed device"))?;
         // The kernel would use other bits of them and create another device.

@@ -5,16 +5,19 @@ use std::process::ExitCode;
 
 use super::files::clean;
 use crate::cli::args::Cat;
-use crate::cli::image::layer_source::{LayerSource, malformed};
+use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
 use crate::cli::image::open::OpenedImage;
+use crate::cli::image::table_source::TableSource;
 use crate::cli::image::unpack_report::with_layer;
 use crate::cli::settings::Settings;
 use crate::cli::signals;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::LayerBlob;
-use crate::insight::files::extract::{LayerFile, find_in_layer, read_with_candidates, write_entry};
-use crate::layer::EntryKind;
+use crate::insight::files::extract::{
+    LayerFile, find_entry, find_in_layer, read_with_candidates, write_entry,
+};
+use crate::layer::{EntryKind, LayerEntry, split};
 use crate::symlinks::MAX_SYMLINKS;
 
 pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCode> {
@@ -45,27 +48,67 @@ struct ImageFile<'a> {
 
 impl ImageFile<'_> {
     async fn print_flat(&self) -> Result<()> {
-        let layers = self.source.layers(self.image, self.settings)?;
-        let (control, path) = (self.control.clone(), clean_bytes(self.path));
-        let read = self.blocking(move || {
-            let (tree, mut candidates) = read_with_candidates(layers, &path, &control)?;
-            let resolved = tree.resolve(&path).ok();
-            let info = resolved.and_then(|path| tree.get(&path));
-            Ok(info.map(|info| (info.kind, info.layer, info.entry, candidates.take(&info))))
-        });
-        let (kind, layer, entry, bytes) =
-            read.await?.ok_or_else(|| self.error(ErrorKind::NotFound, "not found in the image"))?;
-        self.check_kind(kind)?;
-        self.print(layer, entry, bytes).await
+        let path = clean_bytes(self.path);
+        let name = split(&path).1;
+        // Layers whose table does not give the file.
+        let mut whole = Vec::new();
+        loop {
+            let is_needed = |_, entry: &LayerEntry| split(&entry.path).1 == name;
+            let inputs =
+                self.source.inputs(self.image, self.settings, usize::MAX, &whole, is_needed);
+            let (layers, tables) = self.or_cancelled(inputs).await??;
+            let (control, path) = (self.control.clone(), path.clone());
+            let read = self.blocking(move || {
+                let (tree, mut candidates) = read_with_candidates(layers, &path, &control)?;
+                let resolved = tree.resolve(&path).ok();
+                let info = resolved.and_then(|path| tree.get(&path));
+                Ok(info.map(|info| {
+                    (info.kind, info.size, info.layer, info.entry, candidates.take(&info))
+                }))
+            });
+            let (kind, size, layer, entry, bytes) = read
+                .await?
+                .ok_or_else(|| self.error(ErrorKind::NotFound, "not found in the image"))?;
+            self.check_kind(kind)?;
+            let Some(table) = tables.into_iter().nth(layer).flatten() else {
+                return self.print(layer, entry, bytes).await;
+            };
+            if size == 0 || self.print_by_table(table, layer, entry).await? {
+                return Ok(());
+            }
+            whole.push(layer);
+        }
+    }
+
+    /// Prints a file with the chunks that its table names. Returns false, and prints nothing, if only the whole layer gives
+    /// them.
+    async fn print_by_table(&self, table: TableSource, layer: usize, entry: u32) -> Result<bool> {
+        let print = async {
+            let mut table = table;
+            if !table.has(entry) {
+                // It has another name than the path, through a link.
+                let again = self.source.table(self.image, layer, |number, _| number == entry);
+                let Some((_, again)) = again.await? else { return Ok(false) };
+                table = again;
+            }
+            table.read_file(entry, self.path, crate::cli::output::raw).await
+        };
+        self.or_cancelled(print).await?
     }
 
     async fn print_of_layer(&self, number: usize) -> Result<()> {
         let mut path = clean_bytes(self.path);
+        check_number(number, self.image)?;
+        let table = self.source.table(self.image, number, |_, _| true);
+        let mut table = self.or_cancelled(table).await??;
         // A hard link names an earlier entry, which may be a hard link again.
         for _ in 0..MAX_SYMLINKS {
             let layer = self.source.layer(number, self.image, self.settings)?;
             let (control, own) = (self.control.clone(), path.clone());
-            let found = self.blocking(move || find_in_layer(layer, &own, &control)).await?;
+            let found = match &table {
+                Some((entries, _)) => find_entry(entries, &own),
+                None => self.blocking(move || find_in_layer(layer, &own, &control)).await?,
+            };
             let not_found = || {
                 let reason = format!("not in layer {number}");
                 self.error(ErrorKind::NotFound, &reason)
@@ -85,7 +128,12 @@ impl ImageFile<'_> {
                 }
                 kind => {
                     self.check_kind(kind)?;
-                    return self.print(number, index, bytes).await;
+                    let Some((_, table)) = table.take() else {
+                        return self.print(number, index, bytes).await;
+                    };
+                    if entry.size == 0 || self.print_by_table(table, number, index).await? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -119,6 +167,10 @@ impl ImageFile<'_> {
 
     fn error(&self, kind: ErrorKind, reason: &str) -> Error {
         Error::new(kind, &self.image.opened.reference).at(self.path).with_reason(reason)
+    }
+
+    async fn or_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        signals::or_cancelled(&self.control.cancel, "cat", work).await
     }
 
     async fn blocking<T: Send + 'static>(

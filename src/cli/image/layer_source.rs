@@ -1,17 +1,23 @@
 //! Layers of an image to look at: from the store if it has them, else as they arrive, without keeping them.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::open::OpenedImage;
+use super::table_source::{RangeReader, TableSource, fetch_table};
 use crate::builders::open_layer;
 use crate::cli::output::note;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::size::{plural, size};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::{LayerBlob, OpenBlob};
+use crate::insight::files::LayerInput;
+use crate::layer::LayerEntry;
 use crate::layout::Layout;
 
 /// Opens layers and counts what is transferred.
@@ -19,12 +25,16 @@ pub(in crate::cli) struct LayerSource {
     /// Where layers of a remote image are looked for first.
     store: Option<Arc<Layout>>,
     transferred: Arc<Transferred>,
+    /// Reads parts of layers; none of a local image.
+    ranges: Option<Arc<RangeReader>>,
 }
 
 #[derive(Default)]
 struct Transferred {
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
     layers: AtomicU64,
+    /// Sizes of the layers that were read by their tables of contents.
+    tables: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl LayerSource {
@@ -32,7 +42,11 @@ impl LayerSource {
         let is_local = image.opened.source.endpoint().kind.is_local();
         // A store that cannot be read is no reason to fail: the registry has the layers.
         let store = if is_local { None } else { settings.store_if_any().ok().flatten() };
-        Self { store, transferred: Arc::default() }
+        let transferred: Arc<Transferred> = Arc::default();
+        let (source, bytes) = (&image.opened.source, &transferred.bytes);
+        let ranges = || RangeReader::new(Arc::clone(source), settings.retry, Arc::clone(bytes));
+        let ranges = (!is_local).then(|| Arc::new(ranges()));
+        Self { store, transferred, ranges }
     }
 
     /// Returns the layers of an image, base first.
@@ -67,6 +81,62 @@ impl LayerSource {
         Ok(layers.swap_remove(number))
     }
 
+    /// Returns the first layers of an image, base first, by their tables of contents where these can be fetched, and the
+    /// tables. Layers of the store, without a table, or in `whole` are read as a whole. `is_needed` says of which files the
+    /// bytes may be needed.
+    ///
+    /// # Errors
+    /// As [`LayerSource::layers`], those of the registry, and a table that lies.
+    pub(in crate::cli) async fn inputs(
+        &self,
+        image: &OpenedImage,
+        settings: &Settings,
+        count: usize,
+        whole: &[usize],
+        is_needed: impl Fn(u32, &LayerEntry) -> bool,
+    ) -> Result<(Vec<LayerInput<'static>>, Vec<Option<TableSource>>)> {
+        let layers = self.layers(image, settings)?;
+        let (mut inputs, mut tables) = (Vec::new(), Vec::new());
+        for (number, blob) in layers.into_iter().take(count).enumerate() {
+            let is_whole = whole.contains(&number);
+            let table = if is_whole { None } else { self.table(image, number, &is_needed).await? };
+            let (input, table) = match table {
+                Some((entries, table)) => (LayerInput::Entries(blob.name, entries), Some(table)),
+                None => (LayerInput::Blob(blob), None),
+            };
+            inputs.push(input);
+            tables.push(table);
+        }
+        Ok((inputs, tables))
+    }
+
+    /// Returns the entries of the layer with this number by its table, and the table for the files that are needed.
+    ///
+    /// # Errors
+    /// Those of the registry, and a table that lies.
+    pub(in crate::cli) async fn table(
+        &self,
+        image: &OpenedImage,
+        number: usize,
+        is_needed: impl Fn(u32, &LayerEntry) -> bool,
+    ) -> Result<Option<(Vec<LayerEntry>, TableSource)>> {
+        let (Some(ranges), Some(layer)) = (&self.ranges, image.manifest()?.layers.get(number))
+        else {
+            return Ok(None);
+        };
+        if stored(self.store.as_ref(), &layer.digest, layer.size).is_some() {
+            return Ok(None);
+        }
+        let Some(mut table) = fetch_table(ranges, layer).await? else { return Ok(None) };
+        // Those of all layers are in memory at once.
+        table.keep_contents(is_needed);
+        let entries = std::mem::take(&mut table.entries);
+        let mut tables = self.transferred.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(number, layer.size);
+        drop(tables);
+        Ok(Some((entries, TableSource::new(Arc::clone(ranges), layer.clone(), table))))
+    }
+
     fn open(
         &self,
         image: &OpenedImage,
@@ -80,11 +150,7 @@ impl LayerSource {
         let (store, digest, expected) = (self.store.clone(), layer.digest.clone(), layer.size);
         let transferred = Arc::clone(&self.transferred);
         Box::new(move |stop| {
-            let stored = store.and_then(|store| store.blob_file(&digest).ok());
-            // A file of another size is damaged.
-            let is_complete =
-                |file: &std::fs::File| file.metadata().is_ok_and(|found| found.len() == expected);
-            if let Some(file) = stored.filter(is_complete) {
+            if let Some(file) = stored(store.as_ref(), &digest, expected) {
                 return Ok(Box::new(file));
             }
             transferred.layers.fetch_add(1, Ordering::Relaxed);
@@ -94,17 +160,36 @@ impl LayerSource {
 
     /// Prints what was transferred, if anything.
     pub(in crate::cli) fn print_receipt(&self, image: &OpenedImage, settings: &Settings) {
-        let layers = self.transferred.layers.load(Ordering::Relaxed);
-        if layers == 0 || settings.progress == ProgressMode::Nothing {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let tables = self.transferred.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let (whole, by_table) = (load(&self.transferred.layers), tables.len() as u64);
+        if whole + by_table == 0 || settings.progress == ProgressMode::Nothing {
             return;
         }
+        let by_table = match (by_table, whole) {
+            (0, _) => String::new(),
+            (_, 0) => ", by table of contents".to_owned(),
+            (count, _) => format!(", {count} by table of contents"),
+        };
+        let verified = if tables.is_empty() {
+            String::new()
+        } else {
+            let size = size(tables.values().sum());
+            format!(" (verified by annotated digest, not all {size})")
+        };
         note(&format!(
-            "transferred {} of {}, not kept, {}",
-            size(self.transferred.bytes.load(Ordering::Relaxed)),
-            plural(layers, "layer"),
+            "transferred {} of {}{by_table}{verified}, not kept, {}",
+            size(load(&self.transferred.bytes)),
+            plural(whole + tables.len() as u64, "layer"),
             plural(image.opened.source.requests().total(), "request"),
         ));
     }
+}
+
+/// Opens the file of a layer in the store. One of another size is damaged.
+fn stored(store: Option<&Arc<Layout>>, digest: &Digest, size: u64) -> Option<File> {
+    let file = store?.blob_file(digest).ok()?;
+    file.metadata().is_ok_and(|found| found.len() == size).then_some(file)
 }
 
 /// Checks that the image has a layer with this number.

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write};
 
 use super::change::FileInfo;
-use super::read::{CreatedFile, new_tree, read_layers_with};
+use super::read::{CreatedFile, LayerInput, new_tree, read_layers_with};
 use super::tree::FileTree;
 use crate::control::{Control, PhaseCounter};
 use crate::error::Result;
@@ -33,7 +33,7 @@ impl Candidates {
 /// Reads the names of all layers, and keeps small files whose name is that of `path`: the wanted file is probably one of
 /// them, so that no layer is read twice.
 pub(crate) fn read_with_candidates(
-    layers: Vec<LayerBlob<'_>>,
+    layers: Vec<LayerInput<'_>>,
     path: &[u8],
     control: &Control,
 ) -> Result<(FileTree, Candidates)> {
@@ -88,6 +88,18 @@ pub(crate) struct LayerFile {
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
+/// As [`find_in_layer`], in the entries of a table of contents.
+pub(crate) fn find_entry(entries: &[LayerEntry], path: &[u8]) -> Option<LayerFile> {
+    let number = entries.iter().rposition(|entry| is_at(entry, path))?;
+    let entry = entries.get(number)?.clone();
+    Some(LayerFile { entry, number: u32::try_from(number).ok()?, bytes: None })
+}
+
+/// Whether the entry is what a layer has at the path. An opaque marker has the path of its directory.
+fn is_at(entry: &LayerEntry, path: &[u8]) -> bool {
+    entry.path == path && entry.kind != EntryKind::Opaque
+}
+
 /// Looks for a path in one layer alone.
 pub(crate) fn find_in_layer(
     layer: LayerBlob<'_>,
@@ -100,8 +112,7 @@ pub(crate) fn find_in_layer(
         let fail = |error| failed(name, "", error);
         let mut number = 0;
         while let Some(entry) = entries.next_entry().map_err(fail)? {
-            // An opaque marker has the path of its directory.
-            if entry.path == path && entry.kind != EntryKind::Opaque {
+            if is_at(&entry, path) {
                 let mut bytes = None;
                 if entry.kind == EntryKind::File && entry.size <= MAX_KEPT_BYTES {
                     let bytes = bytes.insert(Vec::new());

@@ -54,7 +54,7 @@ mod tree;
 
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
 #[cfg(feature = "cli")]
-pub(crate) use self::read::new_tree;
+pub(crate) use self::read::{LayerInput, new_tree, read_layers_with};
 pub use self::read::{
     MAX_HEAD_BYTES, ReadOptions, read_layers, read_layers_onto, read_layers_with_heads,
 };

@@ -10,7 +10,7 @@ use crate::control::{Control, PhaseCounter};
 use crate::error::Result;
 use crate::image_layers::read::{BlobEntries, read_all};
 use crate::image_layers::{LayerBlob, failed};
-use crate::layer::{BombGuard, EntryKind};
+use crate::layer::{BombGuard, EntryKind, LayerEntry};
 use crate::progress::Phase;
 use crate::setters::setters;
 
@@ -70,6 +70,7 @@ pub fn read_layers_onto(
         }
         Ok(())
     };
+    let layers = layers.into_iter().map(LayerInput::Blob).collect();
     read_layers_with(tree, layers, control, inspect, visit, end)
 }
 
@@ -97,7 +98,16 @@ pub fn read_layers_with_heads(
         }
         Ok(())
     };
+    let layers = layers.into_iter().map(LayerInput::Blob).collect();
     read_layers_with(new_tree()?, layers, control, inspect, visit, end)
+}
+
+/// How the entries of a layer are given.
+pub(crate) enum LayerInput<'a> {
+    Blob(LayerBlob<'a>),
+    /// Its entries, by a table of contents, and its name in errors.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "made by the command line"))]
+    Entries(String, Vec<LayerEntry>),
 }
 
 /// A regular file that was added to the tree, before its bytes are read.
@@ -117,28 +127,40 @@ pub(crate) struct CreatedFile<'a> {
 /// succeeded.
 pub(crate) fn read_layers_with(
     tree: FileTree,
-    layers: Vec<LayerBlob<'_>>,
+    layers: Vec<LayerInput<'_>>,
     control: &Control,
     inspect: impl FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
-    let (lower, count) = (tree.layer(), layers.len());
-    let total = layers.iter().map(|layer| layer.size).sum();
-    let mut reading = Reading { tree, begun: lower, inspect, visit, end };
+    let lower = tree.layer();
+    let end_of_all = lower + layers.len();
+    let (mut blobs, mut numbers, mut tables) = (vec![], vec![], vec![]);
+    for (number, layer) in (lower..).zip(layers) {
+        match layer {
+            LayerInput::Blob(blob) => {
+                blobs.push(blob);
+                numbers.push(number);
+            }
+            LayerInput::Entries(name, entries) => tables.push((number, name, entries)),
+        }
+    }
+    tables.reverse();
+    let mut reading = Reading { tree, tables, inspect, visit, end };
+    let total = blobs.iter().map(|layer| layer.size).sum();
     let counter = PhaseCounter::new(control, Phase::Read, total);
+    let mut next = numbers.iter();
     let take = |name: &str, layer: &mut BlobEntries<'_>| {
         // The layer before it is verified by now.
-        reading.end_layers_before(reading.begun)?;
-        reading.begun += 1;
+        reading.end_layers_before(next.next().copied().unwrap_or(end_of_all))?;
         reading.layer(name, layer)
     };
-    let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take);
-    let sizes = sizes.map_err(|error| match error.layer() {
-        Some(layer) => error.with_layer(lower + layer),
+    let sizes = read_all(&BombGuard::default(), blobs, &control.cancel, &counter, take);
+    let sizes = sizes.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
+        Some(number) => error.with_layer(*number),
         None => error,
     })?;
-    reading.end_layers_before(lower + count)?;
+    reading.end_layers_before(end_of_all)?;
     Ok((reading.tree, sizes))
 }
 
@@ -149,8 +171,8 @@ pub(crate) fn new_tree() -> Result<FileTree> {
 
 struct Reading<I, V, E> {
     tree: FileTree,
-    /// Number of layers of which reading has begun.
-    begun: usize,
+    /// Layers that are given by their entries, the next one last.
+    tables: Vec<(usize, String, Vec<LayerEntry>)>,
     inspect: I,
     visit: V,
     end: E,
@@ -184,9 +206,16 @@ where
         Ok(())
     }
 
+    /// Ends the layers before this one, and applies those of them that are given by their entries.
     fn end_layers_before(&mut self, count: usize) -> Result<()> {
         while self.tree.layer() < count {
             let number = self.tree.layer();
+            if let Some((_, name, entries)) = self.tables.pop_if(|(at, ..)| *at == number) {
+                for entry in entries {
+                    let path = String::from_utf8_lossy(&entry.path).into_owned();
+                    self.tree.entry(entry).map_err(|error| failed(&name, &path, error))?;
+                }
+            }
             let totals = self.tree.end_layer(|change| (self.visit)(number, change))?;
             (self.end)(number, totals)?;
         }

@@ -16,6 +16,7 @@ mod json;
 mod process_limits;
 mod signals;
 mod snapshots;
+mod tables;
 mod terminal;
 
 use crate::support::cli::Output;

@@ -3,6 +3,7 @@
 pub(crate) mod assertions;
 pub(crate) mod cache;
 pub(crate) mod certs;
+pub(crate) mod chunked;
 pub(crate) mod cli;
 pub(crate) mod containerd_root;
 pub(crate) mod debian;

@@ -28,7 +28,8 @@ pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitC
         } else {
             DiffHead::Text(text::text_of(&diff, args.no_trunc))
         };
-        return files::run([a, b].map(ComparedImage::into_image), head, filter, settings).await;
+        return Box::pin(files::run([a, b].map(ComparedImage::into_image), head, filter, settings))
+            .await;
     }
     if settings.json {
         output::json(&diff.json())?;

@@ -19,9 +19,10 @@ use crate::cli::size::{plural, size};
 use crate::cli::table::truncate;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::image_layers::LayerBlob;
 use crate::insight::command::display_command;
-use crate::insight::files::{Change, FileInfo, LayerTotals, ReadOptions, read_layers};
+use crate::insight::files::{
+    Change, FileInfo, LayerInput, LayerTotals, new_tree, read_layers_with,
+};
 use crate::insight::layers::{LayerRow, layers};
 
 /// Width of the command in the heading of a layer.
@@ -35,11 +36,13 @@ pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<Exit
         check_number(number, &image)?;
     }
     let source = LayerSource::new(&image, settings);
-    let mut blobs = source.layers(&image, settings)?;
     let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
     let rows = layers(image.manifest()?, &image.config);
     // What a layer changes depends on those below it, and on none above.
-    blobs.truncate(args.layer.map_or(usize::MAX, |number| number + 1));
+    let count = args.layer.map_or(usize::MAX, |number| number.saturating_add(1));
+    let inputs = source.inputs(&image, settings, count, &[], |_, _| false);
+    let inputs = signals::or_cancelled(&control.cancel, "files", inputs).await?;
+    let (blobs, _) = inputs.map_err(malformed)?;
     let listing = Listing { json: settings.json, tree: args.tree, only: args.layer, rows, filter };
     let (own, paths, reference) = (control.clone(), args.paths, image.opened.reference.clone());
     let flat = args.flat;
@@ -72,7 +75,7 @@ struct Listing {
 }
 
 /// Prints the changes of each layer as soon as it was read and verified.
-fn print_changes(blobs: Vec<LayerBlob<'_>>, listing: &Listing, control: &Control) -> Result<()> {
+fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Control) -> Result<()> {
     let lines = &std::cell::RefCell::new(Lines::default());
     let tree = &std::cell::RefCell::new(TreeLines::default());
     let heading_of = &std::cell::Cell::new(None);
@@ -117,7 +120,7 @@ fn print_changes(blobs: Vec<LayerBlob<'_>>, listing: &Listing, control: &Control
         }
         lines.flush()
     };
-    read_layers(blobs, ReadOptions::default(), control, visit, end)?;
+    read_layers_with(new_tree()?, layers, control, |_, _, _| Ok(()), visit, end)?;
     lines.borrow_mut().flush()
 }
 
@@ -153,14 +156,20 @@ impl Listing {
 
 /// Prints the flattened image, or what is at a path of it.
 fn print_flat(
-    blobs: Vec<LayerBlob<'_>>,
+    layers: Vec<LayerInput<'_>>,
     paths: &[String],
     reference: &str,
     listing: &Listing,
     control: &Control,
 ) -> Result<()> {
-    let (files, _) =
-        read_layers(blobs, ReadOptions::default(), control, |_, _| Ok(()), |_, _| Ok(()))?;
+    let (files, _) = read_layers_with(
+        new_tree()?,
+        layers,
+        control,
+        |_, _, _| Ok(()),
+        |_, _| Ok(()),
+        |_, _| Ok(()),
+    )?;
     let mut lines = Lines::default();
     let mut tree = TreeLines::default();
     // A single path may have links in it, and must exist.

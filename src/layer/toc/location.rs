@@ -1,0 +1,182 @@
+//! Where the table of a layer is, by its annotations and its last bytes.
+
+use std::io::{self, BufReader, Cursor, Read as _};
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::build;
+use super::table::{Chunk, Table, check};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::layer::entries::{Entries, EntryLimits};
+use crate::layer::input::BLOCK;
+use crate::layer::invalid::invalid;
+use crate::layer::{Compression, decompress};
+
+/// Digest and position of a zstd:chunked table. The second pair is of buildah 1.28 and podman 4.3, and older.
+const ZSTD_KEYS: [(&str, &str); 2] = [
+    (
+        "io.github.containers.zstd-chunked.manifest-checksum",
+        "io.github.containers.zstd-chunked.manifest-position",
+    ),
+    (
+        "io.containers.zstd-chunked.manifest-checksum",
+        "io.containers.zstd-chunked.manifest-position",
+    ),
+];
+const GZIP_KEY: &str = "containerd.io/snapshot/stargz/toc.digest";
+
+/// Name of the table in the tar of an eStargz layer.
+const GZIP_TABLE: &[u8] = b"stargz.index.json";
+
+/// Bytes of the last gzip member of an eStargz layer, which has the position of the table.
+const FOOTER_LEN: usize = 51;
+
+/// Bytes at the end of an eStargz layer that are fetched first: most tables fit.
+const TAIL_LEN: u64 = 512 << 10;
+
+/// A layer up to this size is read as a whole: that is one request.
+const MIN_LAYER_BYTES: u64 = 32 << 10;
+
+/// Maximum bytes of a table, compressed and decompressed. A larger one is not used.
+const MAX_TABLE_BYTES: u64 = 64 << 20;
+
+/// Where a layer has its table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TableLocation {
+    /// Bytes to fetch.
+    pub(crate) range: Range<u64>,
+    compression: Compression,
+    /// Digest of the compressed table for zstd, of its JSON for gzip.
+    digest: Digest,
+    /// Decompressed bytes, if known.
+    size: Option<u64>,
+    /// Whether the range is that of a footer, so that another one cannot be right.
+    is_final: bool,
+}
+
+/// What the bytes of a [`TableLocation`] give.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Table(Box<Table>),
+    /// The table begins before the bytes that were fetched. Not the answer to the bytes of this location.
+    Further(TableLocation),
+    /// There is no table, or not one that is understood.
+    None,
+}
+
+impl TableLocation {
+    /// Reads the annotations of a layer. `None` if it has no table, or not one of these two kinds.
+    ///
+    /// # Errors
+    /// If the table is not inside of the layer.
+    pub(crate) fn of(layer: &Descriptor) -> io::Result<Option<Self>> {
+        if layer.size <= MIN_LAYER_BYTES {
+            return Ok(None);
+        }
+        let get = |key: &str| layer.annotations.get(key).map(String::as_str);
+        let digest = |text: &str| {
+            let digest = text.parse::<Digest>().ok();
+            digest.filter(|digest| digest.algorithm().is_ok())
+        };
+        let zstd = ZSTD_KEYS.iter().find_map(|(digest, at)| Some((get(digest)?, get(at)?)));
+        match (zstd, get(GZIP_KEY)) {
+            (Some((checksum, position)), None) => {
+                let Some(digest) = digest(checksum) else { return Ok(None) };
+                Self::zstd(digest, position, layer.size)
+            }
+            (None, Some(checksum)) => {
+                let Some(digest) = digest(checksum) else { return Ok(None) };
+                let range = layer.size - TAIL_LEN.min(layer.size / 2)..layer.size;
+                let compression = Compression::Gzip;
+                Ok(Some(Self { range, compression, digest, size: None, is_final: false }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn zstd(digest: Digest, position: &str, layer_size: u64) -> io::Result<Option<Self>> {
+        let numbers: Result<Vec<u64>, _> = position.split(':').map(str::parse).collect();
+        let Ok([offset, length, size, 1]) = numbers.as_deref() else { return Ok(None) };
+        let end = offset.checked_add(*length).filter(|end| *length > 0 && *end <= layer_size);
+        let range = *offset..end.ok_or_else(outside)?;
+        if *length > MAX_TABLE_BYTES || *size > MAX_TABLE_BYTES {
+            return Ok(None);
+        }
+        let (compression, size) = (Compression::Zstd, Some(*size));
+        Ok(Some(Self { range, compression, digest, size, is_final: true }))
+    }
+
+    /// Reads the table from the bytes of the range.
+    ///
+    /// # Errors
+    /// If the table does not have the annotated digest, is malformed, or names bytes outside of the layer.
+    pub(crate) fn open(self, bytes: &Bytes) -> io::Result<Opened> {
+        let table = match self.size {
+            Some(size) => {
+                check("its table of contents", &self.digest, bytes)?;
+                let mut json = Vec::new();
+                let inside = decompress(Compression::Zstd, Cursor::new(bytes))?;
+                inside.take(size + 1).read_to_end(&mut json)?;
+                if size != json.len() as u64 {
+                    return Err(invalid("has a table of contents of another size"));
+                }
+                build::table(&json, self.range.start, Compression::Zstd)?
+            }
+            None => return self.open_gzip(bytes),
+        };
+        Ok(table.map_or(Opened::None, |table| Opened::Table(Box::new(table))))
+    }
+
+    fn open_gzip(self, bytes: &Bytes) -> io::Result<Opened> {
+        let Some(offset) = footer(bytes) else { return Ok(Opened::None) };
+        let Range { start, end } = self.range;
+        if offset >= end - FOOTER_LEN as u64 {
+            return Err(outside());
+        }
+        if end - offset > MAX_TABLE_BYTES {
+            return Ok(Opened::None);
+        }
+        let Some(skip) = offset.checked_sub(start) else {
+            if self.is_final {
+                return Err(outside());
+            }
+            return Ok(Opened::Further(Self { range: offset..end, is_final: true, ..self }));
+        };
+        let member = bytes.get(usize::try_from(skip).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let tar = BufReader::new(decompress(Compression::Gzip, Cursor::new(member))?);
+        let mut entries = Entries::new(tar, EntryLimits::default());
+        let entry = entries.next_entry()?.filter(|entry| entry.path == GZIP_TABLE);
+        let entry = entry.ok_or_else(|| invalid("has no table of contents where it says"))?;
+        if entry.size > MAX_TABLE_BYTES {
+            return Ok(Opened::None);
+        }
+        let mut json = Vec::new();
+        while let Some((_, bytes)) = entries.next_data()? {
+            json.extend_from_slice(bytes);
+        }
+        check("its table of contents", &self.digest, &json)?;
+        let Some(mut table) = build::table(&json, offset, Compression::Gzip)? else {
+            return Ok(Opened::None);
+        };
+        // The table is a file of the layer as well, and does not name itself.
+        let (range, skip, digest) = (offset..end, BLOCK as u64, Some(self.digest));
+        let chunk = Chunk { range, skip, size: entry.size, digest };
+        table.push(entry, vec![chunk]);
+        Ok(Opened::Table(Box::new(table)))
+    }
+}
+
+fn outside() -> io::Error {
+    invalid("has a table of contents outside of its bytes")
+}
+
+/// Returns the position of the table from the end of an eStargz layer.
+fn footer(bytes: &[u8]) -> Option<u64> {
+    let footer = bytes.get(bytes.len().checked_sub(FOOTER_LEN)?..)?;
+    let field = footer.strip_prefix(b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x1a\0SG\x16\0")?;
+    let (digits, rest) = field.split_at_checked(16)?;
+    rest.starts_with(b"STARGZ").then_some(())?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}

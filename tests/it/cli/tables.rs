@@ -1,0 +1,181 @@
+//! `files` and `cat` of layers with a table of contents: what travels, and tables that lie.
+
+use serde_json::{Value, json};
+
+use crate::support::chunked::{Chunked, chunked_image};
+use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::http::Reply;
+use crate::support::images::{Family, Image, assemble, random_blob};
+
+const FORMATS: [Chunked; 2] = [Chunked::EStargz, Chunked::Zstd];
+
+async fn publish(image: &Image) -> (FakeRegistry, Cli, String) {
+    let registry = FakeRegistry::start().await;
+    image.publish(&registry, "a", Some("1"));
+    let name = format!("{}:1", registry.repository("a"));
+    (registry, Cli::new(), name)
+}
+
+/// Text that hardly compresses.
+fn text(size: usize, seed: u64) -> Vec<u8> {
+    random_blob(size, seed).iter().map(|byte| byte % 64 + 32).collect()
+}
+
+fn sample(format: Chunked, lie: impl FnOnce(&mut Value)) -> Image {
+    let (large, small) = (text(3_000_000, 1), text(1000, 2));
+    chunked_image(format, &[("dir/large", &large), ("etc/small", &small), ("empty", b"")], lie)
+}
+
+#[tokio::test]
+async fn cat_with_table_fetches_range_of_file() {
+    for format in FORMATS {
+        let image = sample(format, |_| {});
+        let (registry, cli, name) = publish(&image).await;
+        let output = cli.run(&["cat", &name, "etc/small"]).await;
+        output.expect(0, "by table of contents (verified by annotated digest, not all");
+        assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+        assert!(output.stderr.contains("not kept, 4 requests"), "{}", output.stderr);
+        assert_eq!(registry.server.lines().len(), 4, "{format:?}");
+        let large = cli.run(&["cat", &name, "/dir/large"]).await;
+        assert!(large.stdout.as_bytes() == text(3_000_000, 1), "{format:?} {}", large.stderr);
+        let empty = cli.run(&["cat", &name, "empty"]).await;
+        empty.expect(0, "");
+        assert_eq!(empty.stdout, "");
+        cli.run(&["cat", &name, "none"]).await.expect(3, "none: not found in the image");
+        assert!(!cli.store().exists());
+    }
+}
+
+#[tokio::test]
+async fn files_with_table_equal_files_of_tar() {
+    for format in FORMATS {
+        let image = sample(format, |_| {});
+        let (registry, cli, name) = publish(&image).await;
+        let by_table = cli.run(&["files", "--json", &name]).await;
+        by_table.expect(0, "by table of contents");
+        assert_eq!(registry.server.lines().len(), 3, "{format:?}");
+        cli.run(&["pull", &name]).await.expect(0, "");
+        registry.server.forget();
+        let by_tar = cli.run(&["files", "--json", &name]).await;
+        assert_eq!(by_table.stdout, by_tar.stdout);
+        assert_eq!(registry.server.lines(), [""; 0]);
+        cli.run(&["verify"]).await.expect(0, "");
+    }
+}
+
+type Lie = fn(&mut Value);
+
+#[tokio::test]
+async fn table_with_wrong_data_is_integrity_error() {
+    let overlap: Lie = |table| {
+        let first = table["entries"][0]["offset"].clone();
+        set(table, "offset", first);
+    };
+    let lies: [(&str, Lie); 6] = [
+        ("points outside of its bytes", |table| set(table, "offset", json!(1_u64 << 60))),
+        ("digest mismatch of a chunk", |table| {
+            set(table, "chunkDigest", json!(format!("sha256:{:064}", 0)));
+        }),
+        ("chunks are not all of it", |table| set(table, "size", json!(2000))),
+        ("chunks overlap or have gaps", |table| set(table, "chunkOffset", json!(7))),
+        ("has files that overlap", overlap),
+        ("malformed table of contents", |table| table["entries"] = json!(7)),
+    ];
+    for format in FORMATS {
+        for (message, lie) in lies {
+            let (registry, cli, name) = publish(&sample(format, lie)).await;
+            let output = cli.run(&["cat", &name, "etc/small"]).await;
+            output.expect(5, message);
+            assert_eq!(output.stdout, "");
+            // Not the whole layer, to find out why.
+            assert!(registry.server.lines().len() <= 4, "{format:?} {message}");
+        }
+        let mut image = sample(format, |_| {});
+        annotate(&mut image, &["digest", "checksum"], &format!("sha256:{:064}", 0));
+        let (_registry, cli, name) = publish(&image).await;
+        cli.run(&["files", &name]).await.expect(5, "digest mismatch of its table of contents");
+    }
+    let mut image = sample(Chunked::Zstd, |_| {});
+    annotate(&mut image, &["position"], &format!("{}:10:10:1", 1_u64 << 50));
+    let (_registry, cli, name) = publish(&image).await;
+    cli.run(&["files", &name]).await.expect(5, "outside of its bytes");
+}
+
+#[tokio::test]
+async fn table_of_unknown_kind_reads_whole_layer() {
+    let unknown: [Lie; 3] = [
+        |table| set(table, "type", json!("door")),
+        |table| table["version"] = json!(2),
+        |table| set(table, "chunkType", json!("other")),
+    ];
+    for format in FORMATS {
+        let damaged = [("digest", "none"), ("position", "1:2:3:4"), ("checksum", "md5:00")];
+        let mut images: Vec<Image> = unknown.iter().map(|lie| sample(format, lie)).collect();
+        images.extend(damaged.iter().map(|(key, value)| {
+            let mut image = sample(format, |_| {});
+            annotate(&mut image, &[key], value);
+            image
+        }));
+        for (number, image) in images.into_iter().enumerate() {
+            // An annotation that only the other format has.
+            let is_whole = match format {
+                Chunked::EStargz => number <= 3,
+                Chunked::Zstd => number != 3,
+            };
+            let (_registry, cli, name) = publish(&image).await;
+            let output = cli.run(&["cat", &name, "etc/small"]).await;
+            output.expect(0, "transferred");
+            let by_table = output.stderr.contains("by table");
+            assert_eq!(!by_table, is_whole, "{format:?} {number} {}", output.stderr);
+            assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?} {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cat_of_layer_with_table_follows_hard_links() {
+    for format in FORMATS {
+        let image = sample(format, |table| {
+            let link = json!({"type": "hardlink", "name": "link", "linkName": "etc/small"});
+            table["entries"].as_array_mut().unwrap().push(link);
+        });
+        let (registry, cli, name) = publish(&image).await;
+        for arguments in [&["cat", "--layer=0", &name, "link"][..], &["cat", &name, "link"]] {
+            let output = cli.run(arguments).await;
+            output.expect(0, "by table of contents");
+            assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+        }
+        // The second command looks into the table again: the file has another name.
+        assert_eq!(registry.server.lines().len(), 4 + 5, "{format:?}");
+        cli.run(&["cat", "--layer=0", &name, "none"]).await.expect(3, "not in layer 0");
+    }
+}
+
+fn annotate(image: &mut Image, keys: &[&str], value: &str) {
+    for (key, old) in &mut image.layers[0].descriptor.annotations {
+        if keys.iter().any(|end| key.ends_with(end)) {
+            value.clone_into(old);
+        }
+    }
+    *image = assemble(Family::Oci, image.config.clone(), image.layers.clone());
+}
+
+fn set(table: &mut Value, key: &str, value: Value) {
+    let entries = table["entries"].as_array_mut().unwrap();
+    entries.iter_mut().find(|entry| entry["name"] == "etc/small").unwrap()[key] = value;
+}
+
+#[tokio::test]
+async fn table_without_range_support_reads_whole_layer() {
+    for format in FORMATS {
+        let image = sample(format, |_| {});
+        let (registry, cli, name) = publish(&image).await;
+        let bytes = image.layers[0].bytes.clone();
+        let path = format!("/blobs/{}", image.layers[0].digest());
+        registry.fail_requests(&path, 0..9, Reply::new(200, bytes));
+        let output = cli.run(&["cat", &name, "etc/small"]).await;
+        output.expect(0, "of 1 layer, not kept");
+        assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+    }
+}
