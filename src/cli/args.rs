@@ -20,7 +20,7 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
-pub(crate) use self::inspect::{Blob, Cat, DocumentArgs, Files, History};
+pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
@@ -248,6 +248,15 @@ Reads every layer once; layers of a registry are not kept. The efficiency is div
 sum of the smallest sizes of all paths, divided by the sum of their sizes in all layers. Wasted
 are the files that later layers delete or replace. Contents of files are never printed.")]
     Analyze(Analyze),
+    /// Check whether an image is built on what the name of its base stands for today
+    #[command(after_help = "Examples:
+  rpull check-base ghcr.io/org/app:2
+  rpull check-base --base debian:12 app:2 || docker build --pull -t app:2 .
+
+The image names its base by the annotations org.opencontainers.image.base.name and .base.digest.
+Without a digest, layers and history are compared. Exits with 1 if the base has changed, or if
+neither the image nor --base names it.")]
+    CheckBase(CheckBase),
     /// Unpack an image into a root file system
     #[command(after_help = "Examples:
   rpull unpack alpine:3.14 ./root

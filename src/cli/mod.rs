@@ -99,6 +99,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Analyze(args) => commands::analyze::run(args, &settings).await,
+            Verb::CheckBase(args) => Box::pin(commands::check_base::run(args, &settings)).await,
             Verb::Diff(args) => Box::pin(commands::diff::run(args, &settings)).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Files(args) => commands::files::run(args, &settings).await,

@@ -140,6 +140,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether `--creds` gives a credential, whatever the registry.
+    pub(super) fn has_creds(&self) -> bool {
+        self.registry.creds.is_some()
+    }
+
     fn check_online(&self, what: &str) -> Result<()> {
         if !self.offline {
             return Ok(());

@@ -28,6 +28,8 @@ mod upload;
 mod writer;
 
 pub use self::client::Client;
+#[cfg(feature = "cli")]
+pub(crate) use self::http::address_class::is_reachable_from;
 pub use self::login::LoginResult;
 pub use self::options::RegistryOptions;
 pub use self::redactor::{Redactor, Text};

@@ -29,6 +29,9 @@ pub(crate) struct Analyze {
         default_missing_value = ".dive-ci"
     )]
     pub(crate) ci: Option<PathBuf>,
+    /// Exit with 1 if the base has changed or is not named, as of `rpull check-base`
+    #[arg(long)]
+    pub(crate) check_base: bool,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
     pub(crate) format: AnalysisFormat,

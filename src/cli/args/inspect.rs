@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::shared::OnePlatform;
+use crate::digest::Digest;
 
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArgs {
@@ -41,6 +42,20 @@ pub(crate) struct Files {
     /// Show paths as a tree
     #[arg(long)]
     pub(crate) tree: bool,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckBase {
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    /// Name of the base in a registry, with its tag [default: what the image's annotation says]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) base: Option<String>,
+    /// Digest of the base that the image was built on [default: what the image's annotation says]
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<Digest>,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
 }

@@ -77,6 +77,24 @@ impl AddressClass {
     }
 }
 
+/// Whether a name that an image gives may lead to the registry `named`. `own` is the registry that the image comes from, if
+/// any: an internal one may be named only by an image of the same kind. Names are not resolved.
+#[cfg(feature = "cli")]
+pub(crate) fn is_reachable_from(own: Option<&str>, named: &str) -> bool {
+    let class = |registry: &str| {
+        let host = match registry.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => registry,
+        };
+        Host::parse(host).ok().and_then(|host| AddressClass::of_literal(&host))
+    };
+    match class(named) {
+        None | Some(AddressClass::Public) => true,
+        Some(AddressClass::Forbidden) => false,
+        internal => own.and_then(class) == internal,
+    }
+}
+
 impl fmt::Display for AddressClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -128,6 +146,24 @@ mod tests {
         }
         for name in ["localhost.example", "notlocalhost", "example.com"] {
             assert_eq!(of(name), None, "{name}");
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn ssrf_internal_registry_is_reachable_from_its_own_kind() {
+        for (own, named, wanted) in [
+            (None, "docker.io", true),
+            (None, "localhost:5000", false),
+            (Some("ghcr.io"), "127.0.0.1", false),
+            (Some("localhost:5000"), "127.0.0.1:5001", true),
+            (Some("[::1]:5000"), "localhost", true),
+            (Some("localhost"), "10.0.0.1:5000", false),
+            (Some("169.254.169.254"), "169.254.169.254:80", false),
+            (Some("docker.io"), "[fd00::1]:5000", false),
+            (Some("docker.io"), "harbor.internal", true),
+        ] {
+            assert_eq!(is_reachable_from(own, named), wanted, "{own:?} {named}");
         }
     }
 }

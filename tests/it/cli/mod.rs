@@ -5,6 +5,7 @@ mod args;
 mod artifacts;
 mod bare_word;
 mod blob;
+mod check_base;
 mod demo;
 mod diff;
 mod diff_files;

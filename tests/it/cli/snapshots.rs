@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 34] = [
+const VERBS: [&str; 35] = [
     "pull",
     "push",
     "copy",
@@ -27,6 +27,7 @@ const VERBS: [&str; 34] = [
     "layers",
     "diff",
     "analyze",
+    "check-base",
     "unpack",
     "export",
     "images",

@@ -9,13 +9,14 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 
-use self::result::AnalyzedImage;
+use self::result::{AnalyzedImage, NamedBase};
+use super::check_base::{BaseOptions, BuiltImage};
 use crate::cli::args::{AnalysisFormat, Analyze};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
 use crate::cli::run::transfer_run::interruptible;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, platform};
 use crate::cli::signals::or_cancelled;
 use crate::cli::{labels, output, wrap};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,8 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     let open = OpenedImage::open(&args.image, platform, settings);
     let mut image = or_cancelled(&control.cancel, "analyze", open).await??;
     let stored_as = stored_as(&image);
+    let base = check_base(&image, &args, settings);
+    let base = or_cancelled(&control.cancel, "analyze", base).await??;
     let mut analyzer = Analyzer::new(image.manifest()?, &image.config, stored_as);
     let source = LayerSource::new(&image, settings);
     let layers = source.layers(&image, settings)?;
@@ -56,8 +59,20 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     let (analysis, sizes) = read.map_err(malformed)?;
     source.print_receipt(&image, settings);
     let broken = limits.map(|limits| limits.broken(&analysis));
-    let result = result_of(&image, analysis, sizes, broken).await?;
+    let result = AnalyzedImage { base, ..result_of(&image, analysis, sizes, broken).await? };
     print_result(&result, &args, settings)
+}
+
+/// Checks the base if that is asked for.
+async fn check_base(image: &OpenedImage, args: &Analyze, settings: &Settings) -> Result<NamedBase> {
+    if !args.check_base {
+        return Ok(NamedBase::NotAsked);
+    }
+    let platform = platform(args.platform.platform.as_deref())?;
+    let options = BaseOptions { base: None, digest: None, platform };
+    let OpenedImage { opened, root, manifest_document: manifest, .. } = image;
+    let check = BuiltImage { opened, root, manifest }.check_base(&options, settings).await?;
+    Ok(check.map_or(NamedBase::Unnamed, NamedBase::Checked))
 }
 
 /// Returns the limits of the options and of `.dive-ci`; `None` without limits.
@@ -101,6 +116,7 @@ async fn result_of(
         sizes,
         analysis,
         broken,
+        base: NamedBase::NotAsked,
     })
 }
 
@@ -114,9 +130,12 @@ fn print_result(image: &AnalyzedImage, args: &Analyze, settings: &Settings) -> R
         }
     }
     let broken = image.broken.as_deref().unwrap_or_default();
-    for limit in broken {
+    let base = image.base.message();
+    let messages = broken.iter().map(|limit| &limit.message).chain(&base);
+    for message in messages {
         let reference = crate::escape(&image.reference);
-        output::error_line(&format!("{reference}: {}", limit.message));
+        output::error_line(&format!("{reference}: {message}"));
     }
-    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_kept = broken.is_empty() && base.is_none();
+    Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::commands::check_base::{BaseCheck, UNNAMED};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::insight::analyze::Analysis;
@@ -20,6 +21,25 @@ pub(super) struct AnalyzedImage {
     pub(super) analysis: Analysis,
     /// Limits that are not kept; `None` if there are no limits.
     pub(super) broken: Option<Vec<BrokenLimit>>,
+    pub(super) base: NamedBase,
+}
+
+/// What is known of the image's base.
+pub(super) enum NamedBase {
+    NotAsked,
+    Unnamed,
+    Checked(BaseCheck),
+}
+
+impl NamedBase {
+    /// The message for a base that has changed or is not named.
+    pub(super) fn message(&self) -> Option<String> {
+        match self {
+            Self::NotAsked => None,
+            Self::Unnamed => Some(UNNAMED.to_owned()),
+            Self::Checked(check) => check.message(),
+        }
+    }
 }
 
 impl AnalyzedImage {
@@ -35,7 +55,7 @@ impl AnalyzedImage {
                 json!({"digest": layer.digest, "size": layer.size, "uncompressed_size": size})
             })
             .collect();
-        json!({
+        let mut value = json!({
             "reference": self.reference,
             "digest": self.digest,
             "manifest": self.manifest,
@@ -48,6 +68,15 @@ impl AnalyzedImage {
             "dive": self.analysis.dive,
             "findings": self.analysis.findings,
             "failed": self.broken,
-        })
+        });
+        let base = match &self.base {
+            NamedBase::NotAsked => return value,
+            NamedBase::Unnamed => Value::Null,
+            NamedBase::Checked(check) => json!(check),
+        };
+        if let Some(object) = value.as_object_mut() {
+            object.insert("base".into(), base);
+        }
+        value
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::result::AnalyzedImage;
+use super::result::{AnalyzedImage, NamedBase};
 use crate::cli::size::{percent, plural, size};
 use crate::cli::table::truncate;
 use crate::cli::table::truncate_start;
@@ -33,6 +33,10 @@ pub(super) fn text_of(image: &AnalyzedImage, columns: usize, whole: bool) -> Str
         bytes => format!("{} ({share}) in {files} that later layers hide", size(bytes)),
     };
     text.push_str(&wrap("wasted      ", &wasted, columns));
+    if let NamedBase::Checked(check) = &image.base {
+        text.push('\n');
+        text.push_str(&check.text());
+    }
     for finding in &analysis.findings {
         text.push('\n');
         text.push_str(&finding_text(finding, columns, whole));

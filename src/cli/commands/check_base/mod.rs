@@ -1,0 +1,67 @@
+//! `check-base`: whether an image is built on what the name of its base stands for today.
+
+mod base;
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+pub(super) use self::base::{BaseCheck, BaseOptions, BuiltImage};
+use crate::cli::args::CheckBase;
+use crate::cli::image::open::{OpenedLocation, store_else_registry};
+use crate::cli::output;
+use crate::cli::settings::{Settings, platform};
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::{ResolvedImage, resolve_image};
+
+/// Why there is nothing to check.
+pub(super) const UNNAMED: &str = "does not name its base";
+
+pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<ExitCode> {
+    let options = BaseOptions {
+        base: args.base.as_deref(),
+        digest: args.digest.as_ref(),
+        platform: platform(args.platform.platform.as_deref())?,
+    };
+    options.check()?;
+    let read = async |opened: OpenedLocation| {
+        let (source, name) = (&*opened.source, &opened.name);
+        let platform = Some(&options.platform);
+        let found = resolve_image(source, name, &opened.reference, platform, &settings.retry);
+        let ResolvedImage { root, manifest } = found.await?;
+        Ok((opened, root, manifest))
+    };
+    let (opened, root, manifest) = store_else_registry(&args.image, settings, read).await?;
+    let image = BuiltImage { opened: &opened, root: &root, manifest: &manifest };
+    let Some(check) = image.check_base(&options, settings).await? else {
+        return Err(Error::new(ErrorKind::Unsupported, &opened.reference)
+            .with_reason(UNNAMED)
+            .with_hint("name it with `--base NAME`"));
+    };
+    if settings.json {
+        let parent = opened.source.provenance(&root).await.parent_index;
+        output::json(&json_of(&opened, parent.as_ref().unwrap_or(&root), &manifest, &check))?;
+    } else {
+        output::text(&check.text())?;
+    }
+    if let Some(message) = check.message() {
+        output::error_line(&format!("{}: {message}", crate::escape(&opened.reference)));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json_of(
+    opened: &OpenedLocation,
+    root: &Document,
+    manifest: &Document,
+    check: &BaseCheck,
+) -> Value {
+    json!({
+        "reference": opened.reference,
+        "digest": root.digest(),
+        "manifest": manifest.digest(),
+        "base": check,
+    })
+}
