@@ -17,9 +17,10 @@ use crate::control::Control;
 use crate::layer::{Content, Entries, EntryLimits, Located};
 use crate::limits::BUFFER_SIZE;
 use crate::progress::Phase;
+use crate::tar_block::BLOCK_BYTES;
 
 /// Size of a header; every entry is padded to a multiple of it.
-pub(super) const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// Most entries.
 const MAX_ENTRIES: u64 = 100_000;

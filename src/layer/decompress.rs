@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gzip::Members;
 use super::header::{Header, HeaderBlock};
-use super::input::BLOCK;
 use super::unread::{self, Unread};
 use super::zstd_frames::Frames;
+use crate::tar_block::BLOCK_BYTES;
 
 /// Bytes read from the compressed side at a time.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -50,7 +50,7 @@ impl Compression {
         }
         // A tar begins with a file name, which may look like any magic bytes.
         let is_tar = start
-            .get(..BLOCK)
+            .get(..BLOCK_BYTES)
             .is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)));
         match Unread::of_start(start) {
             Some(unread) if !is_tar => Err(unread),

@@ -5,11 +5,12 @@ use std::io::{self, BufRead};
 use super::entry::{EntryKind, LayerEntry};
 use super::extensions::{Extensions, MAX_EXTENSION_BYTES, check_global};
 use super::header::{ExtentBlock, Header, HeaderBlock};
-use super::input::{BLOCK, BlockReader, MAX_EXACT, Pass};
+use super::input::{BlockReader, MAX_EXACT, Pass};
 use super::invalid::invalid;
 use super::pax_sparse::SparseMapParser;
 use super::raw_entry::{RawEntry, SparseMapLocation, combine, validate};
 use super::sparse::Extent;
+use crate::tar_block::BLOCK_BYTES;
 
 use crate::setters::setters;
 
@@ -149,13 +150,13 @@ impl<R: BufRead> Entries<R> {
             if self.input.is_at_end()? {
                 return end(&ahead);
             }
-            let header = match Header::parse(self.input.read_exact(BLOCK)?) {
+            let header = match Header::parse(self.input.read_exact(BLOCK_BYTES)?) {
                 HeaderBlock::Header(header) => header,
                 HeaderBlock::EndOfArchive => {
                     // Some readers continue after one empty block.
                     let is_end = self.input.is_at_end()?
                         || matches!(
-                            Header::parse(self.input.read_exact(BLOCK)?),
+                            Header::parse(self.input.read_exact(BLOCK_BYTES)?),
                             HeaderBlock::EndOfArchive
                         );
                     return if is_end {
@@ -219,7 +220,7 @@ impl<R: BufRead> Entries<R> {
             match raw.follows {
                 SparseMapLocation::Nothing => break,
                 SparseMapLocation::Blocks => {
-                    let block = ExtentBlock::parse(self.input.read_exact(BLOCK)?);
+                    let block = ExtentBlock::parse(self.input.read_exact(BLOCK_BYTES)?);
                     let block = block.ok_or_else(invalid_map)?;
                     map.extend(block.extents)?;
                     if !block.has_next {
@@ -227,8 +228,8 @@ impl<R: BufRead> Entries<R> {
                     }
                 }
                 SparseMapLocation::Lines => {
-                    stored = stored.checked_sub(BLOCK as u64).ok_or_else(invalid_map)?;
-                    if let Some(extents) = lines.read(self.input.read_exact(BLOCK)?)? {
+                    stored = stored.checked_sub(BLOCK_BYTES as u64).ok_or_else(invalid_map)?;
+                    if let Some(extents) = lines.read(self.input.read_exact(BLOCK_BYTES)?)? {
                         map.extend(extents)?;
                         break;
                     }
@@ -251,5 +252,5 @@ fn end(ahead: &Extensions) -> io::Result<Option<RawEntry>> {
 
 /// Bytes from the end of an entry of this size to the next one.
 fn padding(size: u64) -> u64 {
-    size.next_multiple_of(BLOCK as u64) - size
+    size.next_multiple_of(BLOCK_BYTES as u64) - size
 }

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::input::BLOCK;
 use super::sparse::Extent;
+use crate::tar_block::BLOCK_BYTES;
 
 const CHECKSUM: Range<usize> = 148..156;
 
@@ -110,7 +110,7 @@ pub(super) struct ExtentBlock {
 impl ExtentBlock {
     /// Parses a block that follows the header.
     pub(super) fn parse(block: &[u8]) -> Option<Self> {
-        debug_assert_eq!(block.len(), BLOCK);
+        debug_assert_eq!(block.len(), BLOCK_BYTES);
         Some(Self { extents: extents(block.get(..504)?)?, has_next: block.get(504) != Some(&0) })
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn name_uses_ustar_prefix_but_not_gnu() {
-        let mut block = [0; BLOCK];
+        let mut block = [0; BLOCK_BYTES];
         block[..100].fill(b'n');
         block[257..265].copy_from_slice(b"ustar\x0000");
         block[345..500].fill(b'p');
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn checksum_of_signed_bytes_is_accepted() {
-        let mut block = [0; BLOCK];
+        let mut block = [0; BLOCK_BYTES];
         block[..2].copy_from_slice("ä".as_bytes());
         for signed in [false, true] {
             let value =

@@ -2,9 +2,6 @@
 
 use std::io::{self, BufRead};
 
-/// Size of a header; every entry is padded to a multiple of it.
-pub(super) const BLOCK: usize = 512;
-
 /// Most bytes that [`BlockReader::read_exact`] returns in one slice, even across the end of the reader's buffer.
 pub(super) const MAX_EXACT: usize = 64 << 10;
 
@@ -163,13 +160,14 @@ mod tests {
     use std::io::BufReader;
 
     use super::*;
+    use crate::tar_block::BLOCK_BYTES;
 
     #[test]
     fn input_is_independent_of_buffer_size() {
         let bytes: Vec<u8> = (0..=255).cycle().take(3 * MAX_EXACT).collect();
         for capacity in [1, 7, 512, 1000, 4 * MAX_EXACT] {
             let mut input = BlockReader::new(BufReader::with_capacity(capacity, &bytes[..]));
-            assert_eq!(input.read_exact(BLOCK).unwrap(), &bytes[..BLOCK]);
+            assert_eq!(input.read_exact(BLOCK_BYTES).unwrap(), &bytes[..BLOCK_BYTES]);
             input.skip(100).unwrap();
             assert_eq!(input.read_exact(1000).unwrap(), &bytes[612..1612]);
             assert_eq!(input.position(), 1612);

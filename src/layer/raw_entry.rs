@@ -8,10 +8,10 @@ use super::entry::{
 };
 use super::extensions::Extensions;
 use super::header::Header;
-use super::input::BLOCK;
 use super::invalid::invalid;
 use super::pax_sparse::PaxSparse;
 use super::sparse::SparseMap;
+use crate::tar_block::BLOCK_BYTES;
 
 /// Longest path in bytes; the kernel accepts no more per call.
 const MAX_PATH_BYTES: usize = 4095;
@@ -53,7 +53,7 @@ pub(super) fn combine(
     let kind = header.kind();
     // These types have no bytes, whatever the header says. Go's `archive/tar`, which wrote most images, agrees.
     let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(size_in_header)? };
-    if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
+    if stored > i64::MAX.unsigned_abs() - BLOCK_BYTES as u64 {
         return Err(invalid("has an entry with an invalid size"));
     }
     let (map, follows) = sparse_map(header, ahead)?;
@@ -71,6 +71,10 @@ pub(super) fn combine(
         device: Device::default(),
         xattrs: std::mem::take(&mut ahead.xattrs),
     };
+    // GNU tar and libarchive create a directory and drop the bytes, Go a file.
+    if stored > 0 && matches!(kind, 0 | b'0' | b'7' | b'S') && entry.path.ends_with(b"/") {
+        return Err(invalid("has a file whose name ends in a slash"));
+    }
     let (owner, group) = (ahead.uid.or(header.uid()), ahead.gid.or(header.gid()));
     let has_holes = map.is_some();
     Ok(RawEntry {

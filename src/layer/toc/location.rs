@@ -10,9 +10,9 @@ use super::table::{Chunk, Table, check};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::layer::entries::{Entries, EntryLimits};
-use crate::layer::input::BLOCK;
 use crate::layer::invalid::invalid;
 use crate::layer::{Compression, decompress};
+use crate::tar_block::BLOCK_BYTES;
 
 /// Digest and position of a zstd:chunked table. The second pair is of buildah 1.28 and podman 4.3, and older.
 const ZSTD_KEYS: [(&str, &str); 2] = [
@@ -161,7 +161,7 @@ impl TableLocation {
             return Ok(Opened::None);
         };
         // The table is a file of the layer as well, and does not name itself.
-        let (range, skip, digest) = (offset..end, BLOCK as u64, Some(self.digest));
+        let (range, skip, digest) = (offset..end, BLOCK_BYTES as u64, Some(self.digest));
         let chunk = Chunk { range, skip, size: entry.size, digest };
         table.push(entry, vec![chunk]);
         Ok(Opened::Table(Box::new(table)))

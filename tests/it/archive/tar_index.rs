@@ -155,6 +155,7 @@ async fn tar_name_with_several_entries_is_rejected() {
             "its parent is not a directory",
         ),
         ("a sparse file", vec![Entry::Raw(sparse)], "sparse file"),
+        ("a file named as a directory", vec![file("index.json/", &a[..])], "name ends in a slash"),
         (
             "an end within",
             vec![file("index.json", &a[..]), Entry::Raw(vec![0; 512])],

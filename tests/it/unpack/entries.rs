@@ -290,6 +290,8 @@ fn tar_ambiguous_is_rejected() {
     refused(&one_empty_block, "has data after the end-of-archive marker");
     let about_nothing = tar_without_trailer(&[TarItem::file("a", "").pax("path", "b")]);
     refused(&about_nothing[..1024], "ends with an extension header that has no entry");
+    refused(&tar(&[TarItem::file("a/", "x")]), "a file whose name ends in a slash");
+    assert_eq!(entries(&tar(&[TarItem::file("a/", "")])).len(), 1, "an old directory");
     // Symbolic links have no bytes, so what follows must be a header.
     let bytes = TarItem::symlink("a", "b").size(512);
     refused(&[tar_without_trailer(&[bytes]), vec![b'x'; 512]].concat(), "invalid tar header");
