@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chunked::{Chunked, chunked_image};
+use crate::support::chunked::{Chunked, chunked_image, padded_image, text};
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
-use crate::support::images::{Family, Image, assemble, random_blob};
+use crate::support::images::{Family, Image, assemble};
 
 const FORMATS: [Chunked; 2] = [Chunked::EStargz, Chunked::Zstd];
 
@@ -15,11 +15,6 @@ async fn publish(image: &Image) -> (FakeRegistry, Cli, String) {
     image.publish(&registry, "a", Some("1"));
     let name = format!("{}:1", registry.repository("a"));
     (registry, Cli::new(), name)
-}
-
-/// Text that hardly compresses.
-fn text(size: usize, seed: u64) -> Vec<u8> {
-    random_blob(size, seed).iter().map(|byte| byte % 64 + 32).collect()
 }
 
 fn sample(format: Chunked, lie: impl FnOnce(&mut Value)) -> Image {
@@ -44,6 +39,29 @@ async fn cat_with_table_fetches_range_of_file() {
         assert_eq!(empty.stdout, "");
         cli.run(&["cat", &name, "none"]).await.expect(3, "none: not found in the image");
         assert!(!cli.store().exists());
+    }
+}
+
+#[tokio::test]
+async fn cat_of_300_mb_layer_transfers_less_than_1_mb() {
+    let names: Vec<String> = (0..2000).map(|number| format!("usr/share/file-{number}")).collect();
+    let content = text(1000, 1);
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &*content)).collect();
+    for format in FORMATS {
+        let image = padded_image(format, 300_000_000, &files, |_| {});
+        let (registry, cli, name) = publish(&image).await;
+        let output = cli.run(&["cat", &name, "usr/share/file-1000"]).await;
+        output.expect(0, "(verified by annotated digest, not all 30");
+        assert!(output.stdout.as_bytes() == content, "{format:?}");
+        let requests = registry.server.requests();
+        assert_eq!(requests.len(), 4, "{format:?}");
+        let bytes = |range: &str| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some(last.parse::<u64>().ok()? + 1 - first.parse::<u64>().ok()?)
+        };
+        let ranges: Vec<u64> =
+            requests.iter().filter_map(|request| bytes(request.header("range")?)).collect();
+        assert!(ranges.len() == 2 && ranges.iter().sum::<u64>() < 1_000_000, "{ranges:?}");
     }
 }
 

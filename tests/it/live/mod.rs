@@ -1,6 +1,7 @@
-//! Against programs of this machine: docker-registry, skopeo, umoci, podman, docker, containerd.
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman, buildah, docker, containerd.
 
 mod archives;
+mod buildah;
 mod containerd;
 mod debian;
 mod docker;

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use rpull::digest::Digest;
 use serde_json::{Value, json};
 
-use super::images::{Blob, Family, Image, Layer, assemble, image};
+use super::images::{Blob, Family, Image, Layer, assemble, image, random_blob};
 
 /// Bytes of a file that are compressed together.
 const CHUNK: usize = 64 << 10;
@@ -18,13 +19,29 @@ pub(crate) enum Chunked {
     Zstd,
 }
 
+/// Text that hardly compresses.
+pub(crate) fn text(size: usize, seed: u64) -> Vec<u8> {
+    random_blob(size, seed).iter().map(|byte| byte % 64 + 32).collect()
+}
+
 /// Returns an image with one layer of these files; `lie` changes the table, and the annotations if they come from it.
 pub(crate) fn chunked_image(
     format: Chunked,
     files: &[(&str, &[u8])],
     lie: impl FnOnce(&mut Value),
 ) -> Image {
-    let mut writer = ChunkedWriter { format, blob: Vec::new(), tar: Vec::new(), table: Vec::new() };
+    padded_image(format, 0, files, lie)
+}
+
+/// As [`chunked_image`], with zeros in front of the layer that no table names. Only by its table can it be read.
+pub(crate) fn padded_image(
+    format: Chunked,
+    padding: usize,
+    files: &[(&str, &[u8])],
+    lie: impl FnOnce(&mut Value),
+) -> Image {
+    let (blob, tar, table) = (vec![0; padding], Vec::new(), Vec::new());
+    let mut writer = ChunkedWriter { format, blob, tar, table };
     for (name, bytes) in files {
         writer.file(name, bytes);
     }
@@ -37,7 +54,8 @@ pub(crate) fn chunked_image(
         Chunked::Zstd => writer.end_zstd(&json),
     };
     let ChunkedWriter { blob, tar, .. } = writer;
-    let layer = Layer { diff_id: Digest::sha256(&tar), bytes: blob.clone().into() };
+    let blob = Bytes::from(blob);
+    let layer = Layer { diff_id: Digest::sha256(&tar), bytes: blob.clone() };
     let config = image(Family::Oci, "amd64", &[layer]).config;
     let mut layer = Blob::new(media_type.into(), blob);
     layer.descriptor.annotations.extend(annotations);
