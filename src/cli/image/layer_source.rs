@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::open::OpenedImage;
 use super::table_source::{RangeReader, TableSource, fetch_table};
@@ -34,7 +34,13 @@ struct Transferred {
     bytes: Arc<AtomicU64>,
     layers: AtomicU64,
     /// Sizes of the layers that were read by their tables of contents.
-    tables: Mutex<BTreeMap<usize, u64>>,
+    tables: Mutex<BTreeMap<Digest, u64>>,
+}
+
+impl Transferred {
+    fn tables(&self) -> MutexGuard<'_, BTreeMap<Digest, u64>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LayerSource {
@@ -131,9 +137,7 @@ impl LayerSource {
         // Those of all layers are in memory at once.
         table.keep_contents(is_needed);
         let entries = std::mem::take(&mut table.entries);
-        let mut tables = self.transferred.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.insert(number, layer.size);
-        drop(tables);
+        self.transferred.tables().insert(layer.digest.clone(), layer.size);
         Ok(Some((entries, TableSource::new(Arc::clone(ranges), layer.clone(), table))))
     }
 
@@ -154,6 +158,7 @@ impl LayerSource {
                 return Ok(Box::new(file));
             }
             transferred.layers.fetch_add(1, Ordering::Relaxed);
+            transferred.tables().remove(&digest);
             Ok(Box::new(CountingReader { bytes: open(stop)?, transferred }))
         })
     }
@@ -161,7 +166,7 @@ impl LayerSource {
     /// Prints what was transferred, if anything.
     pub(in crate::cli) fn print_receipt(&self, image: &OpenedImage, settings: &Settings) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let tables = self.transferred.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.transferred.tables();
         let (whole, by_table) = (load(&self.transferred.layers), tables.len() as u64);
         if whole + by_table == 0 || settings.progress == ProgressMode::Nothing {
             return;

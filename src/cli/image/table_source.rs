@@ -15,6 +15,9 @@ use crate::image_layers::failed;
 use crate::layer::toc::{Contents, Opened, Table, TableLocation};
 use crate::retry::{Failures, RetryPolicy, announce};
 
+/// Maximum responses for one range: some registries respond with less than was requested.
+const MAX_RESPONSES: u32 = 100;
+
 /// Fetches ranges of blobs, and counts what is transferred.
 pub(in crate::cli) struct RangeReader {
     source: Arc<dyn Source>,
@@ -36,6 +39,7 @@ impl RangeReader {
     async fn fetch(&self, layer: &Descriptor, range: Range<u64>) -> Result<Option<Bytes>> {
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let (mut bytes, mut failures) = (BytesMut::new(), Failures::default());
+        let mut responses = 0..MAX_RESPONSES;
         while bytes.len() < length {
             if self.is_unsupported.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -43,9 +47,12 @@ impl RangeReader {
             let before = bytes.len();
             let start = range.start + before as u64;
             let fetched = self.append(layer, start..range.end, &mut bytes).await;
-            // A response may be shorter than requested.
             if bytes.len() > before {
                 failures = Failures::default();
+                let is_last = responses.next().is_none() && bytes.len() < length;
+                if is_last {
+                    return Err(ended_early(layer).permanent());
+                }
             } else if let Err(error) = fetched {
                 let (delay, error) = self.policy.backoff(&mut failures, error)?;
                 announce(&self.policy, &error);
@@ -81,9 +88,13 @@ impl RangeReader {
         if left < range.end - range.start {
             return Ok(());
         }
-        let error = Error::new(ErrorKind::Transport, format!("layer {}", layer.digest));
-        Err(error.with_reason("response ended early").transient(None))
+        Err(ended_early(layer))
     }
+}
+
+fn ended_early(layer: &Descriptor) -> Error {
+    let error = Error::new(ErrorKind::Transport, format!("layer {}", layer.digest));
+    error.with_reason("response ended early").transient(None)
 }
 
 /// A layer whose table was fetched.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::chunked::{Chunked, chunked_image, padded_image, text};
 use crate::support::cli::Cli;
-use crate::support::fake_registry::FakeRegistry;
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, assemble};
 
@@ -196,4 +196,53 @@ async fn table_without_range_support_reads_whole_layer() {
         output.expect(0, "of 1 layer, not kept");
         assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
     }
+}
+
+#[tokio::test]
+async fn range_support_that_ends_reads_whole_layer() {
+    for format in FORMATS {
+        let image = sample(format, |_| {});
+        let (registry, cli, name) = publish(&image).await;
+        let bytes = image.layers[0].bytes.clone();
+        let path = format!("/blobs/{}", image.layers[0].digest());
+        // The table is read, the chunk is not.
+        registry.fail_requests(&path, 1..9, Reply::new(200, bytes));
+        let output = cli.run(&["cat", &name, "etc/small"]).await;
+        output.expect(0, "of 1 layer, not kept, 5 requests");
+        assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+    }
+}
+
+/// Cuts a part of a blob, with headers that say so.
+fn shortened(reply: Reply, length: usize) -> Reply {
+    let range = reply.headers.iter().find(|(name, _)| name == "Content-Range");
+    let Some((_, range)) = range else { return reply };
+    let first: usize = range["bytes ".len()..].split('-').next().unwrap().parse().unwrap();
+    let (total, body) = (range.rsplit('/').next().unwrap().to_owned(), reply.body.clone());
+    let body = body.slice(..length.min(body.len()));
+    let last = first + body.len() - 1;
+    Reply::new(206, body).header("Content-Range", format!("bytes {first}-{last}/{total}"))
+}
+
+#[tokio::test]
+async fn response_shorter_than_range_is_continued_up_to_limit() {
+    for (length, code) in [(100_000, 0), (1000, 6)] {
+        let (registry, cli, name) = publish(&sample(Chunked::Zstd, |_| {})).await;
+        registry.override_response("/blobs/", 0..999, move |reply| shortened(reply, length));
+        let output = cli.run(&["cat", &name, "dir/large"]).await;
+        assert_eq!(output.code(), Some(code), "{}", output.stderr);
+        assert_eq!(output.stdout.as_bytes() == text(3_000_000, 1), code == 0);
+        assert!(registry.server.lines().len() < 110);
+    }
+}
+
+#[tokio::test]
+async fn table_and_chunk_behind_redirect_are_read() {
+    let options = Options { blobs_elsewhere: true, ..Options::default() };
+    let (registry, cli) = (FakeRegistry::start_with(options).await, Cli::new());
+    sample(Chunked::Zstd, |_| {}).publish(&registry, "a", Some("1"));
+    let name = format!("{}:1", registry.repository("a"));
+    let output = cli.run(&["cat", &name, "etc/small"]).await;
+    output.expect(0, "by table of contents");
+    assert!(output.stdout.as_bytes() == text(1000, 2));
 }
