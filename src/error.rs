@@ -2,6 +2,22 @@
 //!
 //! Its text is one line, `what: where: reason`, and safe to print: control characters are escaped and URLs redacted
 //! when the error is built. Exit codes belong to the command line.
+//!
+//! ```
+//! use rpull::{Error, ErrorKind};
+//!
+//! # fn example() -> Error {
+//! // In a backend: what was attempted, where, and why it failed.
+//! Error::new(ErrorKind::NotFound, "app:1").at("reg.example").with_reason("no such tag")
+//! # }
+//! # let error = example();
+//! assert_eq!(error.to_string(), "app:1: reg.example: no such tag");
+//! // In a caller: a kind to decide by. `chain` has the causes too.
+//! match error.kind() {
+//!     ErrorKind::NotFound => println!("nothing to do"),
+//!     _ => eprintln!("{}", error.chain()),
+//! }
+//! ```
 
 mod data;
 mod detail;

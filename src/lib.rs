@@ -148,6 +148,10 @@
 //! - [`content`]: the traits of sources and targets: look up ([`Lookup`](content::Lookup)), read
 //!   ([`Source`](content::Source)) and write ([`Target`](content::Target));
 //! - [`name`]: names of images at an endpoint;
+//! - [`image_id`]: the ids that tables and docker's commands show;
+//! - [`verifier`]: verifies bytes against a descriptor, which a [`BlobWriter`](content::BlobWriter) needs to commit a blob;
+//! - [`retry`]: which errors are tried again, how often, and after which wait;
+//! - [`secret`]: passwords and tokens, which no text shows;
 //! - [`registry`]: a registry over HTTP as source and target, with authentication;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as source and target;
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as source and target;

@@ -99,7 +99,7 @@ pub struct Endpoint {
     pub mount_scope: Option<String>,
     /// What kind of location this is.
     pub kind: EndpointKind,
-    /// The directory, if the endpoint is a layout.
+    /// The directory, if the endpoint is an OCI image layout.
     pub dir: Option<PathBuf>,
     /// Whether all its layers are uncompressed, however the image was built: docker's own store and archives.
     pub has_plain_layers: bool,

@@ -163,3 +163,17 @@ fn public_options_have_a_setter_for_each_field() {
     }
     assert!(count > 50, "{count}");
 }
+
+#[test]
+fn crate_documentation_lists_every_public_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let code = std::fs::read_to_string(root).unwrap();
+    let modules = code.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let list: Vec<_> = code.lines().filter(|line| line.starts_with("//! - ")).collect();
+    for module in modules {
+        let is_listed = ["`", "@"]
+            .iter()
+            .any(|quote| list.iter().any(|line| line.contains(&format!("{quote}{module}`"))));
+        assert!(is_listed, "{module} is not in the list of modules");
+    }
+}
