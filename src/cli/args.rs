@@ -314,6 +314,7 @@ Unpacked layers stay: an overlay directory keeps its images until they are remov
   rpull df
   rpull df --json | jq .unreferenced
   rpull df docker-root:/var/lib/docker           which image and layer takes how much, and where
+  rpull df containerd-root:/var/lib/containerd   the same of blobs and snapshots
 
 Includes the directories that `unpack --overlay` recorded in this store. Their sizes are those of
 files; the sizes of the store are those of compressed blobs. Nothing is changed in the data root

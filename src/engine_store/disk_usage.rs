@@ -6,13 +6,51 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 
 use rustix::fs::{AtFlags, FileType, OFlags, statat};
+use serde::Serialize;
 
-use super::directory::names_in;
+use super::directory::{EngineDir, names_in};
 use crate::beneath::open_below;
+
+/// What a part of an engine's directory holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DiskShare {
+    /// Name of the directory in the engine's directory.
+    pub directory: String,
+    /// What it is, where a directory holds several kinds.
+    pub holds: String,
+    /// Number of layers or directories of this kind.
+    pub count: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+impl DiskShare {
+    pub(super) fn new(directory: &str, holds: &str, count: u64, bytes: u64) -> Self {
+        Self { directory: directory.to_owned(), holds: holds.to_owned(), count, bytes }
+    }
+}
+
+impl EngineDir {
+    /// Bytes of all files below a directory; 0 with a warning if it cannot be read.
+    pub(super) fn size_of(&self, name: &str) -> u64 {
+        let size = match self.directory(name) {
+            Ok(Some(directory)) => {
+                tree_size(&directory).map_err(|error| self.failed("read", name, error))
+            }
+            Ok(None) => Ok(0),
+            Err(error) => Err(error),
+        };
+        size.unwrap_or_else(|error| {
+            tracing::warn!("{}; leaving it out", error.chain());
+            0
+        })
+    }
+}
 
 /// Bytes of all files in a directory and below it; a file with several names counts once. Nothing on other file systems is
 /// counted: containers have volumes and devices mounted there.
-pub(super) fn tree_size(root: &OwnedFd) -> io::Result<u64> {
+fn tree_size(root: &OwnedFd) -> io::Result<u64> {
     let device = rustix::fs::fstat(root)?.st_dev;
     let (mut total, mut linked) = (0_u64, HashSet::new());
     // Paths and not handles: their number is not limited.

@@ -48,7 +48,7 @@ impl Rm {
 
 #[derive(Debug, Args)]
 pub(crate) struct Df {
-    /// Data root of an engine instead of the store: docker-root:DIR
+    /// Data root of an engine instead of the store: docker-root:DIR, containerd-root:DIR
     #[arg(value_name = "LOCATION")]
     pub(crate) location: Option<String>,
 }

@@ -2,33 +2,86 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::blocking::run_blocking;
 use crate::cli::image::unpacked::shown_directory;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::table;
-use crate::engine_store::DockerRoot;
+use crate::engine_store::containerd::{ContainerdLayerUsage, ContainerdUsage};
 use crate::engine_store::docker::{DiskShare, DockerLayerUsage, DockerUsage};
+use crate::engine_store::{ContainerdRoot, DockerRoot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escape;
 use crate::location::{DefaultLocation, Engine, Location};
 use crate::name::ImageName;
 
 pub(super) async fn run(text: &str, settings: &Settings) -> Result<ExitCode> {
     let location = Location::parse(text, DefaultLocation::Store)?;
-    let Location::Engine { engine: Engine::DockerRoot, path, name: ImageName::Only } = location
-    else {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("location `{text}`"))
-            .with_reason("expected docker-root:DIR, without an image"));
-    };
-    let look = move || DockerRoot::open(&path)?.usage();
+    match location {
+        Location::Engine { engine: Engine::DockerRoot, path, name: ImageName::Only } => {
+            print(settings, move || DockerRoot::open(&path)?.usage(), of_docker).await
+        }
+        Location::Engine { engine: Engine::ContainerdRoot, path, name: ImageName::Only } => {
+            print(settings, move || ContainerdRoot::open(&path)?.usage(), of_containerd).await
+        }
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("location `{text}`"))
+            .with_reason("expected docker-root:DIR or containerd-root:DIR, without an image")),
+    }
+}
+
+async fn print<U: Serialize + Send + 'static>(
+    settings: &Settings,
+    look: impl FnOnce() -> Result<U> + Send + 'static,
+    text: impl FnOnce(&U) -> String,
+) -> Result<ExitCode> {
     let usage = run_blocking("read the engine's store", look).await?;
     if settings.json {
         output::json(&usage)?;
     } else {
-        output::text(&of_docker(&usage))?;
+        output::text(&text(&usage))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn of_containerd(usage: &ContainerdUsage) -> String {
+    let images = usage.images.iter().map(|image| {
+        let [all, shared, unique] = [image.size, image.shared, image.unique].map(size);
+        [
+            escape(&image.reference).into_owned(),
+            image.digest.short().to_owned(),
+            all,
+            shared,
+            unique,
+        ]
+    });
+    let images: Vec<_> = images.collect();
+    let layers: Vec<_> = usage.layers.iter().map(containerd_layer).collect();
+    let shares: Vec<_> = usage.shares.iter().map(share).collect();
+    format!(
+        "{}\n{}\n{}\n{} in {}, {} unreferenced\n",
+        table(["IMAGE", "DIGEST", "SIZE", "SHARED", "UNIQUE"], &images),
+        table(["LAYER", "BLOB", "SIZE", "UNPACKED", "DIRECTORY", "NEEDED BY"], &layers),
+        table(["SIZE", "COUNT", "DIRECTORY", "HOLDS"], &shares),
+        size(usage.bytes),
+        plural(usage.blobs, "blob"),
+        size(usage.unreferenced),
+    )
+}
+
+fn containerd_layer(layer: &ContainerdLayerUsage) -> [String; 6] {
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
+    let directory = layer.directory.as_ref();
+    [
+        layer.chain_id.short().to_owned(),
+        layer.digest.short().to_owned(),
+        bytes(layer.size),
+        bytes(layer.unpacked_size),
+        directory.map_or_else(|| "-".to_owned(), |path| shown_directory(path.as_ref(), false)),
+        escape(&layer.images.join(", ")).into_owned(),
+    ]
 }
 
 fn of_docker(usage: &DockerUsage) -> String {

@@ -5,6 +5,7 @@
 //! names     io.containerd.metadata.v1.bolt/meta.db                         names → digests; chain ids → snapshots
 //!           io.containerd.snapshotter.v1.overlayfs/metadata.db             snapshots → directories
 //! bolt      the format of both databases
+//! usage     where the disk went
 //! ```
 //!
 //! Engines delete content that they have unpacked, or fetch only one platform of an index: a blob that is missing is named
@@ -14,5 +15,8 @@ mod bolt;
 mod names;
 mod root;
 mod source;
+mod usage;
 
 pub use self::source::ContainerdRoot;
+pub use self::usage::{ContainerdImageUsage, ContainerdLayerUsage, ContainerdUsage};
+pub use super::disk_usage::DiskShare;

@@ -18,9 +18,12 @@ use crate::media::MediaType;
 use crate::name::{ImageName, choice, several_images};
 use crate::reference::full_name;
 
-const BLOBS: &str = "io.containerd.content.v1.content/blobs";
+pub(super) const BLOBS: &str = "io.containerd.content.v1.content/blobs";
 const NAMES: &str = "io.containerd.metadata.v1.bolt/meta.db";
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
+
+/// The directories of its snapshots, by number.
+pub(super) const SNAPSHOTS: &str = "io.containerd.snapshotter.v1.overlayfs/snapshots";
 
 /// What was there when it was opened. An engine may change it meanwhile.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl Root {
         let dirs = names::snapshot_dirs(&own).map_err(|error| failed(&database, error))?;
         let dir = |(chain_id, key): (Digest, String)| {
             let (id, size) = dirs.get(&key)?;
-            Some((chain_id, (self.dir.path(format!("{SNAPSHOTTER}/snapshots/{id}/fs")), *size)))
+            Some((chain_id, (self.dir.path(format!("{SNAPSHOTS}/{id}/fs")), *size)))
         };
         Ok(keys.into_iter().filter_map(dir).collect())
     }
@@ -112,12 +115,17 @@ impl Root {
 
     pub(super) fn blob(&self, digest: &Digest) -> Result<Option<File>> {
         digest.algorithm()?;
-        self.dir.file(&format!("{BLOBS}/{}/{}", digest.algorithm_name(), digest.encoded()))
+        self.dir.file(&blob_name(digest))
+    }
+
+    /// The path of the file that a blob has.
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.path(blob_name(digest))
     }
 
     pub(super) fn small_blob(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
         digest.algorithm()?;
-        self.dir.small(&format!("{BLOBS}/{}/{}", digest.algorithm_name(), digest.encoded()), limit)
+        self.dir.small(&blob_name(digest), limit)
     }
 
     /// The document with this digest, verified; its type follows from its bytes.
@@ -151,6 +159,10 @@ impl Root {
         self.only(&found, Some(text))
     }
 
+    pub(super) fn image_digests(&self) -> impl Iterator<Item = &Digest> {
+        self.images.keys()
+    }
+
     /// The names of an image.
     pub(super) fn names_of(&self, digest: &Digest) -> Vec<String> {
         let found = self.images.get(digest);
@@ -177,4 +189,8 @@ impl Root {
     pub(super) fn not_found(&self, what: &str) -> Error {
         not_found(&self.endpoint, what)
     }
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("{BLOBS}/{}/{}", digest.algorithm_name(), digest.encoded())
 }

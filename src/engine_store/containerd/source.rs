@@ -37,6 +37,10 @@ impl ContainerdRoot {
         Root::open(path).map(|root| Self(Arc::new(root)))
     }
 
+    pub(super) fn root(&self) -> &Root {
+        &self.0
+    }
+
     fn find(&self, name: &ImageName) -> Result<Document> {
         let digest = self.0.find(name)?;
         let found = self.0.document(&digest)?;

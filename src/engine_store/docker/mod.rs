@@ -20,4 +20,5 @@ mod tar_split;
 mod usage;
 
 pub use self::source::DockerRoot;
-pub use self::usage::{DiskShare, DockerImageUsage, DockerLayerUsage, DockerUsage};
+pub use self::usage::{DockerImageUsage, DockerLayerUsage, DockerUsage};
+pub use super::disk_usage::DiskShare;

@@ -9,7 +9,7 @@ use super::layer_db::is_cache_id;
 use super::{DockerRoot, paths};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
-use crate::engine_store::disk_usage::tree_size;
+use crate::engine_store::disk_usage::DiskShare;
 use crate::error::Result;
 use crate::sharing::{ImageSize, SharedSizes};
 
@@ -45,20 +45,6 @@ pub struct DockerLayerUsage {
     pub images: Vec<String>,
     /// Containers that need it.
     pub containers: u64,
-}
-
-/// What a part of the data root holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct DiskShare {
-    /// Name of the directory in the data root.
-    pub directory: String,
-    /// What it is, where a directory holds several kinds.
-    pub holds: String,
-    /// Number of layers or directories of this kind.
-    pub count: u64,
-    /// Bytes of their files.
-    pub bytes: u64,
 }
 
 /// Disk usage of docker's data root.
@@ -210,16 +196,10 @@ impl DataRoot {
         layers: &[DockerLayerUsage],
         containers: &Containers,
     ) -> Result<Vec<DiskShare>> {
-        let share = |directory: &str, holds: &str, count: u64, bytes: u64| DiskShare {
-            directory: directory.to_owned(),
-            holds: holds.to_owned(),
-            count,
-            bytes,
-        };
         let of_layers = |holds: &str, wanted: &dyn Fn(&DockerLayerUsage) -> bool| {
             let of_kind: Vec<u64> =
                 layers.iter().filter(|layer| wanted(layer)).map(|layer| layer.size).collect();
-            share(paths::DRIVER, holds, of_kind.len() as u64, of_kind.iter().sum())
+            DiskShare::new(paths::DRIVER, holds, of_kind.len() as u64, of_kind.iter().sum())
         };
         let mut shares = vec![
             of_layers("layers of images", &|layer| !layer.images.is_empty()),
@@ -241,32 +221,18 @@ impl DataRoot {
                 if containers.cache_ids.contains(&name) { &mut writable } else { &mut others };
             kind.0 += 1;
             // Not `merged`, where a running container has all files again.
-            kind.1 += self.size_of(&format!("{}/{name}/diff", paths::DRIVER));
+            kind.1 += self.dir.size_of(&format!("{}/{name}/diff", paths::DRIVER));
         }
-        shares.push(share(paths::DRIVER, "changes by containers", writable.0, writable.1));
-        shares.push(share(paths::DRIVER, "build cache or leftovers", others.0, others.1));
+        shares.push(DiskShare::new(paths::DRIVER, "changes by containers", writable.0, writable.1));
+        shares.push(DiskShare::new(paths::DRIVER, "build cache or leftovers", others.0, others.1));
         for name in self.dir.names("")?.unwrap_or_default() {
             if name != paths::DRIVER {
-                shares.push(share(&name, "", 1, self.size_of(&name)));
+                shares.push(DiskShare::new(&name, "", 1, self.dir.size_of(&name)));
             }
         }
         shares
             .retain(|share| share.bytes > 0 || share.directory == paths::DRIVER && share.count > 0);
         shares.sort_by_key(|share| std::cmp::Reverse(share.bytes));
         Ok(shares)
-    }
-
-    fn size_of(&self, name: &str) -> u64 {
-        let size = match self.dir.directory(name) {
-            Ok(Some(directory)) => {
-                tree_size(&directory).map_err(|error| self.dir.failed("read", name, error))
-            }
-            Ok(None) => Ok(0),
-            Err(error) => Err(error),
-        };
-        size.unwrap_or_else(|error| {
-            tracing::warn!("{}; leaving it out", error.chain());
-            0
-        })
     }
 }

@@ -39,6 +39,15 @@ async fn containerd_root_names_content_and_snapshots_are_read() {
         assert!(listed.contains(&layer["unpacked_size"].to_string()), "{listed}: {layer}");
         assert!(std::path::Path::new(directory).is_dir(), "{directory}");
     }
+    let df = format!("containerd-root:{}", containerd.root().display());
+    let df = cli.json(&["df", "--json", &df]).await;
+    for layer in layers.as_array().unwrap() {
+        let rows = df["layers"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["chain_id"] == layer["chain_id"]).unwrap();
+        assert_eq!(row["directory"], layer["directory"], "{row}");
+        assert_eq!(row["unpacked_size"], layer["unpacked_size"], "{row}");
+        assert!(row["images"].to_string().contains("example.com/app:v1"), "{row}");
+    }
     let top = layers[2]["directory"].as_str().unwrap();
     assert!(std::path::Path::new(top).join("app/version").is_file(), "{top}");
     let history = cli.json(&["history", "--json", &image]).await;
