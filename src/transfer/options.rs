@@ -31,7 +31,8 @@ pub struct TransferOptions {
     /// Maximum number of connections to one source for blobs; by default 16, or one for each of `jobs`. A large blob gets several
     /// if that is faster.
     pub connections: Option<usize>,
-    /// Maximum bytes in memory that have arrived before those in front of them, of all blobs together.
+    /// Maximum bytes in memory that have arrived before those in front of them, of all blobs together. With 0,
+    /// each blob has one connection.
     pub window: u64,
     /// Limits the bytes per second of the whole run.
     pub throttle: Option<Throttle>,

@@ -192,7 +192,7 @@ impl<'a> ResumingReader<'a> {
         Ok(())
     }
 
-    /// Returns the next bytes of the current body; `None` at its end, or where the next range begins.
+    /// Returns the next bytes of the current body; `None` at its end, where the next range begins, or if it is too slow.
     async fn receive(&mut self) -> Result<Option<Bytes>> {
         let end = self.ahead.end();
         let Some(body) =
@@ -200,18 +200,26 @@ impl<'a> ResumingReader<'a> {
         else {
             return Ok(None);
         };
-        let chunk =
-            match self.ahead.drive(tokio::time::timeout(self.context.idle, body.next())).await {
-                Err(_) => {
-                    return Err(self.connection_error(&format!(
-                        "no data received for {} s",
-                        self.context.idle.as_secs_f32()
-                    )));
-                }
-                Ok(Some(chunk)) => chunk?,
-                Ok(None) if self.position >= self.ahead.end() => return Ok(None),
-                Ok(None) => return Err(self.connection_error("response ended early")),
-            };
+        let next = tokio::time::timeout(self.context.idle, body.next());
+        let chunk = match self.ahead.drive_body(next).await {
+            None => {
+                tracing::info!(
+                    "blob {} is slow at byte {}, requesting it again",
+                    self.descriptor.digest,
+                    self.position
+                );
+                return Ok(None);
+            }
+            Some(Err(_)) => {
+                return Err(self.connection_error(&format!(
+                    "no data received for {} s",
+                    self.context.idle.as_secs_f32()
+                )));
+            }
+            Some(Ok(Some(chunk))) => chunk?,
+            Some(Ok(None)) if self.position >= self.ahead.end() => return Ok(None),
+            Some(Ok(None)) => return Err(self.connection_error("response ended early")),
+        };
         let length = chunk.len() as u64;
         self.context.received.fetch_add(length, Ordering::Relaxed);
         self.unthrottled += length;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, Interval, interval};
 
 use super::grants::{self, Span};
 use super::hosts::{Host, Hosts, Permit};
+use super::pace::Pace;
 use super::part::{Part, Received};
 use crate::content::{BlobRequest, ByteStream, Source};
 use crate::descriptor::Descriptor;
@@ -22,6 +23,12 @@ use crate::transfer::blob::counters::BlobCounters;
 
 /// How often further connections are asked for.
 const GROWTH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A smaller blob may come as slowly as it does.
+const MIN_TAKEOVER: u64 = 1 << 20;
+
+/// Ranges are shorter at the end of a blob, so that all connections end at about the same time.
+const MIN_LAST_RANGE: u64 = 2 << 20;
 
 /// Delay after a range that failed before its first byte; doubles with each further one.
 const FAILURE_DELAY: Duration = Duration::from_millis(250);
@@ -41,6 +48,11 @@ pub(in crate::transfer) struct Ahead<'a> {
     own: Span,
     /// Whether that is on its way.
     is_receiving: bool,
+    own_pace: Pace,
+    own_is_slow: bool,
+    /// How long the reader has waited for bytes altogether.
+    waited: Duration,
+    waits_since: Instant,
     /// Early bytes at the reader's position.
     early: VecDeque<Bytes>,
     /// In order.
@@ -57,6 +69,8 @@ pub(in crate::transfer) struct Taken<'a> {
 
 struct Splitting {
     id: u64,
+    /// Whether what is missing is large enough for further connections.
+    may_grow: bool,
     next_growth: Instant,
     /// Failures in a row without a byte.
     failures: u32,
@@ -82,6 +96,10 @@ impl<'a> Ahead<'a> {
             splitting: None,
             own: Span::new(&(0..descriptor.size)),
             is_receiving: false,
+            own_pace: Pace::new(Duration::ZERO),
+            own_is_slow: false,
+            waited: Duration::ZERO,
+            waits_since: Instant::now(),
             early: VecDeque::new(),
             parts: VecDeque::new(),
             arrived: 0,
@@ -92,12 +110,14 @@ impl<'a> Ahead<'a> {
         self.host.as_deref()
     }
 
-    /// Allows further connections, if what is missing from this position is large enough.
+    /// Allows further connections, and other connections in place of slow ones, if what is missing from this position is large
+    /// enough.
     pub(in crate::transfer) fn allow_split(&mut self, position: u64) {
         let missing = self.descriptor.size.saturating_sub(position);
-        let host = self.host.as_ref().filter(|_| missing >= grants::MIN_SPLIT);
+        let host = self.host.as_ref().filter(|_| missing >= MIN_TAKEOVER);
         self.splitting = host.map(|host| Splitting {
             id: host.next_id(),
+            may_grow: missing >= grants::MIN_SPLIT,
             next_growth: Instant::now(),
             failures: 0,
             ticks: interval(GROWTH_INTERVAL * 4),
@@ -123,6 +143,11 @@ impl<'a> Ahead<'a> {
         }
         self.own = Span::new(&(position..end));
         self.is_receiving = false;
+        self.own_pace = if std::mem::take(&mut self.own_is_slow) {
+            self.own_pace.of_next(self.waited)
+        } else {
+            Pace::new(self.waited)
+        };
         position..end
     }
 
@@ -133,6 +158,7 @@ impl<'a> Ahead<'a> {
 
     /// The reader has received its own body up to this position.
     pub(in crate::transfer) fn advance(&mut self, position: u64) {
+        self.own_pace.record(position - self.own.reached);
         self.own.reached = position;
         self.is_receiving = true;
     }
@@ -148,7 +174,7 @@ impl<'a> Ahead<'a> {
             return None;
         }
         let part = self.parts.pop_front()?;
-        self.own = part.span;
+        (self.own, self.own_pace) = (part.span, part.pace);
         self.is_receiving = part.is_connected();
         let (early, connection) = part.into_parts();
         self.early = early;
@@ -170,26 +196,82 @@ impl<'a> Ahead<'a> {
     /// Waits for `future`, and receives the ranges meanwhile.
     pub(in crate::transfer) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
-        future::poll_fn(|context| {
+        self.waits_since = Instant::now();
+        let output = future::poll_fn(|context| {
             self.poll(context);
             future.as_mut().poll(context)
-        })
-        .await
+        });
+        let output = output.await;
+        self.waited += self.waits_since.elapsed();
+        output
+    }
+
+    /// Waits for bytes of the reader's own body, as [`Ahead::drive`]; `None` if they come so much slower than those of other
+    /// connections that the body has to be requested again.
+    pub(in crate::transfer) async fn drive_body<F: Future>(
+        &mut self,
+        bytes: F,
+    ) -> Option<F::Output> {
+        let mut bytes = pin!(bytes);
+        self.waits_since = Instant::now();
+        let output = future::poll_fn(|context| {
+            self.poll(context);
+            match bytes.as_mut().poll(context) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if self.own_is_slow => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let output = output.await;
+        self.waited += self.waits_since.elapsed();
+        output
     }
 
     fn poll(&mut self, context: &mut Context<'_>) {
         let Some(splitting) = &mut self.splitting else { return };
-        while splitting.ticks.poll_tick(context).is_ready() {}
-        self.grow();
+        let mut is_due = false;
+        while splitting.ticks.poll_tick(context).is_ready() {
+            is_due = true;
+        }
+        let now = self.waited + self.waits_since.elapsed();
+        if is_due {
+            self.replace_slow(now);
+        }
+        self.grow(now);
         let mut index = 0;
         while let Some(part) = self.parts.get_mut(index) {
-            let received = part.receive(&self.hosts.window, self.descriptor.size, context);
+            let received = part.receive(&self.hosts.window, self.descriptor.size, now, context);
             let is_empty = part.early() == 0;
             self.record(&received, is_empty);
             if received.has_ended && is_empty {
                 self.remove_empty(index);
             } else {
                 index += 1;
+            }
+        }
+    }
+
+    /// Requests again what comes much slower than other connections of the host.
+    fn replace_slow(&mut self, now: Duration) {
+        let Some(host) = self.host.as_ref().filter(|host| !host.are_ranges_refused()) else {
+            return;
+        };
+        let Some(average) = host.average_rate() else { return };
+        let round_trip = host.round_trip();
+        self.own_is_slow = self.is_receiving && self.own_pace.is_too_slow(now, average, round_trip);
+        for index in 0..self.parts.len() {
+            let Some(part) = self.parts.get_mut(index) else { return };
+            if !part.is_too_slow(now, average, round_trip) {
+                continue;
+            }
+            let rest = part.span.reached..part.span.end;
+            tracing::info!(
+                "blob {}: range {rest:?} is slow, requesting it again",
+                self.descriptor.digest
+            );
+            let stream = self.request(rest);
+            if let Some(part) = self.parts.get_mut(index) {
+                part.replace(stream, now);
             }
         }
     }
@@ -235,12 +317,12 @@ impl<'a> Ahead<'a> {
     }
 
     /// Requests further ranges, over as many connections as the host allows.
-    fn grow(&mut self) {
+    fn grow(&mut self, waited: Duration) {
         let (Some(host), Some(splitting)) = (self.host.clone(), &mut self.splitting) else {
             return;
         };
         let now = Instant::now();
-        if now < splitting.next_growth || !self.is_receiving {
+        if now < splitting.next_growth || !self.is_receiving || !splitting.may_grow {
             return;
         }
         splitting.next_growth = now + GROWTH_INTERVAL;
@@ -249,20 +331,21 @@ impl<'a> Ahead<'a> {
             let parts = self.parts.iter();
             let spans: Vec<Span> =
                 [self.own].into_iter().chain(parts.clone().map(|part| part.span)).collect();
-            let length = host.range_length(self.hosts.window.limit());
-            let Some(range) = grants::next_grant(&spans, self.descriptor.size, length) else {
-                break;
-            };
             let early: u64 = parts.clone().map(Part::early).sum();
             let missing = self.descriptor.size.saturating_sub(self.own.reached + early);
             let connections = 1 + parts.filter(|part| part.is_connected()).count();
+            let last = (missing / connections as u64).max(MIN_LAST_RANGE);
+            let length = host.range_length(self.hosts.window.limit()).min(last);
+            let Some(range) = grants::next_grant(&spans, self.descriptor.size, length) else {
+                break;
+            };
             let Some(permit) = host.connect_further(id, missing, connections) else { return };
-            self.start(range, permit);
+            self.start(range, permit, waited);
         }
         host.forget(id);
     }
 
-    fn start(&mut self, range: Range<u64>, permit: Permit) {
+    fn start(&mut self, range: Range<u64>, permit: Permit, waited: Duration) {
         let before = self.parts.partition_point(|part| part.span.start < range.start);
         let cut = match before.checked_sub(1) {
             None => Some(&mut self.own),
@@ -271,7 +354,7 @@ impl<'a> Ahead<'a> {
         if let Some(span) = cut {
             span.end = span.end.min(range.start);
         }
-        let part = Part::new(&range, self.request(range.clone()), permit);
+        let part = Part::new(&range, self.request(range.clone()), permit, waited);
         self.parts.insert(before, part);
     }
 

@@ -19,6 +19,9 @@ const MIN_MEASURE: Duration = Duration::from_millis(200);
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const MAX_HOLD: Duration = Duration::from_secs(60);
 
+/// A rate that has been low for this long has fallen.
+const FALL: Duration = Duration::from_secs(2);
+
 /// A burst of refused requests counts once.
 const MIN_BETWEEN_CUTS: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,8 @@ pub(super) struct Growth {
     held_until: Option<Instant>,
     hold: Duration,
     last_cut: Option<Instant>,
+    /// The best rate of the proven connections, and since when they are watched.
+    best: Option<(u64, Instant)>,
     round_trip: Duration,
     meter: Meter,
 }
@@ -59,6 +64,7 @@ impl Growth {
             held_until: None,
             hold: FIRST_HOLD,
             last_cut: None,
+            best: None,
             round_trip: Duration::ZERO,
             meter: Meter::default(),
         }
@@ -83,7 +89,12 @@ impl Growth {
         self.proven > 0
     }
 
-    /// Bytes per second of all connections together; `None` if they were not measured long enough.
+    /// Bytes per second of all connections together in this time; `None` if they were not measured long enough.
+    pub(super) fn rate_over(&self, now: Instant, time: Duration) -> Option<u64> {
+        self.meter.rate_over(now, time)
+    }
+
+    /// As [`Growth::rate_over`] the time of a measurement.
     pub(super) fn rate(&self, now: Instant) -> Option<u64> {
         self.meter.rate_over(now, self.measure())
     }
@@ -110,6 +121,7 @@ impl Growth {
             let rate = self.meter.rate_since(now, since);
             self.end_trial(now, in_use, rate);
         }
+        self.follow_fall(now, in_use);
         if in_use < self.proven {
             return self.proven;
         }
@@ -132,11 +144,27 @@ impl Growth {
         let least = trial.rate.saturating_mul(100 + GAIN.min(added / 3)) / 100;
         if rate > least {
             self.proven = reached;
+            self.best = Some((rate, now));
             self.hold = FIRST_HOLD;
         } else {
             self.doubles = false;
             self.held_until = Some(now + self.hold);
             self.hold = (self.hold * 2).min(MAX_HOLD);
+        }
+    }
+
+    /// Gives up a quarter of the connections if all of them together have become much slower.
+    fn follow_fall(&mut self, now: Instant, in_use: usize) {
+        let Some((best, since)) = self.best else { return };
+        if in_use < self.proven || now < since + FALL {
+            return;
+        }
+        let Some(rate) = self.meter.rate_over(now, FALL) else { return };
+        if rate < best / 2 {
+            self.proven = (self.proven * 3 / 4).max(1);
+            self.best = Some((rate, now));
+        } else if rate > best {
+            self.best = Some((rate, since));
         }
     }
 
@@ -247,6 +275,20 @@ mod tests {
         assert_eq!(growth.allowed(now, 8), 8);
         let reached = run(&mut growth, &mut now, Duration::from_secs(60), 1, limited);
         assert_eq!(reached, 16);
+    }
+
+    #[test]
+    fn growth_shrinks_when_rate_falls() {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        let limited = |connections: usize| connections as u64 * 20_000_000;
+        run(&mut growth, &mut now, Duration::from_secs(2), 1, limited);
+        let crowded = |connections: usize| 100_000_000 / connections as u64;
+        let mut least = 16;
+        for _ in 0..10 {
+            let reached = run(&mut growth, &mut now, Duration::from_secs(1), 1, crowded);
+            least = least.min(reached);
+        }
+        assert!(least <= 12, "{least}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::grants;
 use super::growth::Growth;
+use super::pace;
 use super::window::Window;
 use crate::content::Endpoint;
 use crate::error::Error;
@@ -69,6 +70,8 @@ struct State {
     /// Blobs that have use for more connections.
     loads: HashMap<u64, Load>,
     last_id: u64,
+    /// Of the last time when there were several connections.
+    average_rate: Option<u64>,
 }
 
 /// What is left of a blob.
@@ -88,7 +91,12 @@ impl Load {
 
 impl Host {
     fn new(max: usize) -> Self {
-        let state = State { growth: Growth::new(max), loads: HashMap::new(), last_id: 0 };
+        let state = State {
+            growth: Growth::new(max),
+            loads: HashMap::new(),
+            last_id: 0,
+            average_rate: None,
+        };
         Self {
             max,
             permits: Arc::new(Semaphore::new(max)),
@@ -156,6 +164,22 @@ impl Host {
     pub(super) fn range_length(&self, window: u64) -> u64 {
         let rate = self.state().growth.rate(Instant::now()).unwrap_or_default();
         grants::range_length(rate / self.in_use().max(1) as u64, window, self.max)
+    }
+
+    /// Bytes per second of a connection while there were several, now or before; `None` if they were not measured long enough.
+    pub(super) fn average_rate(&self) -> Option<u64> {
+        let in_use = self.in_use();
+        let mut state = self.state();
+        if in_use > 1
+            && let Some(rate) = state.growth.rate_over(Instant::now(), pace::MIN_AGE)
+        {
+            state.average_rate = Some(rate / in_use as u64);
+        }
+        state.average_rate
+    }
+
+    pub(super) fn round_trip(&self) -> Duration {
+        self.state().growth.round_trip()
     }
 
     /// Whether several connections per blob are known to be useful.

@@ -3,6 +3,7 @@
 //! ```text
 //! hosts      what all blobs of a run share per source: connections, window, whether ranges work
 //!   growth     how many connections make the source faster                  (decisions without I/O and clock)
+//!   pace       whether a connection is much slower than the others
 //! grants     which bytes the next connection of a blob gets                 (pure functions)
 //! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
 //!   window     memory for bytes that arrived early
@@ -19,5 +20,6 @@ pub(in crate::transfer) mod ahead;
 mod grants;
 mod growth;
 pub(in crate::transfer) mod hosts;
+mod pace;
 mod part;
 mod window;

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use super::grants::Span;
 use super::hosts::Permit;
+use super::pace::Pace;
 use super::window::Window;
 use crate::content::ByteStream;
 use crate::error::Error;
@@ -23,6 +25,7 @@ pub(super) struct Part<'a> {
     pub(super) span: Span,
     early: VecDeque<Bytes>,
     last: BytesMut,
+    pub(super) pace: Pace,
     connection: Option<(ByteStream<'a>, Permit)>,
 }
 
@@ -37,8 +40,14 @@ pub(super) struct Received {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn new(range: &Range<u64>, stream: ByteStream<'a>, permit: Permit) -> Self {
+    pub(super) fn new(
+        range: &Range<u64>,
+        stream: ByteStream<'a>,
+        permit: Permit,
+        now: Duration,
+    ) -> Self {
         Self {
+            pace: Pace::new(now),
             span: Span::new(range),
             early: VecDeque::new(),
             last: BytesMut::new(),
@@ -55,17 +64,38 @@ impl<'a> Part<'a> {
         self.span.reached - self.span.start
     }
 
+    /// Whether what is still to come is much slower than the other connections.
+    pub(super) fn is_too_slow(
+        &mut self,
+        now: Duration,
+        average: u64,
+        round_trip: Duration,
+    ) -> bool {
+        self.is_connected() && self.pace.is_too_slow(now, average, round_trip)
+    }
+
+    /// Continues with this stream of the bytes that have not arrived.
+    pub(super) fn replace(&mut self, stream: ByteStream<'a>, now: Duration) {
+        self.pace = self.pace.of_next(now);
+        self.span.requested = self.span.end;
+        if let Some((slow, _)) = &mut self.connection {
+            *slow = stream;
+        }
+    }
+
     /// Takes what has arrived, as long as the window has room. A part that has ended has no connection.
     pub(super) fn receive(
         &mut self,
         window: &Window,
         size: u64,
+        now: Duration,
         context: &mut Context<'_>,
     ) -> Received {
         let mut received = Received::default();
         for _ in 0..CHUNKS_PER_TURN {
             let Some((stream, _)) = &mut self.connection else { return received };
             if !window.has_room() {
+                self.pace.restart(now);
                 return received;
             }
             match stream.poll_next_unpin(context) {
@@ -73,6 +103,7 @@ impl<'a> Part<'a> {
                 Poll::Ready(Some(Ok(chunk))) => {
                     let kept = self.keep(&chunk, size);
                     window.add(kept);
+                    self.pace.record(kept);
                     received.bytes += kept;
                     received.excess += chunk.len() as u64 - kept;
                 }

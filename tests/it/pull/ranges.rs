@@ -188,6 +188,40 @@ async fn ranges_window_smaller_than_chunk_does_not_deadlock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ranges_without_window_are_not_requested() {
+    let source = Slow::new(20 * MIB, |_, _| Fate::Rate(2 * MIB));
+    read(&source, options().window(0)).await;
+    assert_eq!(source.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_of_crawling_connection_are_requested_again() {
+    // Of four front-ends one crawls: the first, or a later one.
+    for crawling in 0..4 {
+        let rate = move |number: usize, _| {
+            Fate::Rate(if number % 4 == crawling { MIB / 4 } else { 15 * MIB })
+        };
+        let source = Slow::new(64 * MIB, rate);
+        let took = read(&source, options()).await;
+        assert!(
+            took < Duration::from_secs(12),
+            "16 s for a range that crawls: {crawling}: {took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_of_stalled_connection_are_requested_again() {
+    let stalls = |number: usize, _| match number {
+        0 => Fate::Stalls(4 * MIB, 6 << 20),
+        2 => Fate::Stalls(4 * MIB, 0),
+        _ => Fate::Rate(4 * MIB),
+    };
+    let took = read(&Slow::new(64 * MIB, stalls), options()).await;
+    assert!(took < Duration::from_secs(20), "an idle connection is given 30 s: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn ranges_ignored_by_source_cost_one_request() {
     let source = Slow::new(32 * MIB, |_, _| Fate::Whole(4 * MIB));
     let took = read(&source, options()).await;
