@@ -34,9 +34,9 @@ impl ArchiveImage {
         Self { names: annotation::names(&entry), content: ImageContent::Document(entry) }
     }
 
-    fn of_docker(recipe: DockerImage) -> Self {
-        let names = recipe.tags().iter().map(|tag| full_name(tag)).collect();
-        Self { names, content: ImageContent::DockerFiles(recipe) }
+    fn of_docker(docker_image: DockerImage) -> Self {
+        let names = docker_image.tags().iter().map(|tag| full_name(tag)).collect();
+        Self { names, content: ImageContent::DockerFiles(docker_image) }
     }
 
     /// Its own names, without the tag that follows the full name of a layout's entry.
@@ -58,7 +58,8 @@ impl ArchiveImage {
 /// The images in the requested format. With `None`, those of the layout unless it is empty or missing.
 pub(super) fn images(tar: &TarIndex, format: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
     let of_layout = |entries: Vec<_>| entries.into_iter().map(ArchiveImage::of_layout).collect();
-    let of_docker = |recipes: Vec<_>| recipes.into_iter().map(ArchiveImage::of_docker).collect();
+    let of_docker =
+        |docker_images: Vec<_>| docker_images.into_iter().map(ArchiveImage::of_docker).collect();
     let layout: Option<Vec<_>> = oci::images(tar)?.map(of_layout);
     let images = match (format, layout) {
         (Some(ArchiveFormat::Oci), Some(images)) => images,

@@ -23,8 +23,8 @@ impl Archive {
                     inventory.walk.queue(0, [root.clone()]);
                 }
                 ImageContent::Document(_) => {}
-                ImageContent::DockerFiles(recipe) => {
-                    inventory.add(&recipe.build(&self.0.tar, control)?.document, 0);
+                ImageContent::DockerFiles(docker_image) => {
+                    inventory.add(&docker_image.build(&self.0.tar, control)?.document, 0);
                 }
             }
         }

@@ -62,7 +62,7 @@ impl ArchiveInner {
     fn choice(&self, image: &ArchiveImage) -> String {
         let digest = match &image.content {
             ImageContent::Document(entry) => Some(entry.digest.clone()),
-            ImageContent::DockerFiles(recipe) => recipe.id(&self.tar).ok(),
+            ImageContent::DockerFiles(docker_image) => docker_image.id(&self.tar).ok(),
         };
         match digest {
             Some(digest) => choice(&image.names, &digest),

@@ -125,8 +125,8 @@ impl ArchiveInner {
     pub(super) fn document_of(&self, image: &ArchiveImage, control: &Control) -> Result<Document> {
         match &image.content {
             ImageContent::Document(descriptor) => self.read_document(descriptor, control),
-            ImageContent::DockerFiles(recipe) => {
-                Ok(recipe.build(&self.tar, control)?.document.clone())
+            ImageContent::DockerFiles(docker_image) => {
+                Ok(docker_image.build(&self.tar, control)?.document.clone())
             }
         }
     }

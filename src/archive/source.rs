@@ -29,9 +29,9 @@ use crate::progress::Phase;
 use crate::verifier::verify;
 
 impl ArchiveInner {
-    fn recipes(&self) -> impl Iterator<Item = &DockerImage> {
+    fn docker_images(&self) -> impl Iterator<Item = &DockerImage> {
         self.images.iter().filter_map(|image| match &image.content {
-            ImageContent::DockerFiles(recipe) => Some(recipe),
+            ImageContent::DockerFiles(docker_image) => Some(docker_image),
             ImageContent::Document(_) => None,
         })
     }
@@ -43,7 +43,7 @@ impl ArchiveInner {
 
     fn size_of(&self, digest: &Digest) -> Option<u64> {
         let file = oci::name_of(digest).ok().and_then(|name| self.tar.find(&name).ok());
-        let built = || self.recipes().filter_map(DockerImage::built);
+        let built = || self.docker_images().filter_map(DockerImage::built);
         file.map(|span| span.end - span.start)
             .or_else(|| built().find_map(|built| Some(built.blobs.get(digest)?.size)))
     }
@@ -52,7 +52,9 @@ impl ArchiveInner {
     fn presence(&self, descriptor: &Descriptor) -> BlobPresence {
         match self.size_of(&descriptor.digest) {
             Some(size) if size == descriptor.size => BlobPresence::Complete,
-            None if self.recipes().all(|recipe| recipe.built().is_some()) => BlobPresence::Absent,
+            None if self.docker_images().all(|docker_image| docker_image.built().is_some()) => {
+                BlobPresence::Absent
+            }
             // A blob of another size is examined when it is read.
             _ => BlobPresence::Unknown,
         }
@@ -64,13 +66,13 @@ impl ArchiveInner {
         search: impl Fn(&ConvertedImage) -> Option<T>,
         control: &Control,
     ) -> Result<Option<T>> {
-        if let Some(found) = self.recipes().filter_map(DockerImage::built).find_map(&search) {
+        if let Some(found) = self.docker_images().filter_map(DockerImage::built).find_map(&search) {
             return Ok(Some(found));
         }
         // A broken image must not hide the content of the others.
         let mut broken = None;
-        for recipe in self.recipes() {
-            match recipe.build(&self.tar, control) {
+        for docker_image in self.docker_images() {
+            match docker_image.build(&self.tar, control) {
                 Ok(built) => {
                     if let Some(found) = search(built) {
                         return Ok(Some(found));
