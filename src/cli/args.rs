@@ -7,6 +7,7 @@ mod connection;
 mod diff;
 mod inspect;
 mod registry;
+mod report;
 mod serve;
 mod shared;
 mod store;
@@ -22,6 +23,7 @@ pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
+pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
 use self::shared::REGISTRY;
@@ -46,8 +48,9 @@ const LOCAL: [&str; 12] = [
 ];
 
 /// Commands that decompress layers or archives.
-const INFLATING: [&str; 10] =
-    ["pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze"];
+const INFLATING: [&str; 11] = [
+    "pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze", "report",
+];
 
 /// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
 /// but its help lists them only if they have an effect.
@@ -231,6 +234,7 @@ Layers that are not in the store are read from the registry and not kept.")]
   rpull diff alpine:3.19 alpine:3.20
   rpull diff store:app:1 docker://ghcr.io/org/app:2
   rpull diff --files --json app:1 oci:./build etc '*.so' | jq .files.pull.bytes
+  rpull diff app:1 app:2 -o page.html
 
 Manifests and configs are enough. A layer with the same content in another compression is named
 as such, and a pull transfers it again. --files reads each layer once and lists added (A), changed
@@ -257,6 +261,16 @@ The image names its base by the annotations org.opencontainers.image.base.name a
 Without a digest, layers and history are compared. Exits with 1 if the base has changed, or if
 neither the image nor --base names it.")]
     CheckBase(CheckBase),
+    /// Write a page about images, for a browser: layers, files, waste, advice
+    #[command(after_help = "Examples:
+  rpull report alpine:3.20 -o page.html
+  rpull report app:1 app:2 docker-archive:app.tar -o page.html   what they share
+  rpull report --store -o page.html                              where the disk goes
+  rpull report --stats app:2 > page.html
+
+The page is one file, and needs neither network nor server. Every layer is read once; layers of a
+registry are not kept. Without IMAGE the page is about the store.")]
+    Report(Report),
     /// Unpack an image into a root file system
     #[command(after_help = "Examples:
   rpull unpack alpine:3.14 ./root

@@ -11,6 +11,7 @@ mod image;
 mod image_filter;
 mod labels;
 mod output;
+mod page;
 mod peers;
 mod plain_progress;
 mod progress_bars;
@@ -100,6 +101,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Analyze(args) => commands::analyze::run(args, &settings).await,
             Verb::CheckBase(args) => Box::pin(commands::check_base::run(args, &settings)).await,
+            Verb::Report(args) => commands::report::run(args, &settings).await,
             Verb::Diff(args) => Box::pin(commands::diff::run(args, &settings)).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Files(args) => commands::files::run(args, &settings).await,

@@ -10,7 +10,7 @@
 //! - `overlay/` overlay directories: one directory per layer, and mounts of them
 //! - `serve/` `rpull serve`: the store as a registry
 //! - `cli/` the command line: arguments, JSON, terminals, signals, snapshots of help and messages
-//! - `live/` against programs of this machine: docker-registry, skopeo, umoci, podman
+//! - `live/` against programs of this machine: docker-registry, skopeo, umoci, podman, Chromium
 //! - `builders/` `Pull`, `Push`, `Copy` and `Unpack`, and the examples that use them
 //! - `contract/` the contract of `Source`, `Target` and `Ingest` against every backend
 //! - `repo/` rules of this repository: dependencies of modules and crates, names of tests

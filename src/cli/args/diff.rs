@@ -1,5 +1,7 @@
 //! Arguments of `diff`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::shared::OnePlatform;
@@ -18,6 +20,9 @@ pub(crate) struct Diff {
     pub(crate) files: bool,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
+    /// Write a page for a browser instead, `-` for stdout
+    #[arg(short, long, value_name = "FILE", conflicts_with = "files")]
+    pub(crate) output: Option<PathBuf>,
     /// Show whole commands, digests and values
     #[arg(long)]
     pub(crate) no_trunc: bool,

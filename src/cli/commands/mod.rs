@@ -25,6 +25,7 @@ pub(super) mod pull;
 pub(super) mod push;
 pub(super) mod raw;
 pub(super) mod referrers;
+pub(super) mod report;
 mod rm_selected;
 pub(super) mod save;
 pub(super) mod serve;

@@ -43,17 +43,13 @@ pub(in crate::cli) fn run(args: &Stats, settings: &Settings) -> Result<ExitCode>
     let since = args.since.as_deref();
     let since = since.map(|text| parse_cutoff("--since", text, Timestamp::now())).transpose()?;
     let since = since.map(utc_second);
-    let ledger = match &settings.ledger {
-        Some(path) => Ledger::at(path),
-        None => Ledger::in_store(&settings.store()?),
-    };
     let by = args.by.map(|group| match group {
         StatsGroup::Registry => GroupBy::Registry,
         StatsGroup::Repository => GroupBy::Repository,
         StatsGroup::Day => GroupBy::Day,
     });
     let mut summary = Summary::new(by);
-    let damaged = ledger.read(|record| {
+    let damaged = open_ledger(settings)?.read(|record| {
         if since.as_ref().is_none_or(|since| record.time >= *since) {
             summary.add(&record);
         }
@@ -67,7 +63,15 @@ pub(in crate::cli) fn run(args: &Stats, settings: &Settings) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn warn_of(damaged: &[DamagedLine]) {
+/// Returns the ledger of `--ledger`, else that of the store.
+pub(super) fn open_ledger(settings: &Settings) -> Result<Ledger> {
+    Ok(match &settings.ledger {
+        Some(path) => Ledger::at(path),
+        None => Ledger::in_store(&settings.store()?),
+    })
+}
+
+pub(super) fn warn_of(damaged: &[DamagedLine]) {
     for DamagedLine { file, line, reason, .. } in damaged.iter().take(MAX_WARNINGS) {
         let place = format!("{}:{line}", file.display());
         tracing::warn!("{}: {}; ignoring the line", crate::escape(&place), crate::escape(reason));

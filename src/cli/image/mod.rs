@@ -1,5 +1,6 @@
 //! Opens images for commands that inspect or unpack them, and pulls them if needed.
 
+pub(super) mod analysis;
 pub(super) mod attribute_error;
 pub(super) mod ensure_local;
 pub(super) mod ids;

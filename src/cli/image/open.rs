@@ -74,6 +74,23 @@ pub(in crate::cli) fn registry_reference(text: &str) -> Result<Reference> {
     }
 }
 
+/// Rejects `--creds` for images of several registries.
+pub(in crate::cli) fn check_creds_of<'a>(
+    images: impl IntoIterator<Item = &'a String>,
+    settings: &Settings,
+) -> Result<()> {
+    let mut references = Vec::new();
+    for text in images {
+        match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
+            Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
+                references.push(reference);
+            }
+            _ => {}
+        }
+    }
+    settings.check_creds(&references)
+}
+
 pub(in crate::cli) fn registry(
     reference: &Reference,
     settings: &Settings,

@@ -12,7 +12,7 @@ use crate::support::images::{
 use crate::support::tar_item::{TarItem, tar};
 
 /// An image with these layers, created by these commands.
-fn built(steps: &[(&str, Layer)]) -> Image {
+pub(crate) fn built(steps: &[(&str, Layer)]) -> Image {
     let layers: Vec<Layer> = steps.iter().map(|(_, layer)| layer.clone()).collect();
     let plain = image(Family::Oci, "amd64", &layers);
     let mut config: Value = serde_json::from_slice(&plain.config.bytes).unwrap();
@@ -22,7 +22,7 @@ fn built(steps: &[(&str, Layer)]) -> Image {
 }
 
 /// An image with something for most rules.
-fn wasteful() -> Image {
+pub(crate) fn wasteful() -> Image {
     let base = gzip(&tar(&[
         TarItem::file("etc/os-release", "ID=x\n"),
         TarItem::file("opt/big", random_blob(50_000, 1)),
@@ -49,7 +49,7 @@ fn wasteful() -> Image {
     ])
 }
 
-async fn published(image: &Image) -> (FakeRegistry, String) {
+pub(crate) async fn published(image: &Image) -> (FakeRegistry, String) {
     let registry = FakeRegistry::start().await;
     image.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));

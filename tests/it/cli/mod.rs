@@ -1,6 +1,6 @@
 //! The command line: arguments, JSON, terminals, signals, snapshots of help and messages.
 
-mod analyze;
+pub(crate) mod analyze;
 mod args;
 mod artifacts;
 mod bare_word;
@@ -15,6 +15,7 @@ mod ids;
 mod inspect;
 mod json;
 mod process_limits;
+mod report;
 mod signals;
 mod snapshots;
 mod tables;

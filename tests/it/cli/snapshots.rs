@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 35] = [
+const VERBS: [&str; 36] = [
     "pull",
     "push",
     "copy",
@@ -28,6 +28,7 @@ const VERBS: [&str; 35] = [
     "diff",
     "analyze",
     "check-base",
+    "report",
     "unpack",
     "export",
     "images",

@@ -1,4 +1,4 @@
-//! Against programs of this machine: docker-registry, skopeo, umoci, podman, buildah, docker, containerd.
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman, buildah, docker, containerd, Chromium.
 
 mod archives;
 mod buildah;
@@ -8,5 +8,6 @@ mod docker;
 mod pull;
 mod push;
 mod registry;
+mod report;
 mod serve;
 mod support;

@@ -1,6 +1,7 @@
 //! Support of the integration tests: servers with faults on demand, images, certificates, a real registry.
 
 pub(crate) mod assertions;
+pub(crate) mod browser;
 pub(crate) mod cache;
 pub(crate) mod certs;
 pub(crate) mod chunked;

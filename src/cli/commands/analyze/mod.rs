@@ -5,13 +5,13 @@ mod result;
 mod sarif;
 mod text;
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 
 use self::result::{AnalyzedImage, NamedBase};
 use super::check_base::{BaseOptions, BuiltImage};
 use crate::cli::args::{AnalysisFormat, Analyze};
+use crate::cli::image::analysis::{analyze_layers, analyzer};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
@@ -20,9 +20,8 @@ use crate::cli::settings::{Settings, platform};
 use crate::cli::signals::or_cancelled;
 use crate::cli::{labels, output, wrap};
 use crate::error::{Error, ErrorKind, Result};
+use crate::insight::analyze::Analysis;
 use crate::insight::analyze::limits::{AnalysisLimits, BrokenLimit};
-use crate::insight::analyze::{Analysis, Analyzer, StoredAs};
-use crate::insight::files::read_layers_with_heads;
 
 pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<ExitCode> {
     let limits = limits(&args)?;
@@ -31,30 +30,13 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     let platform = args.platform.platform.as_deref();
     let open = OpenedImage::open(&args.image, platform, settings);
     let mut image = or_cancelled(&control.cancel, "analyze", open).await??;
-    let stored_as = stored_as(&image);
     let base = check_base(&image, &args, settings);
     let base = or_cancelled(&control.cancel, "analyze", base).await??;
-    let mut analyzer = Analyzer::new(image.manifest()?, &image.config, stored_as);
+    let analyzer = analyzer(&image)?;
     let source = LayerSource::new(&image, settings);
     let layers = source.layers(&image, settings)?;
     let own = control.clone();
-    let work = move || {
-        let shared = RefCell::new(&mut analyzer);
-        let (tree, sizes) = read_layers_with_heads(
-            layers,
-            &own,
-            |layer, content, size, head| shared.borrow_mut().head(layer, content, size, head),
-            |layer, change| {
-                shared.borrow_mut().change(layer, change);
-                Ok(())
-            },
-            |_, totals| {
-                shared.borrow_mut().end_layer(&totals);
-                Ok(())
-            },
-        )?;
-        Ok((analyzer.finish(&tree, &sizes), sizes))
-    };
+    let work = move || analyze_layers(analyzer, layers, &own, |_, _| {}, |_, _| {});
     let read = run_with_progress(&mut image, settings, &control.cancel, work).await;
     let (analysis, sizes) = read.map_err(malformed)?;
     source.print_receipt(&image, settings);
@@ -93,11 +75,6 @@ fn read_dive_ci(path: &Path) -> Result<AnalysisLimits> {
         Error::new(ErrorKind::InvalidInput, format!("rules `{name}`")).with_source(error)
     })?;
     dive_ci::parse(&text, &name)
-}
-
-fn stored_as(image: &OpenedImage) -> StoredAs {
-    let is_plain = image.opened.source.endpoint().has_plain_layers;
-    if is_plain { StoredAs::PlainTars } else { StoredAs::Blobs }
 }
 
 async fn result_of(

@@ -2,6 +2,7 @@
 
 mod compared;
 mod files;
+mod page;
 mod text;
 
 use std::process::ExitCode;
@@ -10,13 +11,16 @@ use self::compared::{ComparedImage, ImageDiff};
 use self::files::DiffHead;
 use super::files::PathFilter;
 use crate::cli::args::Diff;
+use crate::cli::image::open::check_creds_of;
 use crate::cli::output;
+use crate::cli::page::output::{PageOutput, page_written};
 use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::location::{DefaultLocation, Location};
 
 pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitCode> {
-    check_creds(&args, settings)?;
+    check_creds_of([&args.a, &args.b], settings)?;
+    let output = args.output.as_deref().map(|path| PageOutput::open(Some(path), settings));
+    let output = output.transpose()?;
     let platform = args.platform.platform.as_deref();
     let filter = PathFilter::parse(&args.paths)?;
     let a = ComparedImage::open(&args.a, platform, args.files, settings).await?;
@@ -31,24 +35,16 @@ pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitC
         return Box::pin(files::run([a, b].map(ComparedImage::into_image), head, filter, settings))
             .await;
     }
+    let written = match output {
+        Some(output) => Some(output.write(&page::page(&diff).document()?)?),
+        None => None,
+    };
     if settings.json {
         output::json(&diff.json())?;
+    } else if let Some(written) = written {
+        page_written(written.as_deref())?;
     } else {
         output::text(&text::text_of(&diff, args.no_trunc))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Rejects `--creds` for images of two registries.
-fn check_creds(args: &Diff, settings: &Settings) -> Result<()> {
-    let mut references = Vec::new();
-    for text in [&args.a, &args.b] {
-        match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
-            Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
-                references.push(reference);
-            }
-            _ => {}
-        }
-    }
-    settings.check_creds(&references)
 }

@@ -99,7 +99,7 @@ fn config_lines(changes: &[ConfigChange], whole: bool) -> String {
     text
 }
 
-fn value_text(value: &Value) -> String {
+pub(super) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         // The value of a port or volume.

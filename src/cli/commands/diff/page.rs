@@ -1,0 +1,135 @@
+//! The differences of two images as a page.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::compared::{ComparedImage, ImageDiff};
+use super::text::value_text;
+use crate::cli::page::bars::{Part, bar, legend};
+use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::{Page, heading, numbers, shown};
+use crate::cli::size::{percent, plural, size};
+use crate::insight::command::display_command;
+use crate::insight::diff::config::ConfigChange;
+use crate::insight::diff::layers::{LayerDiff, LayerDiffRow, LayerSide};
+
+pub(super) fn page(diff: &ImageDiff<'_>) -> Page {
+    let (a, b) = (&diff.a.reference, &diff.b.reference);
+    let title = format!("{a} and {b}");
+    let lines = [about("A", diff.a), about("B", diff.b)];
+    let body = html! {
+        (heading(&title, &lines, &figures(diff)))
+        main {
+            (layers(diff))
+            @if let Some(changes) = &diff.config { (config(changes)) }
+        }
+    };
+    Page { title: format!("{title} - rpull diff"), body, data: json!({"images": []}) }
+}
+
+fn about(side: &str, image: &ComparedImage) -> String {
+    let platform = image.config.as_ref().map(|config| format!(", {}", config.platform()));
+    let platform = platform.unwrap_or_default();
+    format!("{side}: {}{platform}, {}, {}", image.reference, size(image.size), image.root.digest())
+}
+
+fn figures(diff: &ImageDiff<'_>) -> Markup {
+    let LayerDiff { shared, only_a, only_b, recompressed, pull, .. } = &diff.layers;
+    let saved = percent(diff.b.size.saturating_sub(pull.bytes), diff.b.size);
+    let same = match recompressed.bytes {
+        0 => String::new(),
+        bytes => format!(", {} of it recompressed", size(bytes)),
+    };
+    numbers(&[
+        ("Shared", size(shared.bytes), plural(shared.layers, "layer")),
+        ("Only A", size(only_a.bytes), plural(only_a.layers, "layer")),
+        ("Only B", size(only_b.bytes), format!("{}{same}", plural(only_b.layers, "layer"))),
+        ("Pull of B", size(pull.bytes), format!("on a host with A: {saved} shared")),
+    ])
+}
+
+fn layers(diff: &ImageDiff<'_>) -> Markup {
+    let whole = diff.a.size.max(diff.b.size);
+    let rows: Vec<[String; 4]> = diff.layers.layers.iter().map(cells).collect();
+    let columns = [
+        Column::Text("In"),
+        Column::Text("Digest"),
+        Column::Number("Size"),
+        Column::Text("Command"),
+    ];
+    html! {
+        section aria-labelledby="layers" {
+            h2 #layers { "Layers" }
+            p.hint { "Compressed bytes: what both have, then what only one has." }
+            ul.bars {
+                (side("A", diff.a, &diff.layers.layers, LayerSide::A, whole))
+                (side("B", diff.b, &diff.layers.layers, LayerSide::B, whole))
+            }
+            (legend(&[("all", "in both"), ("own", "only in this one"), ("some", "same content in another compression")]))
+            (behind("Layers as a table", &table("Layers of A, then those of B", columns, &rows)))
+        }
+    }
+}
+
+fn side(
+    name: &str,
+    image: &ComparedImage,
+    rows: &[LayerDiffRow],
+    side: LayerSide,
+    whole: u64,
+) -> Markup {
+    let own = rows.iter().filter(|row| row.side == side);
+    let shared = rows.iter().filter(|row| row.side == LayerSide::Both);
+    let parts: Vec<Part> = shared
+        .chain(own)
+        .map(|row| {
+            let class = match row.side {
+                LayerSide::Both => "all",
+                _ if row.same_content.is_some() => "some",
+                _ => "own",
+            };
+            let command = display_command(&row.created_by);
+            Part::new(row.size, class, format!("{}: {}", size(row.size), shown(&command)))
+        })
+        .collect();
+    let bytes = rows.iter().filter(|row| row.side == side).map(|row| row.size).sum();
+    let sizes = format!("{}, own {}", size(image.size), size(bytes));
+    let label = format!("{name}, {}: {sizes}", image.reference);
+    html! {
+        li {
+            p { span { strong { (name) } " " (shown(&image.reference)) } span { (sizes) } }
+            (bar(&label, &parts, whole))
+        }
+    }
+}
+
+fn cells(row: &LayerDiffRow) -> [String; 4] {
+    let side = match row.side {
+        LayerSide::Both => "both",
+        LayerSide::A => "A",
+        LayerSide::B => "B",
+    };
+    let side =
+        if row.same_content.is_some() { format!("{side}, recompressed") } else { side.to_owned() };
+    let command = display_command(&row.created_by);
+    [side, row.digest.short().to_owned(), size(row.size), command]
+}
+
+fn config(changes: &[ConfigChange]) -> Markup {
+    let text = |value: &Option<Value>| value.as_ref().map(value_text).unwrap_or_default();
+    let rows: Vec<[String; 3]> = changes
+        .iter()
+        .map(|change| {
+            let name = change.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+            [format!("{}{name}", change.field), text(&change.a), text(&change.b)]
+        })
+        .collect();
+    let columns = [Column::Text("Setting"), Column::Text("A"), Column::Text("B")];
+    html! {
+        section aria-labelledby="config" {
+            h2 #config { "Config" }
+            @if changes.is_empty() { p { "The configs have the same settings." } }
+            @else { (table("Settings that differ", columns, &rows)) }
+        }
+    }
+}

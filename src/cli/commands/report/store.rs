@@ -1,0 +1,138 @@
+//! Where the bytes of the store are.
+
+use maud::{Markup, html};
+
+use crate::cli::page::bars::{Part, bar, legend};
+use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::{numbers, shown};
+use crate::cli::size::{percent, plural, size};
+use crate::layout::{ImageUsage, LayoutUsage};
+
+/// Most images with a bar of their own; the table has all.
+const MAX_BARS: usize = 40;
+
+/// What the bytes are, with their colors.
+const LEGEND: [(&str, &str); 5] = [
+    ("own", "one image only"),
+    ("all", "shared by images"),
+    ("free", "unreferenced: prune frees it"),
+    ("part", "partial downloads"),
+    ("some", "unfinished uploads"),
+];
+
+/// Bytes that several images share, each counted once.
+fn shared_once(usage: &LayoutUsage) -> u64 {
+    let unique: u64 = usage.images.iter().map(|image| image.unique).sum();
+    usage.referenced.saturating_sub(unique)
+}
+
+fn on_disk(usage: &LayoutUsage) -> u64 {
+    usage.bytes.saturating_add(usage.partial).saturating_add(usage.session_bytes)
+}
+
+pub(super) fn store_numbers(usage: &LayoutUsage) -> Markup {
+    let apart: u64 = usage.images.iter().map(|image| image.size).sum();
+    let saved = apart.saturating_sub(usage.referenced);
+    let all = on_disk(usage);
+    numbers(&[
+        ("On disk", size(all), plural(usage.blobs, "blob")),
+        ("Images", usage.images.len().to_string(), format!("{} each for itself", size(apart))),
+        ("Shared", size(saved), format!("{} less to store", percent(saved, apart))),
+        (
+            "Unreferenced",
+            size(usage.unreferenced),
+            format!("{} of all", percent(usage.unreferenced, all)),
+        ),
+        ("Partial", size(usage.partial), plural(usage.partials, "partial download")),
+    ])
+}
+
+pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Markup {
+    let shared = shared_once(usage);
+    let parts = [
+        ("own", usage.referenced.saturating_sub(shared), "one image only"),
+        ("all", shared, "shared by images"),
+        ("free", usage.unreferenced, "unreferenced"),
+        ("part", usage.partial, "partial downloads"),
+        ("some", usage.session_bytes, "unfinished uploads"),
+    ];
+    let label = parts.map(|(_, bytes, name)| format!("{} {name}", size(bytes))).join(", ");
+    let bars = parts
+        .map(|(class, bytes, name)| Part::new(bytes, class, format!("{name}: {}", size(bytes))));
+    let mut largest: Vec<&ImageUsage> = usage.images.iter().collect();
+    largest.sort_by_key(|image| std::cmp::Reverse(image.size));
+    let left_out = largest.len().saturating_sub(MAX_BARS);
+    let whole = largest.first().map(|image| image.size).unwrap_or_default();
+    html! {
+        section aria-labelledby="store" {
+            h2 #store { "Store" }
+            p.hint { (shown(path)) }
+            @if with_numbers { (store_numbers(usage)) }
+            h3 { "Where the disk goes" }
+            (bar(&label, &bars, on_disk(usage)))
+            (legend(&LEGEND))
+            @if !usage.images.is_empty() {
+                h3 { "Images" }
+                ul.bars { @for image in largest.iter().take(MAX_BARS) { (image_row(image, whole)) } }
+                @if left_out > 0 { p.hint { "And " (left_out) " smaller ones in the table." } }
+                (behind("Images as a table", &image_table(&usage.images)))
+            }
+            (behind("The store as a table", &store_table(usage, shared)))
+        }
+    }
+}
+
+fn image_row(image: &ImageUsage, whole: u64) -> Markup {
+    let parts = [
+        Part::new(image.unique, "own", format!("only here: {}", size(image.unique))),
+        Part::new(image.shared, "all", format!("shared: {}", size(image.shared))),
+    ];
+    let sizes = format!("{}, {} of it shared", size(image.size), size(image.shared));
+    let label = format!("{}: {sizes}", image.reference);
+    html! {
+        li {
+            p {
+                span { (shown(&image.reference)) }
+                span { (size(image.size)) ", rm frees " (size(image.frees)) }
+            }
+            (bar(&label, &parts, whole))
+        }
+    }
+}
+
+fn image_table(images: &[ImageUsage]) -> Markup {
+    let rows: Vec<[String; 5]> = images
+        .iter()
+        .map(|image| {
+            let ImageUsage { size: all, shared, unique, frees, .. } = image;
+            let [all, shared, unique, frees] =
+                [all, shared, unique, frees].map(|bytes| size(*bytes));
+            [image.reference.clone(), all, shared, unique, frees]
+        })
+        .collect();
+    let columns = [
+        Column::Text("Image"),
+        Column::Number("Size"),
+        Column::Number("Shared"),
+        Column::Number("Unique"),
+        Column::Number("rm frees"),
+    ];
+    table("Images in the store", columns, &rows)
+}
+
+fn store_table(usage: &LayoutUsage, shared: u64) -> Markup {
+    let row = |name: &str, bytes: u64, count: u64| {
+        let count = if count == 0 { String::new() } else { count.to_string() };
+        [name.to_owned(), size(bytes), count]
+    };
+    let rows = [
+        row("one image only", usage.referenced.saturating_sub(shared), 0),
+        row("shared by images", shared, 0),
+        row("unreferenced", usage.unreferenced, 0),
+        row("all blobs", usage.bytes, usage.blobs),
+        row("partial downloads", usage.partial, usage.partials),
+        row("unfinished uploads", usage.session_bytes, usage.sessions),
+    ];
+    let columns = [Column::Text("What"), Column::Number("Bytes"), Column::Number("Count")];
+    table("Bytes of the store", columns, &rows)
+}
