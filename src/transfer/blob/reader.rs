@@ -174,8 +174,8 @@ impl<'a> ResumingReader<'a> {
 
     /// Requests the blob from the position on.
     async fn open(&mut self) -> Result<()> {
-        if let Some(host) = self.ahead.host().filter(|_| self.permit.is_none()) {
-            self.permit = host.connect().await;
+        if self.permit.is_none() {
+            self.permit = self.ahead.connect().await;
         }
         let range = self.ahead.begin(self.position);
         let request = BlobRequest::from(self.descriptor, self.position).range(range);

@@ -9,16 +9,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, future, stream};
+use futures_util::future;
 use tokio::time::{Instant, Interval, interval};
 
 use super::grants::{self, Span};
 use super::hosts::{Host, Hosts, Permit};
 use super::pace::Pace;
 use super::part::{Part, Received};
-use crate::content::{BlobRequest, ByteStream, Source};
+use super::request;
+use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind};
 use crate::transfer::blob::counters::BlobCounters;
 
 /// How often further connections are asked for.
@@ -108,6 +108,26 @@ impl<'a> Ahead<'a> {
 
     pub(in crate::transfer) fn host(&self) -> Option<&Host> {
         self.host.as_deref()
+    }
+
+    /// Returns a connection for the reader itself. Ranges may hold all of them while they wait for the window, which only the reader
+    /// empties: then the last range of this blob gives its own up.
+    pub(in crate::transfer) async fn connect(&mut self) -> Option<Permit> {
+        let host = self.host.clone()?;
+        match host.try_connect().or_else(|| self.give_up_last()) {
+            None => host.connect().await,
+            permit => permit,
+        }
+    }
+
+    fn give_up_last(&mut self) -> Option<Permit> {
+        let index = self.parts.iter().rposition(Part::is_connected)?;
+        let part = self.parts.get_mut(index)?;
+        let permit = part.give_up();
+        if part.early() == 0 {
+            self.remove_empty(index);
+        }
+        permit
     }
 
     /// Allows further connections, and other connections in place of slow ones, if what is missing from this position is large
@@ -269,7 +289,7 @@ impl<'a> Ahead<'a> {
                 "blob {}: range {rest:?} is slow, requesting it again",
                 self.descriptor.digest
             );
-            let stream = self.request(rest);
+            let stream = request::range(self.source, self.descriptor, self.host.clone(), rest);
             if let Some(part) = self.parts.get_mut(index) {
                 part.replace(stream, now);
             }
@@ -354,27 +374,9 @@ impl<'a> Ahead<'a> {
         if let Some(span) = cut {
             span.end = span.end.min(range.start);
         }
-        let part = Part::new(&range, self.request(range.clone()), permit, waited);
+        let stream = request::range(self.source, self.descriptor, self.host.clone(), range.clone());
+        let part = Part::new(&range, stream, permit, waited);
         self.parts.insert(before, part);
-    }
-
-    fn request(&self, range: Range<u64>) -> ByteStream<'a> {
-        let (source, descriptor, host) = (self.source, self.descriptor, self.host.clone());
-        let opening = async move {
-            let (start, began) = (range.start, Instant::now());
-            let opened =
-                source.open_blob(BlobRequest::from(descriptor, start).range(range)).await?;
-            if let Some(host) = &host {
-                host.record_round_trip(began.elapsed());
-            }
-            let Some(host) = host.filter(|_| opened.start != start) else {
-                return Ok(opened.stream);
-            };
-            host.refuse_ranges();
-            let error = Error::new(ErrorKind::Transport, format!("blob {}", descriptor.digest));
-            Err(error.at(&source.endpoint().location).with_reason("range requests are ignored"))
-        };
-        Box::pin(stream::once(opening).try_flatten())
     }
 
     /// Gives up everything that is ahead.

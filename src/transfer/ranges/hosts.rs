@@ -114,8 +114,13 @@ impl Host {
     }
 
     /// The first connection of a blob. They are given before any further ones, in the order in which they were asked for.
-    pub(in crate::transfer) async fn connect(&self) -> Option<Permit> {
+    pub(super) async fn connect(&self) -> Option<Permit> {
         Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// The same, if one is free.
+    pub(super) fn try_connect(&self) -> Option<Permit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
     /// A number for [`Host::connect_further`].
@@ -152,7 +157,7 @@ impl Host {
         if state.growth.allowed(now, in_use) <= in_use {
             return None;
         }
-        Arc::clone(&self.permits).try_acquire_owned().ok()
+        self.try_connect()
     }
 
     /// The blob has no use for further connections.

@@ -22,4 +22,5 @@ mod growth;
 pub(in crate::transfer) mod hosts;
 mod pace;
 mod part;
+mod request;
 mod window;

@@ -134,6 +134,13 @@ impl<'a> Part<'a> {
         kept as u64
     }
 
+    /// Ends the range where it stands.
+    pub(super) fn give_up(&mut self) -> Option<Permit> {
+        let (_, permit) = self.connection.take()?;
+        self.span.end = self.span.reached;
+        Some(permit)
+    }
+
     /// The early bytes, and the connection if there is more to come.
     pub(super) fn into_parts(mut self) -> (VecDeque<Bytes>, Option<(ByteStream<'a>, Permit)>) {
         if !self.last.is_empty() {

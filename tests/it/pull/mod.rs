@@ -13,6 +13,7 @@ mod min_rate;
 mod pins;
 mod platforms;
 mod ranges;
+mod ranges_of_two_blobs;
 mod ranges_over_http;
 mod resume;
 mod retry;

@@ -1,0 +1,89 @@
+//! Two blobs that share few connections and hardly any memory for what arrives early, in simulated time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use rpull::content::{BlobRequest, BlobStream, Endpoint, Source, Target};
+use rpull::document::Document;
+use rpull::error::{Error, ErrorKind, Result};
+use rpull::memory::Memory;
+use rpull::name::ImageName;
+use rpull::platform::Platform;
+use rpull::retry::RetryPolicy;
+use rpull::transfer::{
+    ImageRequest, PlatformRequest, PlatformSelection, TransferOptions, transfer,
+};
+
+use crate::support::images::{Family, image, layer, random_blob};
+use crate::support::memory::{WithImage as _, look_through};
+
+const MIB: u64 = 1 << 20;
+const CHUNK: usize = 256 << 10;
+
+/// A source whose connections are slow, and break at random.
+struct Slow {
+    endpoint: Endpoint,
+    inner: Memory,
+    seed: AtomicU64,
+}
+
+look_through!(Slow);
+
+impl Source for Slow {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
+        self.inner.resolve(name)
+    }
+
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        let mut random = fastrand::Rng::with_seed(self.seed.fetch_add(1, Ordering::Relaxed));
+        Box::pin(async move {
+            let start = request.range.start;
+            let whole = self.inner.open_blob(request).await?.stream;
+            let bytes: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
+            let chunks =
+                bytes.iter().flat_map(|bytes| bytes.chunks(CHUNK).map(|c| bytes.slice_ref(c)));
+            let breaks = if random.bool() { random.usize(1..20) } else { usize::MAX };
+            let chunks: Vec<Bytes> = chunks.take(breaks).collect();
+            let rate = random.u64(MIB..6 * MIB);
+            let paced = stream::iter(chunks).then(move |chunk| async move {
+                tokio::time::sleep(Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate))
+                    .await;
+                Ok(chunk)
+            });
+            let broken =
+                Error::new(ErrorKind::Transport, "blob").with_reason("broken").transient(None);
+            let end = (breaks < usize::MAX).then_some(Err(broken));
+            Ok(BlobStream::new(start, paced.chain(stream::iter(end)).boxed()))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_of_two_blobs_do_not_hold_connections_from_each_other() {
+    let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(24 << 20, seed))]));
+    let held = image(Family::Oci, "amd64", &layers);
+    for seed in 0..40 {
+        let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+        let source = Slow {
+            endpoint: Endpoint::new("slow"),
+            inner: shelf,
+            seed: AtomicU64::new(seed * 1000),
+        };
+        let wanted = [ImageRequest::new(Arc::new(source), ImageName::Tag("1".into()))
+            .target_name(ImageName::Layout("1".into()))
+            .platforms(PlatformSelection::Single(PlatformRequest::implicit(Platform::host())))];
+        let target: Arc<dyn Target> = Arc::new(Memory::default());
+        let options = TransferOptions::default()
+            .retry(RetryPolicy::default().base_delay(Duration::from_millis(10)))
+            .connections(2 + usize::try_from(seed % 4).unwrap())
+            .window(1 + seed % 3 * MIB);
+        let run = transfer(&wanted, &target, options);
+        let finished = tokio::time::timeout(Duration::from_secs(3600), run).await;
+        let finished = finished.unwrap_or_else(|_| panic!("seed {seed} waits for ever")).remove(0);
+        assert!(finished.error.is_none(), "seed {seed}: {:?}", finished.error);
+    }
+}
