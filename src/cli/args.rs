@@ -22,7 +22,7 @@ pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
-pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
+pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
@@ -189,6 +189,13 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
 Many registries do not support this, among them Docker Hub, GHCR and GitLab."
     )]
     Catalog(Catalog),
+    /// Show what a registry says of its limits
+    #[command(
+        after_help = "Examples:\n  rpull limits docker.io\n  rpull limits --json registry.example.com
+
+Docker Hub counts pulls per address or account; asking does not count."
+    )]
+    Limits(Limits),
     /// List signatures, SBOMs and other referrers of an image
     #[command(after_help = "Examples:
   rpull referrers ghcr.io/org/app:1.2

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -150,6 +151,20 @@ impl EndpointKind {
     }
 }
 
+/// What a registry says of its own limits, as Docker Hub does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// Pulls in a window of time.
+    pub limit: Option<u64>,
+    /// Pulls that are left of them.
+    pub remaining: Option<u64>,
+    /// Seconds of the window.
+    pub window_s: Option<u64>,
+    /// What the pulls are counted for: an address, or the id of an account.
+    pub source: Option<String>,
+}
+
 /// HTTP requests by kind, including those answered with 401, redirects and retries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -222,6 +237,11 @@ pub trait Lookup: Send + Sync {
     /// HTTP requests sent for this handle so far.
     fn requests(&self) -> RequestCounts {
         RequestCounts::default()
+    }
+
+    /// What the registry has said of its own limits so far; sends nothing.
+    fn rate_limit(&self) -> Option<RateLimit> {
+        None
     }
 }
 

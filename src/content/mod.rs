@@ -66,8 +66,8 @@ mod writer;
 
 pub(crate) use self::lookup::over_limit;
 pub use self::lookup::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RequestCounts, document,
-    is_same,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RateLimit, RequestCounts,
+    document, is_same,
 };
 pub use self::order::missing_content;
 pub(crate) use self::order::{FinishGuard, check_content};

@@ -16,6 +16,7 @@ mod manifest;
 mod options;
 mod pages;
 mod put;
+mod rate_limit;
 mod redactor;
 mod referrers;
 mod repository;

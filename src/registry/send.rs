@@ -12,6 +12,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::Auth;
 use super::auth::challenge::{challenges_of, is_challenge};
+use super::http::announced_limit::AnnouncedLimit;
 use super::http::connection::Connection;
 use super::http::counter::RequestKind;
 use super::http::exchange::redirect_target;
@@ -27,6 +28,8 @@ pub(super) struct Transport {
     pub(super) ranges_refused: AtomicBool,
     /// Bytes of a chunk for uploads; unset for uploads in one request.
     chunk_size: OnceLock<u64>,
+    /// What the registry says of its own limits.
+    pub(super) announced_limit: AnnouncedLimit,
     /// Whether the registry does not support the referrers API.
     pub(super) no_referrers_api: AtomicBool,
     /// Whether the registry does not support several tags in one request.
@@ -43,6 +46,7 @@ impl Transport {
             chunk_size: chunk_size.map_or_else(OnceLock::new, OnceLock::from),
             http,
             ranges_refused: AtomicBool::new(false),
+            announced_limit: AnnouncedLimit::default(),
             no_referrers_api: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
             referrers_lock: tokio::sync::Mutex::default(),
@@ -62,6 +66,9 @@ impl Transport {
             };
             let response = self.http.exchange(request, &chain.url, authorization.as_ref()).await?;
             let status = response.status();
+            if is_registry {
+                self.announced_limit.note(response.headers(), &self.http.options.redactor);
+            }
             if is_registry && chain.challenges < MAX_CHALLENGES && is_challenge(&response) {
                 let is_first = chain.challenges == 0 && status == StatusCode::UNAUTHORIZED;
                 chain.challenges += 1;

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use super::{Repository, blob, manifest, referrers};
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Provenance,
-    RequestCounts, Source,
+    RateLimit, RequestCounts, Source,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -60,6 +60,10 @@ impl Lookup for Repository {
                 Effort::Request => blob::presence(self, descriptor).await,
             }
         })
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        self.transport.announced_limit.get()
     }
 
     fn requests(&self) -> RequestCounts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::content::{RequestCounts, Target};
+use crate::content::{RateLimit, RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Error;
@@ -114,6 +114,9 @@ pub struct Report {
     /// HTTP requests: those of its source handle, and for the first image of a target those of the target.
     #[serde(serialize_with = "requests")]
     pub requests: RequestCounts,
+    /// What the registry of the source, else of the target, says of its limits. Left out of JSON if it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// Duration of the whole run, in milliseconds in JSON.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,

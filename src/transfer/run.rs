@@ -197,8 +197,10 @@ impl Run {
         {
             requests += self.targets[target].state.inner.requests();
         }
+        let at_target = || self.targets[target].state.inner.rate_limit();
+        let rate_limit = image.request.source.rate_limit().or_else(at_target);
         let bytes = ByteCounts::from_blobs(&blobs);
-        Report { summary: self.summary(image), bytes, requests, elapsed, blobs }
+        Report { summary: self.summary(image), bytes, requests, rate_limit, elapsed, blobs }
     }
 }
 

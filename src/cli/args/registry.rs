@@ -33,6 +33,13 @@ pub(crate) struct Catalog {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// Registry: docker.io, registry.example.com
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Referrers {
     /// Image in a registry
     pub(crate) image: String,

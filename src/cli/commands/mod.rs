@@ -18,6 +18,7 @@ pub(super) mod images;
 pub(in crate::cli) mod inspect;
 pub(super) mod inventory;
 pub(super) mod layers;
+pub(super) mod limits;
 pub(super) mod load;
 pub(super) mod login;
 mod overlay;

@@ -9,6 +9,7 @@ use crate::cli::exit;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::size::{percent, plural, size};
+use crate::content::RateLimit;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{BlobOutcome, ImageResult, Report};
@@ -53,6 +54,9 @@ pub(in crate::cli) fn print_reports(
                 note(&format!("digest: {digest}"));
             }
             note(&receipt(&one.report));
+            if let Some(limit) = &one.report.rate_limit {
+                note(&format!("rate limit: {}", rate_limit(limit)));
+            }
             if let Some(line) = artifact_summary(&one.report) {
                 note(&line);
             }
@@ -118,6 +122,26 @@ pub(in crate::cli) fn print_values(values: &[Value], shape: JsonShape) -> Result
         [one] if shape == JsonShape::Value => output::json(one),
         all => output::json(&all),
     }
+}
+
+/// `76 of 100 left, per 6 h, counted for 192.0.2.1`
+pub(in crate::cli) fn rate_limit(limit: &RateLimit) -> String {
+    let mut parts = vec![match (limit.remaining, limit.limit) {
+        (Some(left), Some(all)) => format!("{left} of {all} left"),
+        (Some(left), None) => format!("{left} left"),
+        (None, all) => format!("{} in all", all.unwrap_or_default()),
+    }];
+    if let Some(seconds) = limit.window_s {
+        parts.push(match (seconds % 3600, seconds % 60) {
+            (0, _) if seconds > 0 => format!("per {} h", seconds / 3600),
+            (_, 0) if seconds > 0 => format!("per {} min", seconds / 60),
+            _ => format!("per {seconds} s"),
+        });
+    }
+    if let Some(source) = &limit.source {
+        parts.push(format!("counted for {}", crate::escape(source)));
+    }
+    parts.join(", ")
 }
 
 /// `included 2 referrers, 1 digest tag`

@@ -3,6 +3,7 @@
 //! Credentials and the registry API are not known here; see `auth`, `send` and the modules beside it.
 
 pub(super) mod address_class;
+pub(super) mod announced_limit;
 pub(super) mod body;
 pub(super) mod certs_dir;
 pub(super) mod connection;

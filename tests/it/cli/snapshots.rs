@@ -21,6 +21,7 @@ const VERBS: [&str; 36] = [
     "blob",
     "tags",
     "catalog",
+    "limits",
     "referrers",
     "delete",
     "history",
@@ -158,7 +159,7 @@ async fn trouble() -> FakeRegistry {
 }
 
 /// Commands that fail.
-const ERRORS: [&str; 56] = [
+const ERRORS: [&str; 57] = [
     "HOST/team/app:9",
     "HOST/team/ap:1.0",
     "--platform linux/s390x HOST/team/app:multi",
@@ -202,6 +203,7 @@ const ERRORS: [&str; 56] = [
     "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
     "copy oci:nowhere HOST/team/app:2",
     "catalog HOST",
+    "limits HOST",
     "delete HOST/team/app:1.0",
     "delete --yes HOST/team/app",
     "tag docker://HOST/team/app:1.0 docker://HOST/other:1",

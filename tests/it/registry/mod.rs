@@ -7,6 +7,7 @@ mod delete;
 mod fixtures;
 mod login;
 mod proxy;
+mod rate_limit;
 mod redact;
 mod referrers;
 mod responses;
