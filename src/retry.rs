@@ -69,15 +69,8 @@ impl RetryPolicy {
         if !error.is_transient() {
             return Err(error);
         }
-        if let Some(retry_after) = error.retry_after()
-            && retry_after > self.max_retry_after
-        {
-            // A value too large for the type was parsed as the maximum.
-            let wait = match retry_after.as_secs() {
-                u64::MAX => "indefinitely".to_owned(),
-                seconds => format!("{seconds} s"),
-            };
-            let reason = format!("{}; the server asks to retry after {wait}", error.reason());
+        if error.retry_after().is_some_and(|wait| wait > self.max_retry_after) {
+            let reason = reason_with_wait(&error);
             return Err(error.with_reason(reason).permanent());
         }
         failures.count += 1;
@@ -125,14 +118,26 @@ impl RetryPolicy {
     }
 }
 
+/// The reason with the wait that the server asks for, if it does.
+fn reason_with_wait(error: &Error) -> String {
+    let wait = match error.retry_after().map(|wait| wait.as_secs()) {
+        None => return error.reason().to_owned(),
+        // A value too large for the type was parsed as the maximum.
+        Some(u64::MAX) => "indefinitely".to_owned(),
+        Some(seconds) => format!("{seconds} s"),
+    };
+    format!("{}; the server asks to retry after {wait}", error.reason())
+}
+
 fn given_up(failures: &Failures, error: Error) -> Error {
     let waited = failures.since.map(|since| since.elapsed()).unwrap_or_default();
+    let reason = reason_with_wait(&error);
     let reason = match failures.count {
-        0 | 1 => error.reason().to_owned(),
+        0 | 1 => reason,
         tries if waited > Duration::from_secs(10) => {
-            format!("{} (tried {tries} times in {} s)", error.reason(), waited.as_secs())
+            format!("{reason} (tried {tries} times in {} s)", waited.as_secs())
         }
-        tries => format!("{} (tried {tries} times)", error.reason()),
+        tries => format!("{reason} (tried {tries} times)"),
     };
     error.with_reason(reason).permanent()
 }

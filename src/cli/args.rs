@@ -2,6 +2,7 @@
 
 mod analyze;
 mod archives;
+mod command;
 mod common;
 mod connection;
 mod diff;
@@ -14,10 +15,11 @@ mod store;
 mod transfer;
 mod unpack;
 
-use clap::{Command, CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 pub(crate) use self::analyze::{AnalysisFormat, Analyze};
 pub(crate) use self::archives::{Load, Save};
+pub(crate) use self::command::command;
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
@@ -26,56 +28,9 @@ pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrer
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
-use self::shared::REGISTRY;
 pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
-
-/// Commands that never contact a registry.
-const LOCAL: [&str; 12] = [
-    "images",
-    "inventory",
-    "load",
-    "rm",
-    "df",
-    "prune",
-    "stats",
-    "serve",
-    "demo",
-    "completions",
-    "man",
-    "help",
-];
-
-/// Commands that decompress layers or archives.
-const INFLATING: [&str; 11] = [
-    "pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze", "report",
-];
-
-/// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
-/// but its help lists them only if they have an effect.
-pub(crate) fn command() -> Command {
-    let mut command = Cli::command();
-    // `build` propagates the global options to the subcommands.
-    command.build();
-    for verb in command.get_subcommands_mut() {
-        if !INFLATING.contains(&verb.get_name()) {
-            let all = std::mem::take(verb);
-            *verb = all.mut_args(|arg| {
-                let hide = arg.get_id() == "zstd_window" || arg.is_hide_set();
-                arg.hide(hide)
-            });
-        }
-        if LOCAL.contains(&verb.get_name()) {
-            let all = std::mem::take(verb);
-            *verb = all.mut_args(|arg| {
-                let hide = arg.get_help_heading() == Some(REGISTRY) || arg.is_hide_set();
-                arg.hide(hide)
-            });
-        }
-    }
-    command
-}
 
 /// Pull, push and copy container images without a daemon, transferring only missing layers
 #[derive(Debug, Parser)]

@@ -4,6 +4,7 @@ mod age;
 mod args;
 mod chart;
 mod commands;
+mod config_file;
 mod cutoff;
 mod exit;
 mod hint;
@@ -75,7 +76,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let settings = match cli.verb {
         Verb::Completions { shell } => return commands::shell::completions(shell),
         Verb::Man => return commands::shell::man(),
-        _ => Settings::new(cli.common),
+        _ => Settings::new(cli.common)?,
     };
     let runtime = startup::runtime()?;
     let code = runtime.block_on(async {

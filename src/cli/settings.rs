@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{CommonArgs, ProgressKind};
-use super::output;
+use super::{config_file, output};
 pub(super) use crate::builders::not_in_store;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::registry::credentials::{
     Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
 };
-use crate::registry::{Client, RegistryOptions};
+use crate::registry::{Client, HostLimits, RegistryOptions};
 use crate::retry::RetryPolicy;
 use crate::transfer::PlatformRequest;
 
@@ -55,33 +55,34 @@ pub(super) struct Settings {
     pub(super) retry: RetryPolicy,
     /// Requests that the command sends to a host concurrently.
     connections: usize,
+    /// Limits of hosts, which all clients of the command keep together.
+    limits: HostLimits,
     /// Cancels the command, and shows its progress.
     pub(super) control: Control,
     registry: crate::cli::args::RegistryArgs,
 }
 
 impl Settings {
-    pub(super) fn new(common: CommonArgs) -> Self {
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the configuration file is wrong, or the given one cannot be read.
+    pub(super) fn new(common: CommonArgs) -> Result<Self> {
         let display = Display {
             quiet: common.quiet,
             has_cursor: output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM")),
         };
-        Self {
+        Ok(Self {
+            limits: config_file::host_limits(common.config.as_deref())?,
             store: common.store,
             ledger: common.ledger,
             offline: common.offline,
             json: common.json,
             quiet: common.quiet,
             progress: progress_mode(common.progress, display),
-            retry: RetryPolicy {
-                attempts: common.registry.retries.map(|retries| retries.saturating_add(1)),
-                retry_for: Duration::from_secs(common.registry.retry_for.into()),
-                ..RetryPolicy::default()
-            },
+            retry: retry_policy(&common.registry),
             connections: RegistryOptions::default().connections,
             control: Control::default(),
             registry: common.registry,
-        }
+        })
     }
 
     /// Returns these settings for one side of a copy, with the options given for that side.
@@ -204,6 +205,7 @@ impl Settings {
             key_file: typed.key_file.clone(),
             retry: self.retry,
             connections: self.connections,
+            limits: self.limits.clone(),
             redactor: output::redactor(),
             ..RegistryOptions::in_environment(&Environment::from_process(), credentials)
         })
@@ -269,6 +271,17 @@ impl Settings {
     /// Opens the local store for a command that needs the image `name` in it.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
         self.existing_store()?.ok_or_else(|| not_in_store(name))
+    }
+}
+
+fn retry_policy(typed: &crate::cli::args::RegistryArgs) -> RetryPolicy {
+    let usual = RetryPolicy::default();
+    let retry_for = typed.retry_for.map(|seconds| Duration::from_secs(seconds.into()));
+    RetryPolicy {
+        attempts: typed.retries.map(|retries| retries.saturating_add(1)),
+        retry_for: retry_for.unwrap_or(usual.retry_for),
+        max_retry_after: retry_for.unwrap_or(usual.max_retry_after),
+        ..usual
     }
 }
 

@@ -67,6 +67,7 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
             );
             transport.ranges_refused.store(true, Ordering::Relaxed);
             request.range = None;
+            drop(response);
             response = transport.send(&request).await?;
         }
     }

@@ -29,7 +29,7 @@ impl Client {
     /// Creates a client; sends nothing.
     pub fn new(options: RegistryOptions) -> Self {
         Self {
-            limiters: Arc::new(Limiters::new(options.retry, options.connections)),
+            limiters: Arc::new(Limiters::new(&options)),
             options: Arc::new(options),
             transports: Mutex::default(),
             endpoints: Mutex::default(),

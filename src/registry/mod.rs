@@ -9,6 +9,7 @@ mod client;
 pub mod credentials;
 mod delete;
 mod foreign;
+mod host_limits;
 mod http;
 mod link;
 mod login;
@@ -29,6 +30,7 @@ mod upload;
 mod writer;
 
 pub use self::client::Client;
+pub use self::host_limits::{HostLimit, HostLimits};
 #[cfg(feature = "cli")]
 pub(crate) use self::http::address_class::is_reachable_from;
 pub use self::login::LoginResult;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::credentials::{CredentialOptions, Credentials, Environment};
+use super::host_limits::HostLimits;
 use super::http::certs_dir::certs_dirs;
 use super::redactor::Redactor;
 use crate::error::Result;
@@ -44,6 +45,8 @@ pub struct RegistryOptions {
     pub retry: RetryPolicy,
     /// Requests that runs send to a host concurrently; more of them may fail before the host counts as unreachable.
     pub connections: usize,
+    /// Limits of requests to single hosts.
+    pub limits: HostLimits,
 }
 
 impl Default for RegistryOptions {
@@ -63,6 +66,7 @@ impl Default for RegistryOptions {
             redactor: Redactor::default(),
             retry: RetryPolicy::default(),
             connections: DEFAULT_CONNECTIONS,
+            limits: HostLimits::default(),
         }
     }
 }
@@ -101,5 +105,6 @@ impl RegistryOptions {
         value redactor: Redactor;
         value retry: RetryPolicy;
         value connections: usize;
+        value limits: HostLimits;
     }
 }

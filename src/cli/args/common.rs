@@ -14,6 +14,9 @@ pub(crate) struct CommonArgs {
     /// Directory of the local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
+    /// File with limits of registries [default: ~/.config/rpull/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Disable all registry access
     #[arg(long, global = true)]
     pub(crate) offline: bool,

@@ -37,9 +37,10 @@ pub(crate) struct RegistryArgs {
     /// Retries after a failed attempt, 0 for none [default: 4, or as long as --retry-for if the host has responded before]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// Seconds to keep retrying a host that has responded before
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
-    pub(crate) retry_for: u32,
+    /// Seconds to keep retrying a host that has responded before, and longest `Retry-After` to honor [default: 120, and 60 for
+    /// `Retry-After`]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) retry_for: Option<u32>,
 }
 
 /// Accepts a host without a port: trust in a host does not depend on the port.

@@ -13,6 +13,7 @@ use crate::registry::http::body::{read_error_body, read_up_to};
 use crate::registry::http::connection::Connection;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::{self, ERROR_BODY_LIMIT};
+use crate::registry::http::gate::RequestClass;
 use crate::registry::http::hosts::with_proxy;
 use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::request::Request;
@@ -164,7 +165,7 @@ impl TokenRequest<'_> {
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
         let host = Origin::of(&self.service.realm)?;
         let limiter = self.http.limiters.host(&host);
-        let _turn = limiter.admit("token").await?;
+        let _admission = limiter.admit(RequestClass::Request, "token").await?;
         self.request.counter.add(RequestKind::Token);
         let sending = tokio::time::timeout(self.http.options.timeouts.headers, builder.send());
         match sending.await {

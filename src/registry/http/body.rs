@@ -1,6 +1,7 @@
 //! Response bodies: small ones read into memory up to a limit, large ones streamed.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::encoding::{Encoding, gunzip};
+use super::gate::Pass;
 use super::origin::redact;
 use super::transport_error::request_failed;
 use crate::content::ByteStream;
@@ -54,6 +56,7 @@ async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration
     }
     let mut body = BytesMut::new();
     let mut pace = MinimumRate::default();
+    let _pass = pass_of(&response);
     let mut stream = response.bytes_stream();
     loop {
         let started = Instant::now();
@@ -136,7 +139,17 @@ fn is_encoded(name: &str) -> String {
 /// Streams the body. The reader checks its length.
 fn stream(response: Response, what: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let url = response.url().clone();
-    response.bytes_stream().map_err(move |error| request_failed(&what, &url, error))
+    let pass = pass_of(&response);
+    response.bytes_stream().map_err(move |error| {
+        // Held until the stream is dropped.
+        let _ = &pass;
+        request_failed(&what, &url, error)
+    })
+}
+
+/// The place of the response among the requests of its host, if their number is limited.
+fn pass_of(response: &Response) -> Option<Arc<Pass>> {
+    response.extensions().get::<Arc<Pass>>().map(Arc::clone)
 }
 
 /// Rejects a body whose length cannot be right, before a byte of it is read.

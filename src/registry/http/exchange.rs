@@ -10,6 +10,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::body::read_error_body;
 use super::connection::Connection;
 use super::error_body::{self, ERROR_BODY_LIMIT};
+use super::gate::RequestClass;
 use super::hosts::with_proxy;
 use super::origin::{Origin, redact};
 use super::request::Request;
@@ -29,7 +30,7 @@ impl Connection {
         let client = self.client_for(&origin)?;
         let headers = request.headers(authorization)?;
         let limiter = self.limiters.host(&origin);
-        let _turn = limiter.admit(request.what).await?;
+        let admission = limiter.admit(RequestClass::Request, request.what).await?;
         let mut is_last_attempt = request.method != Method::GET && request.method != Method::HEAD;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
@@ -43,12 +44,15 @@ impl Connection {
             let result = tokio::time::timeout(self.options.timeouts.headers, sending).await;
             let elapsed = started.elapsed();
             match result {
-                Ok(Ok(response)) => {
+                Ok(Ok(mut response)) => {
                     if origin == self.origin()? {
                         self.clients.url_policy.record_peer(response.remote_addr());
                     }
                     limiter.record_response(response.status());
                     request.log(url, &response, elapsed);
+                    if request.method == Method::GET && response.status().is_success() {
+                        admission.extend_to_body(&mut response);
+                    }
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
@@ -81,7 +85,7 @@ impl Connection {
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
         let limiter = self.limiters.host(&origin);
-        let _turn = limiter.admit(request.what).await?;
+        let _admission = limiter.admit(RequestClass::Upload, request.what).await?;
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());

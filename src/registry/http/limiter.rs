@@ -7,14 +7,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
+use super::gate::{Gate, Pass, RequestClass};
 use super::origin::Origin;
 use crate::error::{Error, ErrorKind, Outage, Result};
+use crate::registry::host_limits::HostLimits;
+use crate::registry::options::RegistryOptions;
 use crate::retry::RetryPolicy;
 
 /// Initial tokens of a host, beside two for each connection.
@@ -39,22 +42,23 @@ const MIN_OUTAGE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::registry) struct Limiters {
     policy: RetryPolicy,
+    limits: HostLimits,
     /// Initial tokens of each host, which are also the maximum.
     max_tokens: u32,
     hosts: Mutex<HashMap<Origin, Arc<Limiter>>>,
 }
 
 impl Limiters {
-    /// `connections` is the number of requests to a host that a run sends concurrently.
-    pub(in crate::registry) fn new(policy: RetryPolicy, connections: usize) -> Self {
-        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+    pub(in crate::registry) fn new(options: &RegistryOptions) -> Self {
+        let connections = u32::try_from(options.connections).unwrap_or(u32::MAX);
         let max_tokens = BASE_TOKENS.saturating_add(connections.saturating_mul(2));
-        Self { policy, max_tokens, hosts: Mutex::default() }
+        let (policy, limits) = (options.retry, options.limits.clone());
+        Self { policy, limits, max_tokens, hosts: Mutex::default() }
     }
 
     pub(in crate::registry) fn host(&self, host: &Origin) -> Arc<Limiter> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Limiter::new(host.clone(), self.policy, self.max_tokens));
+        let new = || Arc::new(Limiter::new(host, self));
         Arc::clone(hosts.entry(host.clone()).or_insert_with(new))
     }
 }
@@ -65,12 +69,30 @@ pub(in crate::registry) struct Limiter {
     host: Origin,
     policy: RetryPolicy,
     max_tokens: u32,
+    gate: Arc<Gate>,
     state: Mutex<HostState>,
     shared_attempt: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The right to send; one that is shared is held until its outcome was recorded.
-type Turn = Option<OwnedMutexGuard<()>>;
+/// The right to send, held until the outcome was recorded.
+#[derive(Debug)]
+pub(in crate::registry) struct Admission {
+    /// Set for the shared attempt.
+    turn: Option<OwnedMutexGuard<()>>,
+    pass: Option<Pass>,
+}
+
+impl Admission {
+    /// Keeps the place among the requests of the host until the body was read, for which [`Pass`] is an extension of the
+    /// response. Other responses have no body worth counting.
+    pub(in crate::registry) fn extend_to_body(self, response: &mut Response) {
+        drop(self.turn);
+        if let Some(pass) = self.pass {
+            pass.begin_body();
+            response.extensions_mut().insert(Arc::new(pass));
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct HostState {
@@ -167,10 +189,16 @@ impl HostState {
 }
 
 impl Limiter {
-    fn new(host: Origin, policy: RetryPolicy, max_tokens: u32) -> Self {
-        let state = HostState { tokens: max_tokens, ..HostState::default() };
-        let (state, shared_attempt) = (Mutex::new(state), Arc::default());
-        Self { host, policy, max_tokens, state, shared_attempt }
+    fn new(host: &Origin, all: &Limiters) -> Self {
+        let state = HostState { tokens: all.max_tokens, ..HostState::default() };
+        Self {
+            host: host.clone(),
+            policy: all.policy,
+            max_tokens: all.max_tokens,
+            gate: all.limits.gate(host),
+            state: Mutex::new(state),
+            shared_attempt: Arc::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, HostState> {
@@ -190,6 +218,7 @@ impl Limiter {
 
     /// Counts bytes of blobs.
     pub(in crate::registry) fn record_bytes(&self, bytes: u64) {
+        self.gate.record_bytes();
         self.state().earn(bytes, self.max_tokens);
     }
 
@@ -220,8 +249,8 @@ impl Limiter {
         let end = state.paused.as_ref().map_or(now, |(end, _)| *end).max(now);
         if now + wait > end {
             if end == now {
-                let host = self.host.host_port();
-                tracing::info!("{host}: all requests pause for {} s", wait.as_secs());
+                let (host, end) = (self.host.authority(), clock(SystemTime::now() + wait));
+                tracing::warn!("waiting for {host} until {end} (asked by Retry-After)");
             }
             let reason = Reason { text: error.reason().to_owned(), status: error.status() };
             state.paused = Some((now + wait, reason));
@@ -232,7 +261,16 @@ impl Limiter {
     ///
     /// # Errors
     /// Transient if the host is paused, or if the shared attempt failed meanwhile; permanent if the host is unreachable.
-    pub(in crate::registry) async fn admit(&self, what: &str) -> Result<Turn> {
+    pub(in crate::registry) async fn admit(
+        &self,
+        class: RequestClass,
+        what: &str,
+    ) -> Result<Admission> {
+        let pass = self.gate.pass(class).await;
+        Ok(Admission { turn: self.take_turn(what).await?, pass })
+    }
+
+    async fn take_turn(&self, what: &str) -> Result<Option<OwnedMutexGuard<()>>> {
         let Some(before) = self.check(what)? else { return Ok(None) };
         let turn = Arc::clone(&self.shared_attempt).lock_owned().await;
         match self.check(what)? {
@@ -281,6 +319,12 @@ impl Limiter {
         let lasted = failing.since.elapsed();
         if state.has_responded { error.in_outage(Outage { lasted, is_news: false }) } else { error }
     }
+}
+
+/// The time of day: `12:03:10 UTC`.
+fn clock(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 #[cfg(test)]

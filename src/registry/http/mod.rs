@@ -12,6 +12,7 @@ pub(super) mod dns_lookup;
 pub(super) mod encoding;
 pub(super) mod error_body;
 pub(super) mod exchange;
+pub(super) mod gate;
 pub(super) mod hosts;
 pub(super) mod limiter;
 pub(super) mod origin;

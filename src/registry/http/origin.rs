@@ -49,6 +49,12 @@ impl Origin {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Host and port as in references: without the default port.
+    pub(in crate::registry) fn authority(&self) -> String {
+        let default = if self.https { 443 } else { 80 };
+        if self.port == default { self.host.to_string() } else { self.host_port() }
+    }
+
     /// Whether the host as written is this machine. Names are not resolved.
     pub(in crate::registry) fn is_local(&self) -> bool {
         match &self.host {

@@ -10,6 +10,7 @@ mod manifest;
 mod many_targets;
 mod max_bytes;
 mod min_rate;
+mod pause;
 mod pins;
 mod platforms;
 mod ranges;

@@ -5,6 +5,7 @@ mod catalog;
 mod content_encoding;
 mod delete;
 mod fixtures;
+mod limits;
 mod login;
 mod proxy;
 mod rate_limit;

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use rpull::digest::Digest;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) blobs_elsewhere: bool,
     /// Maximum number of tags per page; `None` is unlimited.
     pub(crate) page: Option<usize>,
+    /// Time that every answer of the registry's own port takes.
+    pub(crate) delay: Duration,
 }
 
 /// A running registry.
@@ -68,7 +72,17 @@ impl FakeRegistry {
             page: options.page,
             scheme: if options.tls.is_some() { "https" } else { "http" },
         };
-        let server = Server::start_with(options.tls, move |request| handler.answer(request)).await;
+        let (handler, delay) = (Arc::new(handler), options.delay);
+        let answer = move |request: Request| -> BoxFuture<'static, Reply> {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                handler.answer(&request)
+            })
+        };
+        let server = Server::start_async(options.tls, Arc::new(answer)).await;
         Self { server, tokens, blobs, content }
     }
 
@@ -131,6 +145,11 @@ impl FakeRegistry {
         self.content.takes_tags.store(true, Ordering::Relaxed);
     }
 
+    /// From now on, opens an upload session instead of mounting a blob.
+    pub(crate) fn refuse_mounts(&self) {
+        self.content.refuses_mounts.store(true, Ordering::Relaxed);
+    }
+
     /// Deletes a blob, also one that manifests reference.
     pub(crate) fn delete_blob(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());
@@ -153,6 +172,11 @@ impl FakeRegistry {
             seen: 0,
             change: Box::new(change),
         });
+    }
+
+    /// Changes every reply to a request that authentication permits, after all overrides.
+    pub(crate) fn disturb(&self, change: impl Fn(&Request, Reply) -> Reply + Send + 'static) {
+        *self.content.disturbance.lock().unwrap() = Some(Box::new(change));
     }
 
     /// Answers matching requests with `reply` and does not perform them; `which` as in `override_response`.
@@ -187,9 +211,16 @@ struct Handler {
 impl Handler {
     fn answer(&self, request: &Request) -> Reply {
         let refused = self.gate.answer(request, self.scheme);
+        let Some(refused) = refused else {
+            let reply = self.content.scripted_error(request);
+            let reply = reply
+                .unwrap_or_else(|| self.content.overridden(request, |_| self.respond(request)));
+            return match &*self.content.disturbance.lock().unwrap() {
+                Some(change) => change(request, reply),
+                None => reply,
+            };
+        };
         refused
-            .or_else(|| self.content.scripted_error(request))
-            .unwrap_or_else(|| self.content.overridden(request, |_| self.respond(request)))
     }
 
     fn respond(&self, request: &Request) -> Reply {
@@ -222,14 +253,18 @@ impl Handler {
     }
 }
 
+type Disturbance = Box<dyn Fn(&Request, Reply) -> Reply + Send>;
+
 #[derive(Default)]
 struct RegistryContent {
     repositories: Mutex<BTreeMap<String, Repository>>,
     blobs: Mutex<HashMap<(String, String), Bytes>>,
     overrides: Mutex<Vec<ResponseOverride>>,
     scripted: Mutex<Vec<ScriptedError>>,
+    disturbance: Mutex<Option<Disturbance>>,
     sessions: upload_sessions::UploadSessions,
     takes_tags: AtomicBool,
+    refuses_mounts: AtomicBool,
 }
 
 #[derive(Default)]

@@ -7,6 +7,7 @@ mod reply;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,7 +76,15 @@ pub(crate) struct Server {
     address: SocketAddr,
     tls: bool,
     requests: Arc<Mutex<Vec<Request>>>,
+    answering: Arc<Answering>,
     accepting: JoinHandle<()>,
+}
+
+/// Requests that handlers are answering.
+#[derive(Default)]
+struct Answering {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Server {
@@ -100,11 +109,14 @@ impl Server {
     pub(crate) async fn start_async(tls: Option<Arc<ServerConfig>>, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let requests = Arc::default();
-        let peer = Peer { handler, requests: Arc::clone(&requests), connection: 0 };
+        let answering = Arc::<Answering>::default();
+        let (kept, counted) = (Arc::clone(&requests), Arc::clone(&answering));
+        let peer = Peer { handler, requests: kept, answering: counted, connection: 0 };
         Self {
             address: listener.local_addr().unwrap(),
             tls: tls.is_some(),
             requests,
+            answering,
             accepting: tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), peer)),
         }
     }
@@ -137,6 +149,11 @@ impl Server {
     pub(crate) fn count(&self, part_of_line: &str) -> usize {
         let matches = |line: &String| line.contains(part_of_line);
         self.lines().into_iter().filter(matches).count()
+    }
+
+    /// Returns the most requests that handlers were answering at the same time.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.answering.most.load(Ordering::Relaxed)
     }
 
     /// Forgets the requests so far.
@@ -174,6 +191,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, mut peer: Peer)
 struct Peer {
     handler: Arc<Handler>,
     requests: Arc<Mutex<Vec<Request>>>,
+    answering: Arc<Answering>,
     connection: usize,
 }
 
@@ -186,7 +204,10 @@ impl Peer {
             request.client_certificate = client_certificate;
             self.requests.lock().unwrap().push(request.clone());
             let method = request.method.clone();
+            let now = self.answering.now.fetch_add(1, Ordering::Relaxed) + 1;
+            self.answering.most.fetch_max(now, Ordering::Relaxed);
             let reply = (self.handler)(request).await;
+            self.answering.now.fetch_sub(1, Ordering::Relaxed);
             match reply.write(&method, &mut stream).await? {
                 After::KeepAlive => {}
                 After::Close => break,

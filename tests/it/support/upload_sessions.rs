@@ -40,7 +40,9 @@ impl RegistryContent {
 
     fn offer(&self, repository: &str, request: &Request) -> Reply {
         let pairs: HashMap<String, String> = request.pairs().into_iter().collect();
-        if let (Some(digest), Some(from)) = (pairs.get("mount"), pairs.get("from")) {
+        let may_mount = !self.refuses_mounts.load(Ordering::Relaxed);
+        if let (true, Some(digest), Some(from)) = (may_mount, pairs.get("mount"), pairs.get("from"))
+        {
             let held = self.blobs.lock().unwrap().get(&(from.clone(), digest.clone())).cloned();
             if let Some(bytes) = held {
                 self.blobs.lock().unwrap().insert((repository.to_owned(), digest.clone()), bytes);

@@ -9,7 +9,7 @@ use crate::retry::retry;
 const MAX_TOKENS: u32 = 22;
 
 fn limiters() -> Limiters {
-    Limiters::new(RetryPolicy::default(), 6)
+    Limiters::new(&RegistryOptions::default())
 }
 
 fn limiter(limiters: &Limiters, name: &str) -> Arc<Limiter> {
@@ -27,7 +27,7 @@ async fn request_blobs(limiter: &Limiter, up: Option<Instant>) -> (u32, usize) {
         let (attempts, what) = (&attempts, format!("blob {number}"));
         async move {
             let one = || async {
-                let _turn = limiter.admit(&what).await?;
+                let _turn = limiter.admit(RequestClass::Request, &what).await?;
                 attempts.fetch_add(1, Ordering::Relaxed);
                 if up.is_some_and(|up| Instant::now() >= up) {
                     limiter.record_response(StatusCode::OK);
@@ -52,13 +52,23 @@ async fn dead_host_costs_tens_of_attempts() {
     assert_eq!(failed, 50);
     assert!((MAX_TOKENS..40).contains(&attempts), "{attempts}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    let error = dead.admit("blob x").await.unwrap_err();
+    let error = dead.admit(RequestClass::Request, "blob x").await.unwrap_err();
     assert!(!error.is_transient());
     let text = error.chain();
     assert!(text.starts_with("blob x: dead:1: connection refused (unreachable, tried "), "{text}");
-    assert!(limiter(&hosts, "other:1").admit("blob x").await.unwrap().is_none());
+    assert!(
+        limiter(&hosts, "other:1")
+            .admit(RequestClass::Request, "blob x")
+            .await
+            .unwrap()
+            .turn
+            .is_none()
+    );
     tokio::time::advance(MAX_GAP).await;
-    assert!(dead.admit("blob x").await.unwrap().is_none(), "it may be back");
+    assert!(
+        dead.admit(RequestClass::Request, "blob x").await.unwrap().turn.is_none(),
+        "it may be back"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,15 +123,15 @@ async fn retry_after_pauses_host_for_all() {
     busy.pause(&slow_down(30));
     tokio::time::advance(Duration::from_secs(10)).await;
     busy.pause(&slow_down(5));
-    let error = busy.admit("blob b").await.unwrap_err();
+    let error = busy.admit(RequestClass::Request, "blob b").await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(20)));
     assert_eq!((error.status(), error.chain().as_str()), (Some(429), "blob b: busy:1: slow down"));
-    assert!(limiter(&hosts, "other:1").admit("blob b").await.is_ok());
+    assert!(limiter(&hosts, "other:1").admit(RequestClass::Request, "blob b").await.is_ok());
     let began = Instant::now();
-    let sent = retry(&busy.policy, || busy.admit("blob b")).await;
+    let sent = retry(&busy.policy, || busy.admit(RequestClass::Request, "blob b")).await;
     assert!(sent.is_ok() && began.elapsed() >= Duration::from_secs(20), "{:?}", began.elapsed());
     busy.pause(&slow_down(99_999));
-    assert!(busy.admit("blob b").await.is_ok(), "not obeyed");
+    assert!(busy.admit(RequestClass::Request, "blob b").await.is_ok(), "not obeyed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,9 +161,16 @@ async fn outage_begins_with_first_failure_after_answer() {
 }
 
 #[test]
+fn clock_shows_time_of_day() {
+    let at = |seconds| clock(UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(at(86_400 * 9 + 43_390), "12:03:10 UTC");
+}
+
+#[test]
 fn tokens_grow_with_connections() {
     let tokens = |connections| {
-        limiter(&Limiters::new(RetryPolicy::default(), connections), "one:1").state().tokens
+        let options = RegistryOptions::default().connections(connections);
+        limiter(&Limiters::new(&options), "one:1").state().tokens
     };
     assert_eq!([1, 6, 64].map(tokens), [12, MAX_TOKENS, 138]);
 }

@@ -1,0 +1,159 @@
+//! The configuration file: limits of the requests to registries.
+//!
+//! ```toml
+//! [registry."ghcr.io"]
+//! connections = 4
+//! requests-per-second = 10
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{HostLimit, HostLimits};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(default)]
+    registry: BTreeMap<String, Spanned<RegistryTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RegistryTable {
+    connections: Option<u16>,
+    requests_per_second: Option<f64>,
+}
+
+/// Reads the limits of hosts from this file, or from that of the user if it exists.
+pub(super) fn host_limits(given: Option<&Path>) -> Result<HostLimits> {
+    let own = default_path(|name| std::env::var_os(name));
+    let Some(path) = given.map(Path::to_owned).or(own) else { return Ok(HostLimits::default()) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &path),
+        Err(error) if given.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Ok(HostLimits::default())
+        }
+        Err(error) => Err(invalid(&path.display().to_string()).with_source(error)),
+    }
+}
+
+fn default_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    Some(config?.join("rpull/config.toml"))
+}
+
+fn invalid(place: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, "configuration").at(place)
+}
+
+fn parse(text: &str, path: &Path) -> Result<HostLimits> {
+    let place = |span: &Range<usize>| {
+        let before = text.get(..span.start).unwrap_or_default();
+        format!("{}:{}", path.display(), before.matches('\n').count() + 1)
+    };
+    let file: ConfigFile = toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        let reason = match key_at(text, &span) {
+            Some(key) if !error.message().contains(&format!("`{key}`")) => {
+                format!("`{key}`: {}", error.message())
+            }
+            _ => error.message().to_owned(),
+        };
+        invalid(&place(&span)).with_reason(reason)
+    })?;
+    file.registry.into_iter().try_fold(HostLimits::default(), |limits, (host, table)| {
+        let (span, table) = (table.span(), table.into_inner());
+        let limit = HostLimit {
+            connections: table.connections.map(usize::from),
+            requests_per_second: table.requests_per_second,
+        };
+        limits.with(&host, limit).map_err(|error| {
+            let reason = error.chain();
+            invalid(&place(&span)).with_reason(reason)
+        })
+    })
+}
+
+/// The key of the line on which the span begins, if it has one.
+fn key_at<'a>(text: &'a str, span: &Range<usize>) -> Option<&'a str> {
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);
+    let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
+    Some(key.trim()).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(text, Path::new("/c.toml")).unwrap_err().chain()
+    }
+
+    #[test]
+    fn config_file_accepts_limits_of_registries() {
+        let text = "[registry.\"ghcr.io\"]\nconnections = 4\nrequests-per-second = 10\n\
+                    [registry.\"docker.io\"]\nrequests-per-second = 0.5\n[registry.\"localhost:5000\"]\n";
+        let limits = format!("{:?}", parse(text, Path::new("/c.toml")).unwrap());
+        for part in ["\"ghcr.io\": HostLimit { connections: Some(4)", "\"registry-1.docker.io\""] {
+            assert!(limits.contains(part), "{limits}");
+        }
+        parse("", Path::new("/c.toml")).unwrap();
+    }
+
+    #[test]
+    fn config_file_errors_name_file_line_and_key() {
+        for (text, expected) in [
+            (
+                "\n[registry.\"a.b\"]\nconections = 4",
+                "configuration: /c.toml:3: unknown field `conections`, expected `connections` or `requests-per-second`",
+            ),
+            (
+                "[registri]",
+                "configuration: /c.toml:1: unknown field `registri`, expected `registry`",
+            ),
+            (
+                "[registry.\"a.b\"]\nconnections = \"4\"",
+                "configuration: /c.toml:2: `connections`: invalid type: string \"4\", expected u16",
+            ),
+            (
+                "[registry.\"a.b\"]\nconnections = 0",
+                "configuration: /c.toml:1: limits of `a.b`: `connections` must be at least 1",
+            ),
+            (
+                "[registry.\"a.b\"]\nrequests-per-second = -1",
+                "configuration: /c.toml:1: limits of `a.b`: `requests-per-second` must be",
+            ),
+            (
+                "\n\n[registry.\"a/b\"]",
+                "configuration: /c.toml:3: registry `a/b`: expected a registry only",
+            ),
+            ("[registry", "configuration: /c.toml:1: "),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn config_file_is_in_config_directory_of_user() {
+        let path = |set: &[(&str, &str)]| {
+            let find = |name: &str| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+            };
+            default_path(find).map(|path| path.display().to_string())
+        };
+        assert_eq!(path(&[("HOME", "/h")]).as_deref(), Some("/h/.config/rpull/config.toml"));
+        let both = [("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")];
+        assert_eq!(path(&both).as_deref(), Some("/x/rpull/config.toml"));
+        assert_eq!(path(&[("XDG_CONFIG_HOME", "x")]), None);
+    }
+}
