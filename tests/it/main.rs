@@ -6,6 +6,7 @@
 //! - `archive/` OCI and docker archives: reading them, and `save` and `load`
 //! - `layout/` the store and other layouts: index, prune, verify, journal, locks, damage, full disks
 //! - `engine_store/` the stores of container engines as sources
+//! - `faults/` registries that fail on command: tables of faults, and random ones by seed
 //! - `unpack/` layers as files or as one tar: whiteouts, hardlinks, symlinks, xattrs, sparse files, limits
 //! - `overlay/` overlay directories: one directory per layer, and mounts of them
 //! - `serve/` `rpull serve`: the store as a registry
@@ -27,6 +28,8 @@ mod cli;
 mod contract;
 #[cfg(test)]
 mod engine_store;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
