@@ -146,7 +146,7 @@ impl<'a> ResumingReader<'a> {
         }
         loop {
             if let Some(chunk) = self.ahead.next_early() {
-                return Ok(Some(chunk));
+                return Ok(Some(self.context.take_within_limit(chunk)));
             }
             if self.body.is_none() {
                 if self.position == self.descriptor.size && self.responses > 0 {
