@@ -129,7 +129,7 @@ impl Lab {
             .timeouts(Timeouts::default().headers(self.idle).idle(self.idle));
         for registry in [&self.from, &self.to] {
             let credential = parse_creds(&format!("user:{SECRET}")).unwrap();
-            options.credentials = options.credentials.with(&registry.server.host(), credential);
+            options.credentials = options.credentials.with(registry.server.host(), credential);
         }
         Client::new(options)
     }
@@ -148,7 +148,7 @@ impl Lab {
                 ended
             }
             Journey::Push | Journey::Copy => {
-                let reference = self.reference(&self.to);
+                let reference = reference(&self.to);
                 let target = self.client().repository_for_push(&reference).unwrap();
                 let source = match journey {
                     Journey::Copy => self.repository(&self.from),
@@ -167,12 +167,8 @@ impl Lab {
         ended
     }
 
-    fn reference(&self, registry: &FakeRegistry) -> Reference {
-        registry.repository("app:1").parse().unwrap()
-    }
-
     fn repository(&self, registry: &FakeRegistry) -> Arc<dyn Source> {
-        Arc::new(self.client().repository(&self.reference(registry)).unwrap())
+        Arc::new(self.client().repository(&reference(registry)).unwrap())
     }
 
     async fn transfer(
@@ -194,7 +190,7 @@ impl Lab {
 
     async fn unpack(&self) -> Ended {
         let root = self.path("root");
-        let unpack = Unpack::new(self.reference(&self.from)).client(self.client()).to(&root);
+        let unpack = Unpack::new(reference(&self.from)).client(self.client()).to(&root);
         let platform: Platform = "linux/amd64".parse().unwrap();
         let error = unpack.platform(platform).retry(self.retry()).await.err();
         if error.is_some() {
@@ -233,6 +229,10 @@ impl Lab {
             }
         }
     }
+}
+
+fn reference(registry: &FakeRegistry) -> Reference {
+    registry.repository("app:1").parse().unwrap()
 }
 
 fn content(size: usize, seed: usize) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Every request may fail in a random way. `RPULL_SEEDS` sets the number of runs of each test.
 
+use std::io::Write as _;
 use std::sync::Mutex;
 
 use super::{Journey, Lab};
@@ -19,7 +20,7 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("seed {}", self.0);
+            _ = writeln!(std::io::stderr(), "seed {}", self.0);
         }
     }
 }
