@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::document::ImageManifest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Unread;
+use crate::setters::setters;
 
 /// Opens the blob of a layer.
 pub type OpenBlob<'a> =
@@ -25,6 +26,9 @@ pub struct LayerBlob<'a> {
     pub diff_id: Digest,
     /// Approximate work in bytes of the blob: large layers are started early.
     pub size: u64,
+    /// Whether the blob may be opened and then left waiting while lower layers are read, as a file may. Several layers are
+    /// read concurrently only if all may wait.
+    pub can_wait: bool,
     /// Opens the blob in any compression. Runs on another thread, possibly before lower layers and concurrently with
     /// others. A reader that waits for bytes must stop waiting when the token is cancelled.
     pub open: OpenBlob<'a>,
@@ -39,7 +43,11 @@ impl fmt::Debug for LayerBlob<'_> {
 impl<'a> LayerBlob<'a> {
     /// A layer that `open` opens; the fields say what the parameters are.
     pub fn new(name: impl Into<String>, diff_id: Digest, size: u64, open: OpenBlob<'a>) -> Self {
-        Self { name: name.into(), diff_id, size, open }
+        Self { name: name.into(), diff_id, size, can_wait: false, open }
+    }
+
+    setters! {
+        flag can_wait;
     }
 
     /// The layers of an image, base first, opened by `open`; `image` is its name in errors.
@@ -67,6 +75,7 @@ impl<'a> LayerBlob<'a> {
             name: format!("layer {}", layer.digest),
             diff_id: diff_id.clone(),
             size: layer.size,
+            can_wait: false,
             open: open(layer),
         };
         Ok(layers.iter().zip(diff_ids).map(blob).collect())

@@ -69,7 +69,12 @@ impl LayerSource {
             return Err(Error::new(ErrorKind::Unsupported, reference).with_reason("has no layers"));
         }
         let open = |layer: &Descriptor| self.open(image, layer, settings);
-        LayerBlob::from_image(reference, manifest, &image.config, open)
+        let mut layers = LayerBlob::from_image(reference, manifest, &image.config, open)?;
+        let can_wait = image.opened.source.endpoint().kind.is_local();
+        for layer in &mut layers {
+            layer.can_wait = can_wait;
+        }
+        Ok(layers)
     }
 
     /// The layer with this number, counted from the base.

@@ -1,8 +1,10 @@
 //! Reads the bytes of one file out of the layers of an image.
 
 use std::io::{self, Read as _, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::change::FileInfo;
+use super::change::{Change, FileInfo};
+use super::layer_reader::{FileInLayer, Inspected};
 use super::read::{CreatedFile, LayerInput, new_tree, read_layers_with};
 use super::tree::FileTree;
 use crate::control::{Control, PhaseCounter};
@@ -19,7 +21,6 @@ const MAX_KEPT_BYTES: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     files: Vec<((usize, u32), Vec<u8>)>,
-    bytes: u64,
 }
 
 impl Candidates {
@@ -38,18 +39,23 @@ pub(crate) fn read_with_candidates(
     control: &Control,
 ) -> Result<(FileTree, Candidates)> {
     let wanted = split(path).1;
-    let mut kept = Candidates::default();
-    let inspect = |_: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
-        if split(file.path).1 == wanted && kept.bytes.saturating_add(file.size) <= MAX_KEPT_BYTES {
-            let mut bytes = Vec::new();
-            copy_file(layer, file.size, &mut bytes)?;
-            kept.bytes += file.size;
-            kept.files.push((file.at, bytes));
+    let bytes = AtomicU64::new(0);
+    let inspect = |file: &FileInLayer<'_>, layer: &mut BlobEntries<'_>| {
+        let mut inspected = Inspected::default();
+        if split(file.path).1 == wanted
+            && file.size <= MAX_KEPT_BYTES
+            && bytes.fetch_add(file.size, Ordering::Relaxed) <= MAX_KEPT_BYTES - file.size
+        {
+            copy_file(layer, file.size, inspected.bytes.insert(Vec::new()))?;
         }
-        Ok(())
+        Ok(inspected)
     };
-    let (tree, _) =
-        read_layers_with(new_tree()?, layers, control, inspect, |_, _| Ok(()), |_, _| Ok(()))?;
+    let mut kept = Candidates::default();
+    let accept = |file: &CreatedFile, inspected: Inspected| {
+        kept.files.extend(inspected.bytes.map(|bytes| (file.at, bytes)));
+    };
+    let (visit, end) = (|_: usize, _: &Change<'_>| Ok(()), |_, _| Ok(()));
+    let (tree, _) = read_layers_with(new_tree()?, layers, control, inspect, accept, visit, end)?;
     Ok((tree, kept))
 }
 

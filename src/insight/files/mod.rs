@@ -44,6 +44,7 @@ mod change;
 mod compare;
 #[cfg(feature = "cli")]
 pub(crate) mod extract;
+mod layer_reader;
 mod node_table;
 mod pages;
 mod path_tree;
@@ -54,7 +55,7 @@ mod tree;
 
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
 #[cfg(feature = "cli")]
-pub(crate) use self::read::{LayerInput, new_tree, read_layers_with};
+pub(crate) use self::read::{LayerInput, new_tree, read_names};
 pub use self::read::{
     MAX_HEAD_BYTES, ReadOptions, read_layers, read_layers_onto, read_layers_with_heads,
 };

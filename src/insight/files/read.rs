@@ -5,13 +5,13 @@ use std::io;
 use sha2::{Digest as _, Sha256};
 
 use super::change::{Change, ContentId, LayerTotals};
+use super::layer_reader::{FileInLayer, Inspected, ReadEntry, Step, read_entries};
 use super::tree::FileTree;
-use crate::control::{Control, PhaseCounter};
+use crate::control::Control;
 use crate::error::Result;
-use crate::image_layers::read::{BlobEntries, read_all};
+use crate::image_layers::read::BlobEntries;
 use crate::image_layers::{LayerBlob, failed};
-use crate::layer::{BombGuard, EntryKind, LayerEntry};
-use crate::progress::Phase;
+use crate::layer::{EntryKind, LayerEntry};
 use crate::setters::setters;
 
 /// Most bytes of a head that [`read_layers_with_heads`] passes.
@@ -62,16 +62,12 @@ pub fn read_layers_onto(
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
-    let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
-        if options.contents
-            && let Some(content) = content(layer, file.size, |_| {})?
-        {
-            tree.set_content(content);
-        }
-        Ok(())
+    let inspect = |file: &FileInLayer<'_>, layer: &mut BlobEntries<'_>| {
+        let content = if options.contents { content(layer, file.size, |_| {})? } else { None };
+        Ok(Inspected { content, bytes: None })
     };
     let layers = layers.into_iter().map(LayerInput::Blob).collect();
-    read_layers_with(tree, layers, control, inspect, visit, end)
+    read_layers_with(tree, layers, control, inspect, |_, _| {}, visit, end)
 }
 
 /// Like [`read_layers`] with contents. Passes the first bytes of each regular file without holes to `head`, at most
@@ -88,18 +84,19 @@ pub fn read_layers_with_heads(
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
-    let mut first = Vec::with_capacity(MAX_HEAD_BYTES);
-    let inspect = |tree: &mut FileTree, file: &CreatedFile<'_>, layer: &mut BlobEntries<'_>| {
-        first.clear();
+    let inspect = |file: &FileInLayer<'_>, layer: &mut BlobEntries<'_>| {
+        let mut first = Vec::new();
         let keep = |bytes: &[u8]| first.extend(bytes.iter().take(MAX_HEAD_BYTES - first.len()));
-        if let Some(content) = content(layer, file.size, keep)? {
-            tree.set_content(content);
+        let content = content(layer, file.size, keep)?;
+        Ok(Inspected { content, bytes: content.map(|_| first) })
+    };
+    let accept = |file: &CreatedFile, inspected: Inspected| {
+        if let (Some(content), Some(first)) = (inspected.content, inspected.bytes) {
             head(file.at.0, content, file.size, &first);
         }
-        Ok(())
     };
     let layers = layers.into_iter().map(LayerInput::Blob).collect();
-    read_layers_with(new_tree()?, layers, control, inspect, visit, end)
+    read_layers_with(new_tree()?, layers, control, inspect, accept, visit, end)
 }
 
 /// How the entries of a layer are given.
@@ -110,26 +107,33 @@ pub(crate) enum LayerInput<'a> {
     Entries(String, Vec<LayerEntry>),
 }
 
-/// A regular file that was added to the tree, before its bytes are read.
-pub(crate) struct CreatedFile<'a> {
-    /// The path in the layer's tar, which may have links in its parents.
-    #[cfg_attr(
-        not(feature = "cli"),
-        expect(dead_code, reason = "only the command line prints a file")
-    )]
-    pub(crate) path: &'a [u8],
+/// As [`read_layers`], of layers that are given in any way, without contents.
+#[cfg(feature = "cli")]
+pub(crate) fn read_names(
+    layers: Vec<LayerInput<'_>>,
+    control: &Control,
+    visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
+    end: impl FnMut(usize, LayerTotals) -> Result<()>,
+) -> Result<(FileTree, Vec<u64>)> {
+    let inspect = |_: &FileInLayer<'_>, _: &mut BlobEntries<'_>| Ok(Inspected::default());
+    read_layers_with(new_tree()?, layers, control, inspect, |_, _| {}, visit, end)
+}
+
+/// A regular file that was added to the tree.
+pub(crate) struct CreatedFile {
     pub(crate) size: u64,
     /// Number of the layer, and of the entry in it.
     pub(crate) at: (usize, u32),
 }
 
-/// Like [`read_layers`]. `inspect` may read the bytes of each regular file; nothing it reads can be trusted before this has
-/// succeeded.
+/// Like [`read_layers`]. `inspect` may read the bytes of each regular file, on several threads; `accept` gets what it
+/// returns once the file is in the tree. Nothing of it can be trusted before this has succeeded.
 pub(crate) fn read_layers_with(
     tree: FileTree,
     layers: Vec<LayerInput<'_>>,
     control: &Control,
-    inspect: impl FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
+    inspect: impl Fn(&FileInLayer<'_>, &mut BlobEntries<'_>) -> io::Result<Inspected> + Sync,
+    accept: impl FnMut(&CreatedFile, Inspected),
     visit: impl FnMut(usize, &Change<'_>) -> Result<()>,
     end: impl FnMut(usize, LayerTotals) -> Result<()>,
 ) -> Result<(FileTree, Vec<u64>)> {
@@ -146,21 +150,21 @@ pub(crate) fn read_layers_with(
         }
     }
     tables.reverse();
-    let mut reading = Reading { tree, tables, inspect, visit, end };
-    let total = blobs.iter().map(|layer| layer.size).sum();
-    let counter = PhaseCounter::new(control, Phase::Read, total);
-    let mut next = numbers.iter();
-    let take = |name: &str, layer: &mut BlobEntries<'_>| {
-        // The layer before it is verified by now.
-        reading.end_layers_before(next.next().copied().unwrap_or(end_of_all))?;
-        reading.layer(name, layer)
-    };
-    let sizes = read_all(&BombGuard::default(), blobs, &control.cancel, &counter, take);
-    let sizes = sizes.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
+    let mut reading = Reading { tree, index: 0, tables, accept, visit, end };
+    let mut next = numbers.iter().copied().chain([end_of_all]);
+    reading.end_layers_before(next.next().unwrap_or(end_of_all))?;
+    let mut sizes = Vec::new();
+    let read = read_entries(blobs, control, &inspect, |step| match step {
+        Step::Entry(name, read) => reading.add(name, read),
+        Step::End(size) => {
+            sizes.push(size);
+            reading.end_layers_before(next.next().unwrap_or(end_of_all))
+        }
+    });
+    read.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
         Some(number) => error.with_layer(*number),
         None => error,
     })?;
-    reading.end_layers_before(end_of_all)?;
     Ok((reading.tree, sizes))
 }
 
@@ -169,40 +173,36 @@ pub(crate) fn new_tree() -> Result<FileTree> {
     FileTree::new().map_err(|error| failed("layers", "", error))
 }
 
-struct Reading<I, V, E> {
+struct Reading<A, V, E> {
     tree: FileTree,
+    /// The number of the next entry in its layer.
+    index: u32,
     /// Layers that are given by their entries, the next one last.
     tables: Vec<(usize, String, Vec<LayerEntry>)>,
-    inspect: I,
+    accept: A,
     visit: V,
     end: E,
 }
 
-impl<I, V, E> Reading<I, V, E>
+impl<A, V, E> Reading<A, V, E>
 where
-    I: FnMut(&mut FileTree, &CreatedFile<'_>, &mut BlobEntries<'_>) -> io::Result<()>,
+    A: FnMut(&CreatedFile, Inspected),
     V: FnMut(usize, &Change<'_>) -> Result<()>,
     E: FnMut(usize, LayerTotals) -> Result<()>,
 {
-    fn layer(&mut self, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
-        let mut last = Vec::new();
-        let number = self.tree.layer();
-        for index in 0.. {
-            let entry = match layer.next_entry() {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(error) => return Err(failed(name, &String::from_utf8_lossy(&last), error)),
-            };
-            let fail = |path: &[u8], error| failed(name, &String::from_utf8_lossy(path), error);
-            let (path, kind, size) = (entry.path.clone(), entry.kind, entry.size);
-            self.tree.entry(entry).map_err(|error| fail(&path, error))?;
-            if kind == EntryKind::File {
-                let file = CreatedFile { path: &path, size, at: (number, index) };
-                let inspected = (self.inspect)(&mut self.tree, &file, layer);
-                inspected.map_err(|error| fail(&path, error))?;
+    fn add(&mut self, name: &str, read: ReadEntry) -> Result<()> {
+        let ReadEntry { entry, inspected } = read;
+        let (path, kind, size) = (entry.path.clone(), entry.kind, entry.size);
+        let added = self.tree.entry(entry);
+        added.map_err(|error| failed(name, &String::from_utf8_lossy(&path), error))?;
+        if kind == EntryKind::File {
+            if let Some(content) = inspected.content {
+                self.tree.set_content(content);
             }
-            last = path;
+            let at = (self.tree.layer(), self.index);
+            (self.accept)(&CreatedFile { size, at }, inspected);
         }
+        self.index += 1;
         Ok(())
     }
 
@@ -216,6 +216,7 @@ where
                     self.tree.entry(entry).map_err(|error| failed(&name, &path, error))?;
                 }
             }
+            self.index = 0;
             let totals = self.tree.end_layer(|change| (self.visit)(number, change))?;
             (self.end)(number, totals)?;
         }

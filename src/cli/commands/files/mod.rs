@@ -20,9 +20,7 @@ use crate::cli::table::truncate;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::insight::command::display_command;
-use crate::insight::files::{
-    Change, FileInfo, LayerInput, LayerTotals, new_tree, read_layers_with,
-};
+use crate::insight::files::{Change, FileInfo, LayerInput, LayerTotals, read_names};
 use crate::insight::layers::{LayerRow, layers};
 
 /// Width of the command in the heading of a layer.
@@ -120,7 +118,7 @@ fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Contr
         }
         lines.flush()
     };
-    read_layers_with(new_tree()?, layers, control, |_, _, _| Ok(()), visit, end)?;
+    read_names(layers, control, visit, end)?;
     lines.borrow_mut().flush()
 }
 
@@ -162,14 +160,7 @@ fn print_flat(
     listing: &Listing,
     control: &Control,
 ) -> Result<()> {
-    let (files, _) = read_layers_with(
-        new_tree()?,
-        layers,
-        control,
-        |_, _, _| Ok(()),
-        |_, _| Ok(()),
-        |_, _| Ok(()),
-    )?;
+    let (files, _) = read_names(layers, control, |_, _| Ok(()), |_, _| Ok(()))?;
     let mut lines = Lines::default();
     let mut tree = TreeLines::default();
     // A single path may have links in it, and must exist.
