@@ -63,6 +63,7 @@ struct ErrorData {
     missing: Vec<Digest>,
     codes: Vec<RegistryCode>,
     layer: Option<usize>,
+    registry: Option<String>,
     hint: Option<String>,
 }
 
@@ -142,6 +143,13 @@ impl Error {
     #[must_use]
     pub fn with_layer(mut self, layer: usize) -> Self {
         self.0.data.layer = Some(layer);
+        self
+    }
+
+    /// Sets the registry that was asked, or the repository in it: `ghcr.io`, `ghcr.io/org/app`.
+    #[must_use]
+    pub(crate) fn in_registry(mut self, name: &str) -> Self {
+        self.0.data.registry = Some(escape(name).into_owned());
         self
     }
 
@@ -237,6 +245,11 @@ impl Error {
     /// Returns the position of the affected layer, base first.
     pub fn layer(&self) -> Option<usize> {
         self.0.data.layer
+    }
+
+    /// Returns the registry that was asked, or the repository in it, as a reference names them.
+    pub(crate) fn registry(&self) -> Option<&str> {
+        self.0.data.registry.as_deref()
     }
 
     /// Returns the reason alone.

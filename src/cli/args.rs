@@ -11,6 +11,7 @@ mod registry;
 mod report;
 mod serve;
 mod shared;
+mod sides;
 mod store;
 mod transfer;
 mod unpack;
@@ -28,6 +29,7 @@ pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrer
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
+pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
@@ -90,7 +92,7 @@ oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]. Only to
 docker-root:DIR[:IMAGE] and containerd-root:DIR[:IMAGE], the files of an engine, without its
 daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     )]
-    Copy(Copy),
+    Copy(Box<Copy>),
     /// Save images from the store to an archive for `rpull load` and `docker load`
     #[command(after_help = "Examples:
   rpull save alpine:3.14 debian:12 -o images.tar

@@ -38,7 +38,7 @@ pub(super) fn report(error: &Error) -> ExitCode {
         if is_descriptor_limit(error) {
             output::hint_line("raise the limit of open files with `ulimit -n 1024`");
         } else if let Some(hint) = hint(error) {
-            output::hint_line(hint);
+            output::hint_line(&hint);
         }
     }
     ExitCode::from(code(error))

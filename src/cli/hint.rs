@@ -1,9 +1,16 @@
 //! Hints: what the user can type after an error.
 //!
 //! A hint for a single message is set with it ([`Error::with_hint`]). This table has the hints for conditions that
-//! several messages share, by [`ErrorDetail`].
+//! several messages share, by [`ErrorDetail`]. In it, `HOST` and `REPO` stand for the registry and repository that the
+//! error is from, so that commands can be pasted.
 
-use crate::error::{Error, ErrorDetail};
+use std::borrow::Cow;
+
+use crate::error::{Error, ErrorDetail, ErrorKind};
+
+/// The hint of an interrupted run that can be resumed.
+pub(super) const RESUMABLE: &str =
+    "run the same command again to resume; it transfers only what is still missing";
 
 /// Details that are not listed have no hint.
 const HINTS: &[(ErrorDetail, &str)] = &[
@@ -48,6 +55,11 @@ const HINTS: &[(ErrorDetail, &str)] = &[
         ErrorDetail::UntrustedCertificate,
         "pass the CA with `--ca-file`, or add it to `certs.d`; `--insecure` disables verification",
     ),
+    (
+        ErrorDetail::ConnectionRefused,
+        "check the address and the port, and that the registry is running",
+    ),
+    (ErrorDetail::HostNotFound, "check the spelling of the host, and the name servers"),
     (ErrorDetail::NotTls, "if the registry uses plain HTTP, pass `--plain-http`"),
     // Images and platforms.
     (ErrorDetail::NotInStore, "run `rpull images` to list the images in the store"),
@@ -90,10 +102,64 @@ const HINTS: &[(ErrorDetail, &str)] = &[
 ];
 
 /// Returns the error's hint, if any.
-pub(super) fn hint(error: &Error) -> Option<&str> {
+pub(super) fn hint(error: &Error) -> Option<Cow<'_, str>> {
     if let Some(hint) = error.hint() {
-        return Some(hint);
+        return Some(hint.into());
     }
     let detail = error.detail()?;
-    HINTS.iter().find(|(of, _)| *of == detail).map(|&(_, hint)| hint)
+    let (_, hint) = HINTS.iter().find(|(of, _)| *of == detail)?;
+    let Some(repository) = error.registry() else { return Some((*hint).into()) };
+    let host = repository.split('/').next().unwrap_or_default();
+    let mut hint = hint.replace("login HOST", &format!("login {host}"));
+    if host != repository {
+        hint = hint.replace("tags REPO", &format!("tags {repository}"));
+    }
+    Some(hint.into())
+}
+
+/// Adds to an interruption that the same command goes on where it was.
+pub(super) fn resumable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Interrupted if error.hint().is_none() => error.with_hint(RESUMABLE),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hint_names_registry_and_repository_of_error() {
+        let hint_of = |detail, name: Option<&str>| {
+            let error = Error::new(ErrorKind::NotFound, "manifest a:1").with_detail(detail);
+            let error = match name {
+                Some(name) => error.in_registry(name),
+                None => error,
+            };
+            hint(&error).unwrap().into_owned()
+        };
+        for (detail, name, text) in [
+            (
+                ErrorDetail::ManifestNotFound,
+                Some("r.test:5000/a/b"),
+                "`rpull tags r.test:5000/a/b`",
+            ),
+            (ErrorDetail::ManifestNotFound, None, "`rpull tags REPO`"),
+            (ErrorDetail::CredentialRequired, Some("r.test/a/b"), "`rpull login r.test`"),
+            (ErrorDetail::RateLimited, Some("r.test"), "`rpull login r.test`"),
+            (ErrorDetail::RateLimited, None, "`rpull login HOST`"),
+            (ErrorDetail::InternalHost, Some("r.test"), "`--internal-host HOST`"),
+        ] {
+            let hint = hint_of(detail, name);
+            assert!(hint.contains(text), "{hint}");
+        }
+    }
+
+    #[test]
+    fn only_interruption_can_be_resumed() {
+        let hint_of = |kind| hint(&resumable(Error::new(kind, "pull"))).map(Cow::into_owned);
+        assert_eq!(hint_of(ErrorKind::Interrupted).as_deref(), Some(RESUMABLE));
+        assert_eq!(hint_of(ErrorKind::Mismatch), None);
+    }
 }

@@ -9,6 +9,8 @@ pub(super) struct ProgressLabels {
     pub(super) running: &'static str,
     /// Plan for the missing blobs: `3 of 7 blobs to fetch`.
     pub(super) to_do: &'static str,
+    /// Whether the target is a registry, which is asked for each blob later: the plan does not know what it has.
+    pub(super) to_registry: bool,
     /// A blob whose bytes are being transferred.
     pub(super) moving: &'static str,
     /// A blob whose bytes have all been transferred, before it is verified and committed.
@@ -32,6 +34,7 @@ pub(super) fn phase_label(phase: Phase) -> &'static str {
 pub(super) const PULL: ProgressLabels = ProgressLabels {
     running: "pulling",
     to_do: "fetch",
+    to_registry: false,
     moving: "downloading",
     finishing: "verifying",
     done: "pull complete",
@@ -40,6 +43,7 @@ pub(super) const PULL: ProgressLabels = ProgressLabels {
 pub(super) const PUSH: ProgressLabels = ProgressLabels {
     running: "pushing",
     to_do: "send",
+    to_registry: true,
     moving: "uploading",
     finishing: "waiting for the registry",
     done: "pushed",
@@ -48,14 +52,18 @@ pub(super) const PUSH: ProgressLabels = ProgressLabels {
 pub(super) const COPY: ProgressLabels = ProgressLabels {
     running: "copying",
     to_do: "copy",
+    to_registry: false,
     moving: "copying",
     finishing: "finishing",
     done: "copied",
 };
 
+pub(super) const COPY_TO_REGISTRY: ProgressLabels = ProgressLabels { to_registry: true, ..COPY };
+
 pub(super) const SAVE: ProgressLabels = ProgressLabels {
     running: "saving",
     to_do: "save",
+    to_registry: false,
     moving: "saving",
     finishing: "finishing",
     done: "saved",
@@ -64,6 +72,7 @@ pub(super) const SAVE: ProgressLabels = ProgressLabels {
 pub(super) const LOAD: ProgressLabels = ProgressLabels {
     running: "loading",
     to_do: "load",
+    to_registry: false,
     moving: "loading",
     finishing: "verifying",
     done: "loaded",

@@ -25,29 +25,36 @@ mod size;
 mod startup;
 mod table;
 mod terminal_width;
+mod text_width;
+mod usage;
 mod verb;
 mod wrap;
 
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
+use serde_json::json;
 
 use self::args::{Cli, Verb};
+use self::run::report;
 use self::settings::Settings;
+use crate::error::{Error, ErrorDetail};
 
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let store = verb::typed_store(&arguments);
+    let is_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let arguments = match verb::with_verb(arguments, |image| settings::stored(store, image)) {
         Ok(arguments) => arguments,
-        Err(error) => return exit::report(&error),
+        Err(error) => return fail(&error, is_json),
     };
     if arguments.len() < 2 {
         let help = args::command().render_help();
         output::stderr_text(&help.ansi().to_string());
         return ExitCode::from(exit::USAGE);
     }
+    let verb = arguments.get(1).map(|verb| verb.to_string_lossy().into_owned());
     let cli = match args::command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -55,7 +62,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
-            return match output::check_write(error.print()) {
+            if is_json && code == exit::USAGE {
+                print_error_json(&usage::for_json(&error));
+            }
+            return match usage::print(error, &verb.unwrap_or_default()) {
                 Ok(()) => ExitCode::from(code),
                 Err(error) => exit::report(&error),
             };
@@ -68,7 +78,25 @@ pub fn main() -> ExitCode {
     }
     match run(cli) {
         Ok(code) => code,
-        Err(error) => exit::report(&error),
+        Err(error) => fail(&error, is_json),
+    }
+}
+
+/// Prints the error, with `--json` also on stdout, and returns its exit code.
+fn fail(error: &Error, is_json: bool) -> ExitCode {
+    if is_json && error.detail() != Some(ErrorDetail::BrokenPipe) {
+        print_error_json(error);
+    }
+    exit::report(error)
+}
+
+/// Prints `{"error": …}` unless there was a result, which tells more.
+fn print_error_json(error: &Error) {
+    if !output::is_written()
+        && let Err(error) =
+            report::json_of(&json!({}), Some(error)).and_then(|value| output::json(&value))
+    {
+        output::error_line(&error.chain());
     }
 }
 
@@ -84,7 +112,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
         match cli.verb {
             Verb::Pull(args) => Box::pin(commands::pull::run(args, &settings)).await,
             Verb::Push(args) => commands::push::run(args, &settings).await,
-            Verb::Copy(args) => Box::pin(commands::copy::run(args, &settings)).await,
+            Verb::Copy(args) => Box::pin(commands::copy::run(*args, &settings)).await,
             Verb::Save(args) => commands::save::run(args, &settings).await,
             Verb::Load(args) => commands::load::run(args, &settings).await,
             Verb::Inventory => commands::inventory::run(&settings),

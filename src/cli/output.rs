@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anstream::ColorChoice;
@@ -21,6 +22,9 @@ use crate::registry::{Redactor, Text};
 
 /// The active progress bars. Other lines are printed above them.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Whether anything was written to stdout.
+static WRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Removes secrets from everything that this program prints.
 static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
@@ -203,6 +207,7 @@ impl Lines {
     pub(super) fn flush(&mut self) -> Result<()> {
         let text = REDACTOR.redact(&self.0, Text::Result);
         let mut stdout = anstream::stdout();
+        WRITTEN.store(true, Ordering::Relaxed);
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         self.0.clear();
         written.map_err(|error| {
@@ -214,7 +219,13 @@ impl Lines {
     }
 }
 
+/// Returns whether anything was written to stdout.
+pub(super) fn is_written() -> bool {
+    WRITTEN.load(Ordering::Relaxed)
+}
+
 fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    WRITTEN.store(true, Ordering::Relaxed);
     check_write(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 

@@ -28,6 +28,23 @@ pub(super) fn counterpart(word: &str) -> Option<&'static str> {
     })
 }
 
+/// Returns what helps somebody who knows this option from another tool.
+pub(super) fn counterpart_of_option(verb: &str, option: &str) -> Option<&'static str> {
+    Some(match (verb, option) {
+        ("rm", "--force" | "-f") => {
+            "use `rpull rm` without it: names are removed without asking; `--yes` is for selections"
+        }
+        (_, "--tls-verify") => "pass `--insecure` to disable verification, `--plain-http` for HTTP",
+        (_, "--src-tls-verify") => "pass `--src-insecure` or `--src-plain-http`",
+        (_, "--dest-tls-verify") => "pass `--dest-insecure` or `--dest-plain-http`",
+        (_, "--cert-dir") => "pass the files with `--ca-file`, `--cert-file` and `--key-file`",
+        ("copy" | "cp", "--all" | "-a") => "omit it: all platforms are copied by default",
+        ("pull", "--all" | "-a") => "use `--all-tags` or `--all-platforms`",
+        (_, "--user" | "-u" | "--username") => "pass `--creds USER:PASS`, or run `rpull login`",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -70,5 +87,29 @@ mod tests {
             assert!(verb == "rpull --version" || command.find_subcommand(verb).is_some(), "{verb}");
             assert!(command.find_subcommand(word).is_none(), "{word}");
         }
+    }
+
+    #[test]
+    fn hint_for_option_of_other_tool_names_existing_options() {
+        let mut command = Cli::command();
+        command.build();
+        for (verb, option) in [
+            ("rm", "--force"),
+            ("pull", "--tls-verify"),
+            ("copy", "--src-tls-verify"),
+            ("copy", "--dest-tls-verify"),
+            ("pull", "--cert-dir"),
+            ("pull", "--all"),
+            ("pull", "--username"),
+        ] {
+            let known = command.find_subcommand(verb).unwrap();
+            let exists = |name: &str| known.get_arguments().any(|arg| arg.get_long() == Some(name));
+            assert!(!exists(option.trim_start_matches("--")), "{verb} {option}");
+            let hint = counterpart_of_option(verb, option).unwrap();
+            for named in hint.split('`').filter_map(|word| word.strip_prefix("--")) {
+                assert!(exists(named.split(' ').next().unwrap()), "{named} of {verb}");
+            }
+        }
+        assert_eq!(counterpart_of_option("copy", "--nonsense"), None);
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::labels::{ProgressLabels, phase_label};
 use super::output::note;
-use super::size::{percent, size};
+use super::size::{percent, plural, size};
+use crate::descriptor::Descriptor;
 use crate::progress::{Completion, Event, Progress};
 
 /// Time between two lines with the total.
@@ -49,7 +50,7 @@ impl Progress for PlainProgress {
                 state.running = true;
                 note(&format!("{reference}: {}", self.labels.running));
             }
-            Event::Planned { blobs } => state.plan(blobs, self.labels.to_do),
+            Event::Planned { blobs } => state.plan(blobs, self.labels),
             Event::BlobStarted { digest, position } | Event::BlobAdvanced { digest, position } => {
                 state.positions.insert(digest.to_string(), *position);
                 state.print_periodically();
@@ -83,17 +84,21 @@ impl Progress for PlainProgress {
 }
 
 impl PlainState {
-    fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)], to_do: &str) {
+    fn plan(&mut self, blobs: &[(&Descriptor, u64)], labels: &ProgressLabels) {
         self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
         let (existing_blobs, missing_blobs): (Vec<_>, Vec<_>) =
             blobs.iter().partition(|(blob, existing)| blob.size == *existing);
         self.shared = existing_blobs.iter().map(|(blob, _)| blob.size).sum();
         let missing: u64 = missing_blobs.iter().map(|(blob, existing)| blob.size - existing).sum();
-        if !missing_blobs.is_empty() {
+        let to_do = labels.to_do;
+        if labels.to_registry && !blobs.is_empty() {
+            let count = plural(blobs.len() as u64, "blob");
+            note(&format!("up to {count} to {to_do}, up to {}", size(self.total)));
+        } else if !missing_blobs.is_empty() {
             note(&format!(
-                "{} of {} blobs to {to_do}, {} of {}",
+                "{} of {} to {to_do}, {} of {}",
                 missing_blobs.len(),
-                blobs.len(),
+                plural(blobs.len() as u64, "blob"),
                 size(missing),
                 size(self.total)
             ));

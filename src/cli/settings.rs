@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{CommonArgs, ProgressKind};
+use super::args::{CommonArgs, ProgressKind, SideOptions};
 use super::{config_file, output};
 pub(super) use crate::builders::not_in_store;
 use crate::control::Control;
@@ -86,18 +86,22 @@ impl Settings {
     }
 
     /// Returns these settings for one side of a copy, with the options given for that side.
-    pub(super) fn for_side(
-        &self,
-        creds: Option<String>,
-        authfile: Option<PathBuf>,
-        plain_http: bool,
-    ) -> Self {
-        let mut side = self.clone();
-        if creds.is_some() || authfile.is_some() {
-            side.registry.creds = creds;
-            side.registry.authfile = authfile;
+    pub(super) fn for_side(&self, options: impl Into<SideOptions>) -> Self {
+        let (mut side, options) = (self.clone(), options.into());
+        let registry = &mut side.registry;
+        if options.creds.is_some() || options.authfile.is_some() {
+            registry.creds = options.creds;
+            registry.authfile = options.authfile;
         }
-        side.registry.plain_http |= plain_http;
+        // The key belongs to the certificate.
+        if options.cert_file.is_some() {
+            registry.cert_file = options.cert_file;
+            registry.key_file = options.key_file;
+        }
+        registry.ca_file = options.ca_file.or(registry.ca_file.take());
+        registry.internal_host.extend(options.internal_host);
+        registry.plain_http |= options.plain_http;
+        registry.insecure |= options.insecure;
         side
     }
 

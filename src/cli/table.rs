@@ -1,5 +1,13 @@
 //! Formats tables: columns aligned, control characters escaped.
 
+use super::text_width::width;
+
+/// Columns between the longest name and its value.
+const FIELD_GAP: usize = 2;
+
+/// Columns of names, unless one is longer.
+const MIN_NAME_COLUMNS: usize = 10;
+
 /// Formats rows under a heading. The last column is not padded.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let escaped: Vec<[String; N]> = rows
@@ -26,23 +34,17 @@ fn line(cells: &[&str], widths: &[usize]) -> String {
     format!("{}\n", joined.trim_end())
 }
 
-/// Cuts text to `width` characters, with an ellipsis.
-pub(super) fn truncate(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
-}
-
-/// Cuts a name to `width` characters, with an ellipsis before its end, which tells more than its beginning.
-pub(super) fn truncate_start(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    if length <= width {
-        return name.to_owned();
-    }
-    let kept: String = name.chars().skip(length - width.saturating_sub(1)).collect();
-    format!("…{kept}")
+/// Formats names with their values, which start in the same column.
+pub(super) fn fields(rows: &[[String; 2]]) -> String {
+    let escaped = rows.iter().map(|row| row.each_ref().map(|cell| crate::escape(cell)));
+    let escaped: Vec<_> = escaped.collect();
+    let longest =
+        escaped.iter().map(|[name, _]| width(name)).max().unwrap_or_default().max(MIN_NAME_COLUMNS);
+    let lines = escaped.iter().map(|[name, value]| {
+        let space = " ".repeat((longest - width(name)) + FIELD_GAP);
+        format!("{name}{space}{value}\n")
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -56,12 +58,13 @@ mod tests {
             &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]],
         );
         assert_eq!(text, "A           B\nlong cell   x\\n\\u{1b}[31m\ns           y\n");
-        assert_eq!(truncate("abcdef", 4), "abc…");
-        assert_eq!(
-            (truncate_start("abcdef", 4), truncate_start("abc", 3)),
-            ("…def".into(), "abc".into())
-        );
-        assert_eq!(truncate_start("/usr/share/doc", 8), "…are/doc");
-        assert_eq!(truncate_start("/a", 8), "/a");
+    }
+
+    #[test]
+    fn values_of_fields_start_in_same_column() {
+        let rows = [("size", "1"), ("exposedports", "{}"), ("層", "\u{1b}")];
+        let rows = rows.map(|(name, value)| [name.to_owned(), value.to_owned()]);
+        let text = fields(&rows);
+        assert_eq!(text, "size          1\nexposedports  {}\n層            \\u{1b}\n");
     }
 }

@@ -149,7 +149,7 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
 }
 
 /// Returns the number of edits (insert, delete, replace) between two words.
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {
         let mut diagonal = i;

@@ -48,6 +48,10 @@ pub enum ErrorDetail {
     UntrustedCertificate,
     /// The server does not speak TLS.
     NotTls,
+    /// Nothing listens at the address.
+    ConnectionRefused,
+    /// The name of the host has no address.
+    HostNotFound,
     /// The disk of the store is full.
     StoreDiskFull,
     /// The disk that an archive is written to is full.

@@ -119,7 +119,10 @@ impl Repository {
         let reason = format!(
             "this registry cannot delete a single tag, and {digest} also has the tags {others}"
         );
-        Err(unsupported(&reason).with_detail(ErrorDetail::TagDeleteUnsupported))
+        let whole = format!("{}@{digest}", self.full_name());
+        Err(unsupported(&reason)
+            .with_detail(ErrorDetail::TagDeleteUnsupported)
+            .with_hint(format!("run `rpull delete {whole}` to delete it with all its tags")))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {

@@ -219,9 +219,12 @@ async fn request(
 ) -> Result<Response> {
     let request = request_of(repository, method, path, what)?;
     let answer = repository.transport.expect_success(&request).await;
-    answer.map_err(|error| match (error.kind(), error.detail()) {
-        (ErrorKind::NotFound, None) => error.with_detail(ErrorDetail::ManifestNotFound),
-        _ => error,
+    answer.map_err(|error| {
+        let error = error.in_registry(repository.full_name());
+        match (error.kind(), error.detail()) {
+            (ErrorKind::NotFound, None) => error.with_detail(ErrorDetail::ManifestNotFound),
+            _ => error,
+        }
     })
 }
 

@@ -55,6 +55,11 @@ impl Transport {
 
     /// Sends the request with authentication, follows redirects and returns the response, whatever its status.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
+        let response = self.follow(request).await;
+        response.map_err(|error| error.in_registry(&self.http.name))
+    }
+
+    async fn follow(&self, request: &Request<'_>) -> Result<Response> {
         let url = self.http.with_current_scheme(&request.url);
         let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
         loop {
@@ -131,7 +136,8 @@ impl Transport {
         let origin = Origin::of(&url)?;
         let is_registry = origin == self.http.origin()?;
         let authorization = if is_registry {
-            self.auth.authorization_for(&self.http, request).await?
+            let authorization = self.auth.authorization_for(&self.http, request).await;
+            authorization.map_err(|error| error.in_registry(&self.http.name))?
         } else {
             None
         };

@@ -44,7 +44,7 @@ pub(crate) struct RegistryArgs {
 }
 
 /// Accepts a host without a port: trust in a host does not depend on the port.
-fn internal_host(text: &str) -> Result<url::Host<String>, String> {
+pub(super) fn internal_host(text: &str) -> Result<url::Host<String>, String> {
     if let Ok(ip) = text.parse::<std::net::Ipv6Addr>() {
         return Ok(url::Host::Ipv6(ip));
     }

@@ -78,7 +78,7 @@ pub(crate) struct Blob {
     /// Repository and the blob's digest
     #[arg(value_name = "IMAGE@DIGEST")]
     pub(crate) image: String,
-    /// File to write; appears only once verified
+    /// File to write; appears only once verified; - for stdout, also if that is a terminal
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::REGISTRY;
+use super::sides::{DestinationArgs, SourceArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
@@ -65,7 +65,9 @@ pub(crate) struct Copy {
     #[command(flatten)]
     pub(crate) moving: TransferArgs,
     #[command(flatten)]
-    pub(crate) sides: SideArgs,
+    pub(crate) source_options: SourceArgs,
+    #[command(flatten)]
+    pub(crate) destination_options: DestinationArgs,
 }
 
 /// Options of every transfer.
@@ -102,28 +104,4 @@ pub(crate) struct TransferArgs {
     /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
-}
-
-/// Connection options for one side of a copy.
-#[derive(Debug, Args)]
-#[command(next_help_heading = REGISTRY)]
-pub(crate) struct SideArgs {
-    /// As --creds, for the source only
-    #[arg(long, value_name = "USER:PASS", conflicts_with = "src_authfile")]
-    pub(crate) src_creds: Option<String>,
-    /// As --creds, for the destination only
-    #[arg(long, value_name = "USER:PASS", conflicts_with = "dest_authfile")]
-    pub(crate) dest_creds: Option<String>,
-    /// As --authfile, for the source only
-    #[arg(long, value_name = "FILE")]
-    pub(crate) src_authfile: Option<PathBuf>,
-    /// As --authfile, for the destination only
-    #[arg(long, value_name = "FILE")]
-    pub(crate) dest_authfile: Option<PathBuf>,
-    /// As --plain-http, for the source only
-    #[arg(long)]
-    pub(crate) src_plain_http: bool,
-    /// As --plain-http, for the destination only
-    #[arg(long)]
-    pub(crate) dest_plain_http: bool,
 }

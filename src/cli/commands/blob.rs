@@ -1,7 +1,7 @@
 //! `blob`: one blob to stdout or a file, verified.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,9 +22,15 @@ use crate::symlinks::resolve_symlinks;
 use crate::transfer::{TransferOptions, read_blob};
 
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
+    let is_stdout = args.output.as_ref().is_none_or(|path| path.as_os_str() == "-");
+    if args.output.is_none() && io::stdout().is_terminal() {
+        return Err(Error::new(ErrorKind::InvalidInput, "output")
+            .with_reason("refusing to write a blob to the terminal")
+            .with_hint("redirect stdout, or pass `-o FILE`, or `-o -` for the terminal"));
+    }
     let (source, descriptor) = find(&args.image, settings).await?;
     let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-    let Some(path) = &args.output else {
+    let Some(path) = args.output.as_ref().filter(|_| !is_stdout) else {
         let fail = |error| Error::new(ErrorKind::Store, "stdout").with_source(error);
         to_stream(&*source, &descriptor, options, &mut io::stdout(), &fail).await?;
         return Ok(ExitCode::SUCCESS);

@@ -13,6 +13,7 @@ use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::error::Result;
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection};
 
@@ -41,14 +42,13 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;
-    let settings = &interruptible(&labels::COPY, settings).with_jobs(args.moving.jobs);
+    let at_registry = destination.image().is_some();
+    let labels = if at_registry { &labels::COPY_TO_REGISTRY } else { &labels::COPY };
+    let settings = &interruptible(labels, settings).with_jobs(args.moving.jobs);
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("copy", &args.moving, settings)?.with_artifacts(artifacts);
-    let sides = args.sides;
-    let source_settings =
-        settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);
-    let target_settings =
-        settings.for_side(sides.dest_creds, sides.dest_authfile, sides.dest_plain_http);
+    let source_settings = settings.for_side(args.source_options);
+    let target_settings = settings.for_side(args.destination_options);
     if source_settings.has_creds_of(&target_settings) {
         settings.check_creds(location.registry().into_iter().chain(destination.image()))?;
     }
@@ -59,7 +59,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         let opening = one(&location, &destination, platforms, &source_settings);
         vec![or_cancelled(cancel, "copy", opening).await??]
     };
-    let shape = JsonShape::list_if(args.all_tags);
+    let shape = if args.all_tags { JsonShape::List } else { JsonShape::Value };
     let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;
     Ok(code)
 }
@@ -77,13 +77,13 @@ async fn one(
 ) -> Result<ImageRequest> {
     let OpenedLocation { source, name, reference, full_name, .. } =
         open_location(location, settings).await?;
-    Ok(ImageRequest {
-        source,
-        name,
-        reference: destination.reference().unwrap_or(reference),
-        target_name: destination.name(&full_name)?,
-        platforms,
-    })
+    let target_name = destination.name(&full_name)?;
+    let reference = destination.reference().unwrap_or_else(|| match &target_name {
+        // The name that it gets: a script goes on with the copy.
+        ImageName::Layout(name) => name.clone(),
+        _ => reference,
+    });
+    Ok(ImageRequest { source, name, reference, target_name, platforms })
 }
 
 /// Returns a request for every tag of the repository; each keeps its name.

@@ -12,8 +12,9 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::{table, truncate_start};
+use crate::cli::table::table;
 use crate::cli::terminal_width::terminal_width;
+use crate::cli::text_width::truncate_start;
 use crate::error::Result;
 use crate::layout::LayoutUsage;
 use crate::unpack::overlay::OverlayUsage;
@@ -55,6 +56,11 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
         let mut value = json_of(&store, None)?;
         merge(&mut value, json!({ "overlays": overlays, "unpacked": unpacked }));
         output::json(&value)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if settings.quiet {
+        let mut names = store.images.iter().map(|image| crate::escape(&image.reference));
+        names.try_for_each(|name| output::line(&name))?;
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width();

@@ -9,7 +9,8 @@ use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::{table, truncate};
+use crate::cli::table::table;
+use crate::cli::text_width::truncate;
 use crate::error::Result;
 use crate::insight::history::{HistoryRow, history};
 
@@ -19,6 +20,10 @@ const COMMAND_WIDTH: usize = 45;
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
     let image = OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let rows = history(image.manifest()?, &image.config);
+    if settings.quiet && !settings.json {
+        rows.iter().try_for_each(|row| output::line(id(row, args.no_trunc)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(unpacked) = UnpackedLayers::find(&*image.opened.source, &image.config) {
         return print_with_directories(rows, &unpacked, args.no_trunc, settings);
     }
@@ -68,14 +73,17 @@ fn print_with_directories(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns the id of the image that the step made, if it is known.
+fn id(row: &HistoryRow, no_trunc: bool) -> &str {
+    let Some(digest) = &row.image else { return "<missing>" };
+    if no_trunc { digest.as_str() } else { digest.short() }
+}
+
 fn cells(row: &HistoryRow, no_trunc: bool) -> [String; 5] {
-    let image = row
-        .image
-        .as_ref()
-        .map_or("<missing>", |digest| if no_trunc { digest.as_str() } else { digest.short() });
     let command = row.created_by.replace('\t', " ");
     let command = if no_trunc { command } else { truncate(&command, COMMAND_WIDTH) };
     let created =
         row.created.as_deref().map(|text| if no_trunc { text.to_owned() } else { age(text) });
-    [image.to_owned(), created.unwrap_or_default(), command, size(row.size), row.comment.clone()]
+    let image = id(row, no_trunc).to_owned();
+    [image, created.unwrap_or_default(), command, size(row.size), row.comment.clone()]
 }

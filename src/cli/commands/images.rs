@@ -29,6 +29,8 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     if settings.json {
         let values: Vec<_> = rows.iter().map(ImageRow::json).collect();
         output::json(&values)?;
+    } else if settings.quiet {
+        rows.iter().try_for_each(|row| output::line(&crate::escape(&row.id())))?;
     } else {
         let cells: Vec<[String; 5]> = rows.iter().map(ImageRow::cells).collect();
         output::text(&table(["IMAGE", "DIGEST", "PLATFORM", "CREATED", "SIZE"], &cells))?;
@@ -103,6 +105,11 @@ impl ImageRow {
             self.created = self.created.take().or(config.created);
         }
         Ok(())
+    }
+
+    /// Its name, or the digest of an image without one.
+    fn id(&self) -> String {
+        self.entry.names.first().cloned().unwrap_or_else(|| self.entry.digest().to_string())
     }
 
     fn json(&self) -> serde_json::Value {

@@ -1,7 +1,6 @@
 //! `inspect`: summarizes an image or artifact.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
+use crate::cli::table::fields;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ParsedDocument, available_platforms};
@@ -103,12 +103,10 @@ impl<'a> Inspection<'a> {
     }
 
     fn text(&self) -> String {
-        let (seen, mut text) = (self.seen, String::new());
+        let (seen, mut rows) = (self.seen, Vec::new());
         let mut row = |name: &str, value: &str| {
             if !value.is_empty() {
-                let (name, value) = (crate::escape(name), crate::escape(value));
-                // Writing to a `String` cannot fail.
-                _ = writeln!(text, "{name:<12}{value}");
+                rows.push([name.to_owned(), value.to_owned()]);
             }
         };
         row("image", &seen.opened.reference);
@@ -140,17 +138,16 @@ impl<'a> Inspection<'a> {
                 plural(count, what)
             };
             row("size", &format!("{} in {count}", size(self.total)));
-            text.push('\n');
-            text.push_str(&parts_table(seen.parts()));
-            return text;
+            return format!("{}\n{}", fields(&rows), parts_table(seen.parts()));
         };
         row("created", config.created.as_deref().unwrap_or_default());
-        row("size", &format!("{} in {} layers", size(self.total), seen.parts().len()));
+        let layers = plural(seen.parts().len() as u64, "layer");
+        row("size", &format!("{} in {layers}", size(self.total)));
         if let Some(options) = config.config.as_ref().and_then(|config| config.as_object()) {
             for (key, value) in options.iter().filter(|(_, value)| !value.is_null()) {
                 row(&key.to_lowercase(), &value.to_string());
             }
         }
-        text
+        fields(&rows)
     }
 }

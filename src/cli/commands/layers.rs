@@ -8,7 +8,8 @@ use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::{table, truncate};
+use crate::cli::table::table;
+use crate::cli::text_width::truncate;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::insight::command::display_command;
@@ -22,6 +23,8 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
     if seen.is_artifact() {
         if settings.json {
             output::json(&parts_json(seen.parts()))?;
+        } else if settings.quiet {
+            seen.parts().iter().try_for_each(|part| output::line(part.digest.as_str()))?;
         } else {
             output::text(&parts_table(seen.parts()))?;
         }
@@ -29,6 +32,10 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
     }
     let config = seen.config?;
     let rows = layers(seen.chosen.manifest()?, &config);
+    if settings.quiet && !settings.json {
+        rows.iter().try_for_each(|row| output::line(row.digest.as_str()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(unpacked) = UnpackedLayers::find(&*seen.opened.source, &config) {
         return print_with_directories(&rows, &unpacked, args.no_trunc, settings);
     }

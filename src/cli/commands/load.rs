@@ -36,9 +36,9 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
         return Err(error);
     }
     let unread: Vec<ExitCode> = images.failed.iter().map(exit::report).collect();
-    let shape = JsonShape::list_if(images.image_requests.len() > 1);
     let destination = Destination::Store(None);
-    let (code, _) = run.execute(&images.image_requests, &destination, shape, settings).await?;
+    let (code, _) =
+        run.execute(&images.image_requests, &destination, JsonShape::List, settings).await?;
     Ok(unread.into_iter().next().filter(|_| code == ExitCode::SUCCESS).unwrap_or(code))
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::cli::args::{Login, Logout};
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
@@ -25,7 +27,11 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
         }
         let credential = stored_credential(credential, outcome.identity_token);
         store.save(&credential).await?;
-        if !settings.quiet {
+        if settings.json {
+            output::json(&json!({
+                "registry": registry, "namespace": namespace, "stored_in": store.to_string(),
+            }))?;
+        } else if !settings.quiet {
             note(&format!("logged in to {name}; {}", stored_message(&store, &credential)));
         }
         if let Some(source) = shadowing_source(&store, &registry, namespace, settings).await {
@@ -41,7 +47,12 @@ pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result
     let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
     let store = settings.credential_store(&registry, namespace).await?;
     let existed = store.erase().await?;
-    if !settings.quiet {
+    if settings.json {
+        output::json(&json!({
+            "registry": registry, "namespace": namespace, "removed": existed,
+            "stored_in": store.to_string(),
+        }))?;
+    } else if !settings.quiet {
         note(&if existed {
             format!("logged out of {name}; credential removed from {store}")
         } else {

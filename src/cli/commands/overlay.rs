@@ -17,7 +17,7 @@ use crate::cli::image::unpack_report::{json_of, run_with_progress, warn_of_left_
 use crate::cli::labels;
 use crate::cli::output::{self, note};
 use crate::cli::run::transfer_run::interruptible;
-use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
 use crate::control::Control;
 use crate::digest::Digest;
@@ -54,7 +54,7 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         register_in_store(directory.path(), settings);
     }
     warn_of_left_out(&done.unpacked);
-    if settings.progress != ProgressMode::Nothing {
+    if !settings.quiet {
         note(&receipt(&done, took));
     }
     let line = directory.mount_line(&chains);

@@ -44,8 +44,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
         or_cancelled(cancel, "pull", finding).await??
     };
-    let (code, _) =
-        run.execute(&requests, &destination, JsonShape::list_if(several), settings).await?;
+    let (code, _) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     Ok(code)
 }
 

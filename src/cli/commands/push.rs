@@ -47,7 +47,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         target_name,
         platforms,
     }];
-    let (code, finished) = run.execute(&requests, &destination, JsonShape::Value, settings).await?;
+    let (code, finished) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {

@@ -41,8 +41,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
     let finding = find(&locations, &destination, &platforms, settings);
     let requests = or_cancelled(cancel, "save", finding).await??;
-    let shape = JsonShape::list_if(requests.len() > 1);
-    let (code, _) = run.execute(&requests, &destination, shape, settings).await?;
+    let (code, _) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     Ok(code)
 }
 

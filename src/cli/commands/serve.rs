@@ -14,6 +14,7 @@ use crate::cli::run::destination::open_to_write;
 use crate::cli::run::transfer_run::progress;
 use crate::cli::settings::{Settings, existing_layout};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::cli::size::plural;
 use crate::cli::{labels, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
@@ -106,11 +107,15 @@ fn print_result(
         let url = format!("{scheme}://{address}");
         output::json(&json!({ "url": url, "address": address.to_string(), "tags": tags }))?;
     } else {
-        output::line(&format!("serving {store} with {tags} tags on {scheme}://{address}"))?;
+        output::line(&format!(
+            "serving {store} with {} on {scheme}://{address}",
+            plural(tags as u64, "tag")
+        ))?;
     }
     if unservable > 0 {
         output::note(&format!(
-            "{unservable} images are not served: their names are not valid repository names"
+            "{} not served: not a valid repository name",
+            plural(unservable as u64, "image")
         ));
     }
     if !address.ip().is_loopback() {

@@ -13,8 +13,9 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
-use crate::cli::table::{table, truncate_start};
+use crate::cli::table::table;
 use crate::cli::terminal_width::terminal_width;
+use crate::cli::text_width::truncate_start;
 use crate::error::Result;
 use crate::layout::ledger::{DamagedLine, GroupBy, Ledger, Summary, Sums, UtcTime};
 

@@ -14,7 +14,7 @@ use crate::cli::args::{Prune, Rm};
 use crate::cli::cutoff::parse_cutoff;
 use crate::cli::image::ids;
 use crate::cli::image_filter::invalid;
-use crate::cli::run::report::{JsonShape, json_of, print_values};
+use crate::cli::run::report::json_of;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{parse_rate, plural, size};
 use crate::cli::{exit, output};
@@ -114,7 +114,7 @@ pub(in crate::cli) async fn rm(args: &Rm, settings: &Settings) -> Result<ExitCod
         }
     }
     if settings.json {
-        print_values(&values, JsonShape::list_if(images.len() > 1))?;
+        output::json(&values)?;
     }
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }

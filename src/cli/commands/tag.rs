@@ -25,7 +25,7 @@ pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCo
         _ => in_store(&args, settings).await?,
     };
     if settings.json {
-        output::json(&json!({ "source": source, "reference": name, "digest": digest }))?;
+        output::json(&json!([{ "source": source, "reference": name, "digest": digest }]))?;
     } else if !settings.quiet {
         note(&format!("tagged {source} as {name}"));
     }

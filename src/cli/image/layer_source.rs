@@ -10,7 +10,7 @@ use super::open::OpenedImage;
 use super::table_source::{RangeReader, TableSource, fetch_table};
 use crate::builders::open_layer;
 use crate::cli::output::note;
-use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -173,7 +173,7 @@ impl LayerSource {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let tables = self.transferred.tables();
         let (whole, by_table) = (load(&self.transferred.layers), tables.len() as u64);
-        if whole + by_table == 0 || settings.progress == ProgressMode::Nothing {
+        if whole + by_table == 0 || settings.quiet {
             return;
         }
         let by_table = match (by_table, whole) {

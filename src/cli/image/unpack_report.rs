@@ -8,11 +8,12 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::open::OpenedImage;
+use crate::cli::hint;
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
 use crate::cli::output::note;
 use crate::cli::run::ledger;
 use crate::cli::run::report::receipt;
-use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,12 +37,13 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     if let Some(arriving) = image.arriving.take() {
         let ends = arriving.endpoints(&*image.opened.source);
         let pulled = |pulled: &ImageResult| {
-            if settings.progress != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
+            if !settings.quiet && !pulled.report.blobs.is_empty() {
                 note(&receipt(&pulled.report));
             }
             ledger::append("pull", [((&ends.0, &ends.1), pulled)], settings);
         };
-        return arriving.run_alongside(&image.manifest()?.layers, work, pulled).await;
+        let done = arriving.run_alongside(&image.manifest()?.layers, work, pulled).await;
+        return done.map_err(hint::resumable);
     }
     match work.await {
         Ok(done) => Ok(done),
@@ -76,7 +78,7 @@ pub(in crate::cli) fn print_summary(
     settings: &Settings,
 ) {
     warn_of_left_out(receipt);
-    if settings.progress != ProgressMode::Nothing {
+    if !settings.quiet {
         note(&format!(
             "{done} {}, {}, {}, {:.1} s",
             plural(layers as u64, "layer"),

@@ -147,6 +147,11 @@ impl Destination {
         }
     }
 
+    /// Whether it keeps what an interrupted run has transferred. An archive appears only once it is complete.
+    pub(in crate::cli) fn is_resumable(&self) -> bool {
+        !matches!(self, Self::Archive(..))
+    }
+
     /// Whether the images are written to stdout.
     pub(in crate::cli) fn is_stdout(&self) -> bool {
         matches!(self, Self::Archive(archive, _) if archive.is_stdout())

@@ -9,7 +9,7 @@ use crate::cli::size::{percent, size};
 use crate::cli::table::table;
 use crate::cli::{exit, output};
 use crate::error::Result;
-use crate::transfer::{BlobState, PlanReport, PlannedImage};
+use crate::transfer::{BlobState, PlanBytes, PlanReport, PlannedImage};
 
 /// Prints the plans, in the order of the arguments.
 pub(in crate::cli) fn show(
@@ -44,17 +44,22 @@ fn text(plan: &PlanReport) -> String {
             [blob.digest.short().to_owned(), size(blob.size), state, blob.media_type.clone()]
         })
         .collect();
-    let bytes = &plan.bytes;
-    let shared = percent(bytes.shared, bytes.total);
     let mut text = table(["BLOB", "SIZE", "STATE", "TYPE"], &rows);
     // Writing to a `String` cannot fail.
-    _ = writeln!(
-        text,
-        "{}: would transfer {} of {}, {} shared ({shared})",
-        plan.summary.reference,
-        size(bytes.missing),
-        size(bytes.total),
-        size(bytes.shared),
-    );
+    _ = writeln!(text, "{}: {}", plan.summary.reference, receipt(&plan.bytes));
     text
+}
+
+/// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %)`
+fn receipt(bytes: &PlanBytes) -> String {
+    let mut parts =
+        vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
+    if bytes.partial > 0 {
+        parts.push(format!("{} resumed", size(bytes.partial)));
+    }
+    if bytes.mountable > 0 {
+        parts.push(format!("{} mounted", size(bytes.mountable)));
+    }
+    parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
+    parts.join(", ")
 }

@@ -5,28 +5,22 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::exit;
 use crate::cli::output::{self, note};
-use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
+use crate::cli::{exit, hint};
 use crate::content::RateLimit;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{BlobOutcome, ImageResult, Report};
 
-/// The form of JSON output.
+/// The form of JSON output. It depends on the command alone, so that scripts need not count its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum JsonShape {
-    /// The value of a single image.
+    /// The value of the only image that the command takes.
     Value,
-    /// A list with a value per image.
+    /// A list with a value per image, also for one.
     List,
-}
-
-impl JsonShape {
-    pub(in crate::cli) fn list_if(several: bool) -> Self {
-        if several { Self::List } else { Self::Value }
-    }
 }
 
 /// How to print results.
@@ -35,6 +29,8 @@ pub(in crate::cli) struct ReportOptions {
     pub(in crate::cli) shape: JsonShape,
     /// Whether stdout is free for the images' names.
     pub(in crate::cli) names: bool,
+    /// Whether the target keeps what an interrupted run has transferred.
+    pub(in crate::cli) resumable: bool,
 }
 
 /// Prints the results and errors.
@@ -47,10 +43,8 @@ pub(in crate::cli) fn print_reports(
         if let Some(error) = one.first_error() {
             exit::report(error);
         }
-        if settings.progress != ProgressMode::Nothing
-            && (one.error.is_none() || !one.report.blobs.is_empty())
-        {
-            if let Some(digest) = &one.report.summary.digest {
+        if !settings.quiet && (one.error.is_none() || !one.report.blobs.is_empty()) {
+            if let (Some(digest), None) = (&one.report.summary.digest, &one.error) {
                 note(&format!("digest: {digest}"));
             }
             note(&receipt(&one.report));
@@ -66,11 +60,15 @@ pub(in crate::cli) fn print_reports(
             output::line(&full_name(&one.report))?;
         }
     }
+    let failed = exit_error(finished);
+    if options.resumable && failed.is_some_and(|error| error.kind() == ErrorKind::Interrupted) {
+        output::hint_line(hint::RESUMABLE);
+    }
     if settings.json {
         let values = finished.iter().map(|one| json_of(&one.report, one.first_error()));
         print_values(&values.collect::<Result<Vec<_>>>()?, options.shape)?;
     }
-    Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+    Ok(failed.map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
 }
 
 /// Warns about foreign layers, because an image without them does not run.

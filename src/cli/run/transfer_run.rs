@@ -71,7 +71,11 @@ impl TransferRun {
         }
         let target = destination.open(settings, wanted.len(), self.sync).await?;
         let finished = Box::pin(to(&target).run()).await.images;
-        let report = ReportOptions { shape, names: !destination.is_stdout() };
+        let report = ReportOptions {
+            shape,
+            names: !destination.is_stdout(),
+            resumable: destination.is_resumable(),
+        };
         let code = print_reports(&finished, report, settings)?;
         let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
         ledger::append(self.command, ends.zip(&finished), settings);

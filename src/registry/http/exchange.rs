@@ -118,7 +118,8 @@ impl Connection {
             &headers,
             &body,
             &self.options.redactor,
-        );
+        )
+        .in_registry(&self.name);
         // The registry accepts no blobs and manifests at all: a mirror, or read-only.
         let is_read_only = status == StatusCode::METHOD_NOT_ALLOWED
             && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);

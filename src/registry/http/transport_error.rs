@@ -20,6 +20,7 @@ pub(in crate::registry) fn request_failed(what: &str, url: &Url, error: reqwest:
         rustls::Error::InvalidMessage(_) => Some(ErrorDetail::NotTls),
         _ => None,
     });
+    let detail = detail.or_else(|| causes(&error).find_map(unreachable));
     let error_with = |reason: String| {
         Error::new(ErrorKind::Transport, what)
             .at(redact(url))
@@ -33,6 +34,15 @@ pub(in crate::registry) fn request_failed(what: &str, url: &Url, error: reqwest:
         return error_with(reason(&error));
     }
     error_with(reason(&error)).transient(None)
+}
+
+/// Why there was no connection, where the address is the likely fault.
+fn unreachable(cause: &(dyn StdError + 'static)) -> Option<ErrorDetail> {
+    if cause.downcast_ref() == Some(&LookupFailure::NotFound) {
+        return Some(ErrorDetail::HostNotFound);
+    }
+    let error = cause.downcast_ref::<io::Error>()?;
+    (error.kind() == io::ErrorKind::ConnectionRefused).then_some(ErrorDetail::ConnectionRefused)
 }
 
 /// A peer that does not speak TLS or HTTP correctly or has the wrong identity fails again, as does a name that does not
@@ -62,7 +72,9 @@ fn reason(error: &reqwest::Error) -> String {
         return if error.is_connect() { "no connection in time" } else { "no response in time" }
             .to_owned();
     }
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    let reason = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // The number says nothing that the words do not.
+    reason.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
 /// The error and all its causes; an `io::Error` hides the error it carries from `source`.

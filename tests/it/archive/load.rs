@@ -120,7 +120,7 @@ async fn load_partial_index_keeps_present_platforms() {
     let loaded = cli.run(&["load", "--json", "one.tar"]).await;
     let missing = "linux/amd64, linux/s390x, 2 attestations; using linux/arm64";
     loaded.expect(0, missing);
-    let report: Value = serde_json::from_str(&loaded.stdout).unwrap();
+    let report = loaded.report();
     assert_eq!(report["platforms"], json!(["linux/arm64"]));
     assert_eq!(report["digest"], json!(held.document.digest()));
     assert_eq!(report["manifest"], json!(arm.manifest.digest()));
@@ -134,7 +134,7 @@ async fn load_partial_index_keeps_present_platforms() {
     all.expect(3, "hint: select an available platform");
     // Platforms that were loaded before count as present.
     write("two.tar", &[&amd]);
-    let loaded = cli.json(&["load", "--json", "two.tar"]).await;
+    let loaded = cli.report(&["load", "--json", "two.tar"]).await;
     assert_eq!(loaded["platforms"], json!(["linux/amd64", "linux/arm64"]));
     let attestations: Vec<&Image> = held.attestations.iter().collect();
     write("rest.tar", &[&[&s390x], &attestations[..]].concat());

@@ -59,7 +59,7 @@ async fn copy_through_archives_keeps_digests() {
     assert_eq!((&moved["digest"], &moved["platforms"]), (&digest, &json!(["linux/amd64"])));
     assert!(registry.server.requests().is_empty());
     let target = registry.repository("copied");
-    let pushed = cli.json(&["push", "--json", "oci-archive:o.tar", &format!("{target}:1")]).await;
+    let pushed = cli.report(&["push", "--json", "oci-archive:o.tar", &format!("{target}:1")]).await;
     assert_eq!(pushed["digest"], digest);
 
     cli.run(&["copy", "docker-archive:d.tar", "store:d:1"]).await.expect(0, "");
@@ -133,7 +133,7 @@ async fn save_and_load_keep_platforms() {
     );
     cli.run(&["pull", "--all-platforms", &name]).await.expect(0, "");
     cli.run(&["save", &name, "-o", "all.tar"]).await.expect(0, "");
-    let loaded = cli.json(&["load", "--store", "other", "--json", "all.tar"]).await;
+    let loaded = cli.report(&["load", "--store", "other", "--json", "all.tar"]).await;
     assert_eq!(loaded["digest"], json!(held.document.digest()));
     assert_eq!(loaded["platforms"], json!(["linux/amd64", "linux/arm64"]));
     cli.run(&["save", "--platform", "linux/arm64", &name, "-o", "arm.tar"]).await.expect(0, "");

@@ -44,7 +44,8 @@ async fn hint_does_not_follow_server_text() {
     held.publish(&registry, "mystore", Some("1"));
     // The repository name contains words of messages.
     let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
-    output.expect(3, "hint: run `rpull tags REPO` to list its tags");
+    let whole = registry.repository("mystore");
+    output.expect(3, &format!("hint: run `rpull tags {whole}` to list its tags"));
     // A login does not help at the target of a redirect.
     let elsewhere =
         FakeRegistry::start_with(Options { blobs_elsewhere: true, ..Options::default() });

@@ -52,7 +52,7 @@ async fn diff_pull_cost_is_size_of_next_pull() {
     registry.server.forget();
     let cost = cli.json(&["diff", "--json", &v1, &v2]).await["pull"]["bytes"].clone();
     assert_eq!(registry.server.requests().len(), 2, "A is in the store");
-    let report = cli.json(&["pull", "--json", &v2]).await;
+    let report = cli.report(&["pull", "--json", &v2]).await;
     assert_eq!(report["bytes"]["transferred"], cost);
     registry.server.forget();
     cli.json(&["diff", "--json", &v1, &v2]).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::cli::{Cli, Running};
 use crate::support::fake_registry::FakeRegistry;
@@ -54,7 +54,7 @@ async fn assert_continued(registry: &FakeRegistry, cli: &Cli, held: &Image, name
     let kept = partials(cli);
     assert_eq!(kept.len(), 2);
     registry.server.forget();
-    let report = cli.json(&["--json", name]).await;
+    let report = cli.report(&["--json", name]).await;
     for (digest, length) in &kept {
         let requests = registry.server.requests();
         let request = requests.iter().find(|request| request.path.ends_with(digest)).unwrap();
@@ -81,8 +81,9 @@ async fn signal_stops_pull_and_reports_bytes() {
         both_stalled(&cli, &running).await;
         let output = running.stop(signal).await;
         output.expect(code, "interrupted").expect(code, " missing, ");
-        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        let report = output.report();
         assert_eq!(report["error"]["kind"], "interrupted");
+        output.expect(code, "hint: run the same command again to resume");
         let on_disk: u64 = partials(&cli).iter().map(|(_, length)| length).sum();
         let whole = held.config.descriptor.size;
         assert_eq!(report["bytes"]["transferred"], on_disk + whole, "told is what is kept");
@@ -126,7 +127,7 @@ async fn resume_wrong_partial_restarts_once() {
     let digest = held.layers[0].digest();
     let partial = cli.store().join("ingest").join(format!("sha256-{}", digest.encoded()));
     std::fs::write(&partial, vec![0; 1_000_000]).unwrap();
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     let rows = report["blobs"].as_array().unwrap();
     let row = rows.iter().find(|row| row["digest"] == json!(digest)).unwrap();
     let size = held.layers[0].descriptor.size;
@@ -153,7 +154,7 @@ async fn stopped_and_continued_pull_completes() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     running.signal(Signal::CONT);
     let output = running.wait().await;
-    let report: Value = serde_json::from_str(&output.expect(0, "").stdout).unwrap();
+    let report = output.expect(0, "").report();
     assert_eq!(report["bytes"]["transferred"], held.size());
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }

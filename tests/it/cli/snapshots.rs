@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 37] = [
     "pull",
     "push",
     "copy",

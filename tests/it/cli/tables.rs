@@ -199,7 +199,7 @@ async fn table_without_range_support_reads_whole_layer() {
 }
 
 #[tokio::test]
-async fn range_support_that_ends_reads_whole_layer() {
+async fn range_support_lost_midway_reads_whole_layer() {
     for format in FORMATS {
         let image = sample(format, |_| {});
         let (registry, cli, name) = publish(&image).await;

@@ -23,7 +23,7 @@ fn committed(cli: &Cli) -> BTreeSet<String> {
 async fn assert_completed(registry: &FakeRegistry, cli: &Cli, name: &str, point: &str) {
     let before = committed(cli);
     registry.server.forget();
-    let report = cli.json(&["--json", name]).await;
+    let report = cli.report(&["--json", name]).await;
     for request in registry.server.lines() {
         let asked = request.rsplit_once("/blobs/sha256:").map(|(_, digest)| digest);
         assert!(!asked.is_some_and(|digest| before.contains(digest)), "{request} after {point}");

@@ -39,7 +39,7 @@ async fn disk_full_keeps_partial_for_resume() {
         std::fs::read_dir(&ingest).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert!(kept > 0, "what arrived is kept");
     std::fs::remove_file(taken).unwrap();
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     assert_eq!(report["bytes"]["resumed"], kept);
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }

@@ -129,7 +129,7 @@ async fn journal_of_other_boot_rehashes_blobs() {
         let every = [held.manifest.digest(), base.digest(), app.digest(), &absent];
         let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &every);
         registry.server.forget();
-        let report = cli.json(&["--json", &name]).await;
+        let report = cli.report(&["--json", &name]).await;
         assert_eq!(report["bytes"]["transferred"], base.descriptor.size);
         assert_eq!(registry.server.count("/blobs/"), 1, "the whole ones are not fetched");
         assert_eq!(std::fs::read(blob(&cli, base)).unwrap(), base.bytes);

@@ -132,7 +132,7 @@ async fn stats_sums_equal_reports() {
     let cli = Cli::new();
     let mut sums = [0; 3];
     for tag in ["1", "2", "2"] {
-        let report = cli.json(&["--json", &format!("{name}:{tag}")]).await;
+        let report = cli.report(&["--json", &format!("{name}:{tag}")]).await;
         for (sum, key) in sums.iter_mut().zip(["total", "transferred", "shared"]) {
             *sum += report["bytes"][key].as_u64().unwrap();
         }

@@ -78,6 +78,6 @@ async fn resume_after_manifest_with_wrong_size_keeps_partial() {
     for tag in ["small", "large"] {
         cli.run(&["--retries", "0", &format!("{name}:{tag}")]).await.expect(5, "size mismatch");
     }
-    let report = cli.json(&["--json", &format!("{name}:1")]).await;
+    let report = cli.report(&["--json", &format!("{name}:1")]).await;
     assert!(report["bytes"]["resumed"].as_u64().unwrap() >= 10_000, "{}", report["bytes"]);
 }

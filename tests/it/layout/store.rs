@@ -41,10 +41,10 @@ async fn images_tag_and_rm_change_the_list() {
 async fn tag_and_rm_json_report_names() {
     let (_registry, cli, held, name) = filled().await;
     let mine = "docker.io/library/mine:latest";
-    let tagged = cli.json(&["tag", "--json", &name, "mine"]).await;
+    let tagged = cli.report(&["tag", "--json", &name, "mine"]).await;
     let digest = held.manifest.digest();
     assert_eq!(tagged, json!({"source": name, "reference": mine, "digest": digest}));
-    let one = cli.json(&["rm", "--json", "mine"]).await;
+    let one = cli.report(&["rm", "--json", "mine"]).await;
     assert_eq!(one, json!({"reference": mine, "removed": true}));
     let output = cli.run(&["rm", "--json", &name, "nobody"]).await;
     let both: Value = serde_json::from_str(&output.expect(3, "nobody").stdout).unwrap();
@@ -62,7 +62,7 @@ async fn layer_listed_twice_counts_once() {
     let held = image(Family::Oci, "amd64", &[twice.clone(), top, twice]);
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
-    let pulled = cli.json(&["--json", &name]).await;
+    let pulled = cli.report(&["--json", &name]).await;
     assert_eq!(cli.json(&["images", "--json"]).await[0]["size"], pulled["bytes"]["total"]);
     assert_eq!(cli.json(&["inspect", "--json", &name]).await["size"], pulled["bytes"]["total"]);
 }

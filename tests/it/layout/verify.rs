@@ -74,7 +74,7 @@ async fn verify_damage_is_repaired_by_next_pull() {
     let text = cli.run(&["verify"]).await;
     assert!(text.expect(5, "").stdout.contains(&format!("(needed by {name})")));
 
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     assert_eq!(report["bytes"]["transferred"], base.descriptor.size + app.descriptor.size);
     assert_eq!(registry.server.count(base.digest().as_str()), 2);
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));

@@ -43,15 +43,16 @@ async fn pull_next_version_of_real_image_transfers_new_layer() {
     }
     let (image, cli) = (RealImage::get(), Cli::new());
     let (_registry, front, name) = open().await;
-    let first = cli.json(&["--json", &format!("{name}:v1")]).await;
+    let first = cli.report(&["--json", &format!("{name}:v1")]).await;
     assert_eq!(first["bytes"]["transferred"], image.v1.size());
     assert_eq!(first["requests"]["total"], 5, "manifest, config and three layers");
     assert_eq!(front.requests().len(), 5);
-    let second = cli.json(&["--json", &format!("{name}:v2")]).await;
+    let second = cli.report(&["--json", &format!("{name}:v2")]).await;
     let new = image.v2.config.descriptor.size + image.v2.layers[2].descriptor.size;
     assert_eq!(second["bytes"]["transferred"], new);
     assert_eq!(second["bytes"]["shared"], image.v2.size() - new);
-    let multi = cli.json(&["--json", "--platform", "linux/arm64", &format!("{name}:multi")]).await;
+    let multi =
+        cli.report(&["--json", "--platform", "linux/arm64", &format!("{name}:multi")]).await;
     assert_eq!(multi["requests"]["total"], 4, "index, manifest, config and the one new layer");
     assert_eq!(multi["digest"], json!(image.multi.document.digest()));
     front.forget();
@@ -70,7 +71,7 @@ async fn pulled_layout_is_readable_by_skopeo_and_umoci() {
     let store = cli.store();
     for tag in ["v1", "multi"] {
         let name = format!("{name}:{tag}");
-        let report = cli.json(&["--json", "--platform", "linux/amd64", &name]).await;
+        let report = cli.report(&["--json", "--platform", "linux/amd64", &name]).await;
         let place = format!("oci:{}:{name}", store.display());
         let seen: Value = serde_json::from_str(&run("skopeo", &["inspect", &place])).unwrap();
         assert_eq!(seen["Digest"], report["manifest"], "{tag}");
@@ -107,13 +108,13 @@ async fn pull_docker_media_types_keeps_bytes() {
     let cli = Cli::new();
     let (registry, _front, name) = open().await;
     let name = format!("{name}:docker");
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     assert_eq!(report["media_type"], docker);
     let source = format!("docker://{}/real:docker", registry.host());
     let theirs = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &source]);
     assert_eq!(cli.run(&["manifest", &format!("store:{name}")]).await.stdout, theirs);
-    let again = cli.json(&["--json", &name.replace(":docker", ":v1")]).await;
+    let again = cli.report(&["--json", &name.replace(":docker", ":v1")]).await;
     assert_eq!(again["bytes"]["transferred"], 0, "only the manifest is another one");
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }
@@ -136,7 +137,7 @@ async fn resume_killed_pull_continues_at_docker_registry() {
         .collect();
     assert!(!kept.is_empty());
     front.forget();
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     let mut continued = 0;
     for (file, length) in &kept {
         let digest = file.replace('-', ":");
@@ -180,13 +181,13 @@ async fn credential_over_tls_with_own_ca_is_accepted() {
     cli.run(&["--insecure", &target])
         .await
         .expect(4, "no credentials found")
-        .expect(4, "hint: run `rpull login HOST`");
+        .expect(4, "hint: run `rpull login ");
     let wrong = ["--ca-file", &ca, "--creds", "user:wrong", &target];
     cli.run(&wrong).await.expect(4, "unauthorized");
     let unknown = cli.run(&["--creds", "user:pass", "--cert-file", &ca, &target]).await;
     assert_eq!(unknown.code(), Some(4), "a certificate without a key: {}", unknown.stderr);
 
-    let report = cli.json(&["--json", "--ca-file", &ca, "--creds", "user:pass", &target]).await;
+    let report = cli.report(&["--json", "--ca-file", &ca, "--creds", "user:pass", &target]).await;
     assert_eq!(report["requests"]["total"], 6, "Basic costs one refused request");
 
     // The same from files where docker and podman keep them.
@@ -226,7 +227,7 @@ async fn token_registry_costs_two_more_requests() {
 
     tokens.server.forget();
     let cli = Cli::new();
-    let report = cli.json(&["--json", &target]).await;
+    let report = cli.report(&["--json", &target]).await;
     let requests =
         json!({"total": 7, "manifest": 2, "blob": 4, "upload": 0, "token": 1, "other": 0});
     assert_eq!(report["requests"], requests, "the 401 and the token");

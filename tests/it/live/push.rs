@@ -96,7 +96,7 @@ async fn check_requests((registry, front): Registry) {
 
     let push = async |cli: &Cli, tag: &str, name: &str| {
         front.forget();
-        cli.json(&["push", "--json", &format!("app:{tag}"), &format!("{host}/{name}")]).await
+        cli.report(&["push", "--json", &format!("app:{tag}"), &format!("{host}/{name}")]).await
     };
     let first = push(&cli, "v1", "team/app:1").await;
     assert_eq!(by_method(&front), json!({"HEAD": 1, "GET": 0, "POST": 4, "PUT": 5}));
@@ -197,11 +197,11 @@ async fn check_platforms(registry: &Kind) {
     let name = |tag: &str| format!("{}/real:{tag}", registry.host());
     let multi = layout("multi");
     let one = ["push", "--json", "--platform", "linux/arm64", &multi, &name("one")];
-    let one = cli.json(&one).await;
+    let one = cli.report(&one).await;
     assert_eq!(one["manifest"], json!(image.multi.images[1].manifest.digest()));
     assert_eq!(digest_at(registry.host(), "real:one"), one["manifest"]);
     let both = ["--platform", "linux/arm64", "--platform", "linux/amd64"];
-    let all = cli.json(&[&["push", "--json"], &both[..], &[&multi, &name("all")]].concat()).await;
+    let all = cli.report(&[&["push", "--json"], &both[..], &[&multi, &name("all")]].concat()).await;
     assert_eq!(all["manifest"], json!(image.multi.document.digest()), "nothing was left out");
 
     // The index of a pull names what was left out of it.
@@ -213,7 +213,7 @@ async fn check_platforms(registry: &Kind) {
         .expect(3, "--platform");
     let few = name("few");
     let only = [&["push", "--json"], &arm[..], &[&multi, &few]].concat();
-    let only = cli.json(&only).await;
+    let only = cli.report(&only).await;
     assert_ne!(only["manifest"], all["manifest"], "another index");
     assert_eq!(only["platforms"], json!(["linux/arm64"]));
     assert_eq!(cli.json(&["digest", "--json", &few]).await["digest"], only["manifest"]);
@@ -231,7 +231,7 @@ async fn push_with_password_token_or_ca_succeeds() {
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
     let (source, login) = (layout("v1"), ["--ca-file", &ca, "--creds", "user:pass"]);
     cli.run(&["push", "--ca-file", &ca, &source, &target]).await.expect(4, "no credentials found");
-    let sent = cli.json(&[&["push", "--json"], &login[..], &[&source, &target]].concat()).await;
+    let sent = cli.report(&[&["push", "--json"], &login[..], &[&source, &target]].concat()).await;
     assert_eq!(sent["digest"], json!(image.v1.manifest.digest()));
     assert_eq!(sent["requests"]["total"], 11, "Basic costs one refused request");
 
@@ -242,7 +242,7 @@ async fn push_with_password_token_or_ca_succeeds() {
     assert!(tokens.server.requests().iter().all(|request| request.query.contains("push")));
     tokens.server.forget();
     let login = ["--creds", "user:pass"];
-    let sent = cli.json(&[&["push", "--json"], &login[..], &[&source, &target]].concat()).await;
+    let sent = cli.report(&[&["push", "--json"], &login[..], &[&source, &target]].concat()).await;
     assert_eq!(sent["requests"]["total"], 12, "the 401 and the token");
     assert_eq!(tokens.server.requests().len(), 1, "one token for everything");
     let other = format!("{}/else/real:v1", registry.host());

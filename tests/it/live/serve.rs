@@ -61,7 +61,7 @@ async fn skopeo_copy_preserves_digests() {
             assert_eq!(raw.as_bytes(), document.bytes, "{place}");
         }
         let name = format!("{}/real:{name}", served.host());
-        let report = cli.json(&["pull", "--json", "--all-platforms", &name]).await;
+        let report = cli.report(&["pull", "--json", "--all-platforms", &name]).await;
         assert_eq!(report["digest"], json!(document.digest()));
     }
     let repository = format!("docker://{}/real", served.host());

@@ -47,7 +47,7 @@ async fn pull_next_version_transfers_only_new_layer() {
     assert_eq!(output.stdout, format!("{name}:1@{digest}\n"));
 
     registry.server.forget();
-    let report = cli.json(&["pull", "--json", &format!("{name}:2")]).await;
+    let report = cli.report(&["pull", "--json", &format!("{name}:2")]).await;
     let new = second.config.descriptor.size + second.layers[2].descriptor.size;
     assert_eq!(report["bytes"]["transferred"], new);
     assert_eq!(report["bytes"]["shared"], second.size() - new);
@@ -68,7 +68,7 @@ async fn pull_next_version_transfers_only_new_layer() {
 async fn report_json_has_contract_keys() {
     let (registry, [first, _]) = published().await;
     let name = format!("{}:1", registry.repository("team/app"));
-    let report = Cli::new().json(&["--json", &name]).await;
+    let report = Cli::new().report(&["--json", &name]).await;
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
     let head = ["source", "target", "reference", "digest", "manifest", "media_type", "platforms"];
     assert_eq!(keys, [&head[..], &["bytes", "requests", "elapsed_ms", "blobs"]].concat());
@@ -128,24 +128,24 @@ async fn pull_index_selects_requested_platform() {
     let name = format!("{}:1", registry.repository("team/app"));
 
     let cli = Cli::new();
-    let report = cli.json(&["--json", "--platform", "linux/arm64", &name]).await;
+    let report = cli.report(&["--json", "--platform", "linux/arm64", &name]).await;
     assert_eq!(report["digest"], json!(both.document.digest()));
     assert_eq!(report["manifest"], json!(both.images[1].manifest.digest()));
     assert_eq!(report["platforms"], json!(["linux/arm64"]));
     assert_eq!(report["requests"]["total"], 4, "index, manifest, config, layer");
-    let again = cli.json(&["--json", "--platform", "linux/arm64", &name]).await;
+    let again = cli.report(&["--json", "--platform", "linux/arm64", &name]).await;
     assert_eq!(again["requests"]["total"], 1, "the index is remembered");
 
     let environment = Cli::new().env("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
-    let report = environment.json(&["--json", &name]).await;
+    let report = environment.report(&["--json", &name]).await;
     assert_eq!(report["platforms"], json!(["linux/arm64"]));
 
-    let all = Cli::new().json(&["--json", "--all-platforms", &name]).await;
+    let all = Cli::new().report(&["--json", "--all-platforms", &name]).await;
     assert_eq!(all["manifest"], all["digest"]);
     assert_eq!(all["platforms"], json!(["linux/amd64", "linux/arm64"]));
     assert_eq!(all["blobs"].as_array().unwrap().len(), 8, "attestations included");
     let two = ["--platform", "linux/arm64", "--platform", "linux/amd64"];
-    let two = Cli::new().json(&[&["--json"], two.as_slice(), &[&name]].concat()).await;
+    let two = Cli::new().report(&[&["--json"], two.as_slice(), &[&name]].concat()).await;
     assert_eq!(two["manifest"], json!(both.document.digest()));
     assert_eq!(two["blobs"].as_array().unwrap().len(), 4);
 
@@ -164,7 +164,7 @@ async fn plan_predicts_pull_and_transfers_nothing() {
     assert_eq!(registry.server.count("/blobs/"), 0);
 
     cli.run(&[format!("{name}:1")]).await.expect(0, "");
-    let plan = cli.json(&["--plan", "--json", &format!("{name}:2")]).await;
+    let plan = cli.report(&["--plan", "--json", &format!("{name}:2")]).await;
     let new = second.config.descriptor.size + second.layers[2].descriptor.size;
     let bytes = json!({
         "total": second.size(), "shared": second.size() - new, "mountable": 0, "partial": 0, "missing": new,
@@ -172,12 +172,12 @@ async fn plan_predicts_pull_and_transfers_nothing() {
     assert_eq!(plan["bytes"], bytes);
     assert_eq!(plan["blobs"][0]["state"], "missing");
     assert_eq!(plan["blobs"][1]["state"], "shared");
-    let report = cli.json(&["--json", &format!("{name}:2")]).await;
+    let report = cli.report(&["--json", &format!("{name}:2")]).await;
     assert_eq!(report["bytes"]["transferred"], new);
     assert_ne!(first.config.digest(), second.config.digest());
 
     let failed = cli.run(&["--plan", "--json", &format!("{name}:missing")]).await;
-    let value: Value = serde_json::from_str(&failed.expect(3, "manifest unknown").stdout).unwrap();
+    let value = failed.expect(3, "manifest unknown").report();
     assert_eq!(value["error"]["kind"], "not_found");
 }
 
@@ -213,7 +213,7 @@ async fn offline_sends_no_request() {
     cli.run(&["--offline", &name]).await.expect(3, "not in the store");
     cli.run(&[&name]).await.expect(0, "");
     registry.server.forget();
-    let report = cli.json(&["--offline", "--json", &name]).await;
+    let report = cli.report(&["--offline", "--json", &name]).await;
     assert_eq!(report["bytes"]["shared"], first.size());
     assert_eq!(report["requests"]["total"], 0);
     cli.run(&["--offline", "-o", "oci:elsewhere", &name]).await.expect(0, "");

@@ -48,7 +48,7 @@ async fn concurrent_pulls_fetch_each_blob_once() {
     let slowly = Fault::Slow(40_000, Duration::from_millis(30));
     registry.override_response("/blobs/", 0..10, move |reply| reply.fault(slowly.clone()));
     let cli = Cli::new();
-    let pulls = join_all((0..2).map(async |_| cli.json(&["--json", &names[0]]).await)).await;
+    let pulls = join_all((0..2).map(async |_| cli.report(&["--json", &names[0]]).await)).await;
     assert_eq!(registry.server.count("GET /v2/team/app/blobs/"), 3);
     let total = app(2).size();
     let moved = pulls.iter().map(|report| report["bytes"]["transferred"].as_u64().unwrap());
@@ -129,7 +129,7 @@ async fn waiting_pull_resumes_partial_of_killed_holder() {
     first.signal(Signal::KILL);
     first.wait().await;
     let output = second.wait().await;
-    let report: serde_json::Value = serde_json::from_str(&output.expect(0, "").stdout).unwrap();
+    let report = output.expect(0, "").report();
     assert_eq!(report["bytes"]["resumed"], 100_000, "nothing that had arrived is lost");
     assert_eq!(registry.server.count(&base), 2);
 }

@@ -64,7 +64,7 @@ async fn store_index_of_blobs_is_counted_and_verified() {
     let name = registry.repository("ci/cache") + ":x";
     cli.run(&[&name]).await.expect(3, "blobs (application/vnd.buildkit.cacheconfig.v0");
     cli.run(&[&name]).await.expect(3, "`--all-platforms` pulls or copies all of it");
-    let plan = cli.json(&["pull", "--all-platforms", "--plan", "--json", &name]).await;
+    let plan = cli.report(&["pull", "--all-platforms", "--plan", "--json", &name]).await;
     assert_eq!(plan["bytes"]["missing"], cache.size());
     cli.run(&["pull", "--all-platforms", &name]).await.expect(0, "");
     let again = ["pull", "--all-platforms", &name];

@@ -95,7 +95,7 @@ async fn tag_moved_between_head_and_get_pulls_received() {
     });
     let moved = image(Family::Oci, "amd64", &[layer(&[("a", b"moved")])]);
     moved.publish(&registry, "app", Some("1"));
-    let report = cli.json(&["--json", &name]).await;
+    let report = cli.report(&["--json", &name]).await;
     assert_eq!(report["digest"], json!(moved.manifest.digest()));
 }
 
@@ -222,7 +222,7 @@ async fn config_inline_is_used_if_digest_matches() {
             json!({"schemaVersion": 2, "mediaType": OCI, "config": config, "layers": []});
         registry.document("app", Some("1"), OCI, manifest.to_string());
         let name = format!("{}:1", registry.repository("app"));
-        let report = Cli::new().json(&["--json", &name]).await;
+        let report = Cli::new().report(&["--json", &name]).await;
         assert_eq!(registry.server.count("/blobs/"), requests);
         let row = &report["blobs"][0];
         let from = if requests == 0 { json!("inline") } else { Value::Null };

@@ -24,7 +24,10 @@ async fn run_until_complete(cli: &Cli, words: &[&str], max: u64) -> Vec<Value> {
     let mut reports = Vec::new();
     loop {
         let output = cli.run(words).await;
-        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        let report = match words[0] {
+            "copy" => serde_json::from_str(&output.stdout).unwrap(),
+            _ => output.report(),
+        };
         let bytes = &report["bytes"];
         let count = |key: &str| bytes[key].as_u64().unwrap_or_default();
         let sum = ["transferred", "resumed", "mounted", "shared", "missing"].map(count);

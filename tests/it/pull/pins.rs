@@ -147,7 +147,7 @@ async fn store_name_keeps_index_digest() {
     let (registry, cli, name, both) = one_of_two().await;
     let (root, child) = (both.document.digest(), both.images[0].manifest.digest());
     let pulled = async |words: &[&str]| {
-        let report: Value = cli.json(&[&["--json", "--offline", &name], words].concat()).await;
+        let report: Value = cli.report(&[&["--json", "--offline", &name], words].concat()).await;
         assert_eq!((&report["digest"], &report["manifest"]), (&json!(root), &json!(child)));
     };
     pulled(&[]).await;
@@ -168,7 +168,7 @@ async fn store_name_keeps_index_digest() {
     // At a registry the name resolves to the manifest, because the index is not pushed.
     let there = registry.repository("there:1");
     for words in [["push", &name], ["copy", &format!("store:{name}")]] {
-        let sent = cli.json(&[&words[..], &["--json", &there]].concat()).await;
+        let sent = cli.report(&[&words[..], &["--json", &there]].concat()).await;
         assert_eq!(sent["digest"], json!(child));
     }
     let copied = cli.json(&["copy", "--json", "--platform", "linux/arm64", &name, &there]).await;

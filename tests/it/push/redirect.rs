@@ -15,7 +15,7 @@ async fn upload_redirect_drops_credential() {
         let front = recorder::sends_bytes_on(&to.server.host(), status).await;
         let target = format!("{}/app:1", front.host());
         let always = ["push", "--json", "--retries", "0", "--creds", "user:pass", &name, &target];
-        let report = cli.json(&[&always, options].concat()).await;
+        let report = cli.report(&[&always, options].concat()).await;
         for blob in held.blobs() {
             assert_eq!(to.blob_bytes("app", blob.digest()).as_ref(), Some(&blob.bytes));
         }

@@ -52,7 +52,7 @@ async fn upload_chunk_with_lost_response_completes() {
     let (cli, name, to, held) = stored(2_000_000).await;
     to.override_response("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
     let words = ["push", "--json", "--chunk-size", "500k", &name, &to.repository("app:1")];
-    let report = cli.json(&words).await;
+    let report = cli.report(&words).await;
     // The known URL is that before the chunk: a registry that rejects it makes the upload start over.
     assert_arrived(&to, &held);
     let bytes = &report["bytes"];
@@ -80,7 +80,7 @@ async fn upload_killed_resumes_after_last_chunk() {
     running.signal(Signal::KILL);
     running.wait().await;
     to.server.forget();
-    let report = cli.json(&["push", "--json", "--chunk-size", "500k", &name, &target]).await;
+    let report = cli.report(&["push", "--json", "--chunk-size", "500k", &name, &target]).await;
     assert_arrived(&to, &held);
     let kept = report["bytes"]["resumed"].as_u64().unwrap();
     assert_eq!(kept, 1_500_000, "{report}");
@@ -130,7 +130,8 @@ async fn upload_killed_resumes_at_docker_registry() {
     running.signal(Signal::KILL);
     running.wait().await;
     front.forget();
-    let report: Value = cli.json(&["push", "--json", "--chunk-size", "1M", "app:1", &target]).await;
+    let report: Value =
+        cli.report(&["push", "--json", "--chunk-size", "1M", "app:1", &target]).await;
     assert_eq!(report["digest"], json!(image.v1.manifest.digest()));
     let bytes = &report["bytes"];
     assert_eq!(bytes["resumed"], 4_000_000, "{bytes}");

@@ -121,7 +121,7 @@ async fn headers_missing_are_tolerated() {
     cli.run(&[&name]).await.expect(0, "");
     for status in [405, 400, 404] {
         registry.override_response("HEAD ", 0..1, move |_| Reply::new(status, ""));
-        let report: Value = cli.json(&["--json", &name]).await;
+        let report: Value = cli.report(&["--json", &name]).await;
         assert_eq!(report["bytes"]["shared"], held.size());
     }
     registry.override_response("HEAD ", 0..1, |reply| reply.without("docker-content-digest"));

@@ -19,7 +19,7 @@ async fn token_rejected_after_use_is_refreshed() {
     held.publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));
     // One after the other, because a token that others have used up while it was fetched is a second refusal.
-    let report = Cli::new().json(&["--json", "--jobs", "1", &name]).await;
+    let report = Cli::new().report(&["--json", "--jobs", "1", &name]).await;
     assert_eq!(report["bytes"]["transferred"], held.size());
     assert_eq!(registry.token_requests().len(), 5, "ten requests, two for each token");
 }

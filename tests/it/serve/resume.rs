@@ -31,7 +31,7 @@ async fn assert_arrived(server: &Cli, serving: &ServeProcess, held: &Image) {
     assert_eq!(server.json(&["verify", "--json"]).await["bad"], json!([]));
     let there = Cli::new();
     let name = format!("{}/team/app:1", serving.host());
-    let report = there.json(&["pull", "--json", &name]).await;
+    let report = there.report(&["pull", "--json", &name]).await;
     assert_eq!(report["digest"], json!(held.manifest.digest()));
     assert_eq!(report["bytes"]["transferred"], held.size());
 }
@@ -49,7 +49,7 @@ async fn push_killed_resumes_inside_blob() {
     wait_until("the upload does not end", async || !serving.receives()).await;
     let kept = serving.sessions()[0];
     let front = recorder::in_front_of(serving.host()).await;
-    let report = cli.json(&["push", "--json", "app:1", &target]).await;
+    let report = cli.report(&["push", "--json", "app:1", &target]).await;
     let bytes = &report["bytes"];
     assert_eq!(bytes["resumed"], kept, "{bytes}");
     let config = held.config.descriptor.size;
@@ -72,8 +72,7 @@ async fn push_resumes_when_killed_server_returns() {
     serving.end(Signal::KILL).await;
     let serving = ServeProcess::start_at(&server, &address).await;
     let output = running.wait().await;
-    output.expect(0, "");
-    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let report = output.expect(0, "").report();
     let bytes = &report["bytes"];
     // Only bytes in flight when the server died are sent twice.
     assert!(bytes["resent"].as_u64().unwrap() < 3_000_000, "{bytes}");
@@ -94,7 +93,7 @@ async fn push_resumes_after_client_and_server_died() {
     running.wait().await;
     let serving = ServeProcess::start_at(&server, &address).await;
     let kept = serving.sessions()[0];
-    let report = cli.json(&["push", "--json", "app:1", &target]).await;
+    let report = cli.report(&["push", "--json", "app:1", &target]).await;
     assert!(kept >= 1_500_000);
     assert_eq!(report["bytes"]["resumed"], kept, "{report}");
     assert_arrived(&server, &serving, &held).await;

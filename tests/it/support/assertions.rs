@@ -25,7 +25,7 @@ pub(crate) fn assert_digests_are_right(store: &Path) {
 
 /// Asserts that the same command succeeds without the fault and its bytes add up.
 pub(crate) async fn assert_second_run_completes(cli: &Cli, name: &str, size: u64) {
-    let report = cli.json(&["--json", name]).await;
+    let report = cli.report(&["--json", name]).await;
     let parts =
         ["transferred", "resumed", "shared"].map(|part| report["bytes"][part].as_u64().unwrap());
     assert_eq!(parts.iter().sum::<u64>(), size, "{report}");

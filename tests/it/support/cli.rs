@@ -100,6 +100,11 @@ impl Cli {
         serde_json::from_str(&output.stdout).unwrap()
     }
 
+    /// Runs a command that must succeed and prints a list with one JSON value, which it returns.
+    pub(crate) async fn report(&self, args: &[impl AsRef<OsStr>]) -> Value {
+        only(self.json(args).await)
+    }
+
     /// Starts a command; dropping the value kills it.
     pub(crate) fn spawn(&self, args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_under(&[], args)
@@ -147,6 +152,13 @@ impl Cli {
     }
 }
 
+/// Returns the value of a list of one.
+#[track_caller]
+fn only(list: Value) -> Value {
+    let Value::Array(values) = list else { panic!("not a list: {list}") };
+    <[Value; 1]>::try_from(values).map_or_else(|all| panic!("{all:?}"), |[one]| one)
+}
+
 /// Returns the prefix that restores default signals if the tests run with signals ignored, for example as a background
 /// job of a script: children inherit ignored signals.
 fn default_signals() -> &'static [&'static str] {
@@ -167,6 +179,12 @@ impl Output {
         assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
         assert!(self.stderr.contains(part_of_stderr), "no `{part_of_stderr}` in: {}", self.stderr);
         self
+    }
+
+    /// Returns the only value of the JSON list on standard output.
+    #[track_caller]
+    pub(crate) fn report(&self) -> Value {
+        only(serde_json::from_str(&self.stdout).unwrap())
     }
 
     /// Returns the exit code; `None` if a signal ended the command.

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::result::{AnalyzedImage, NamedBase};
 use crate::cli::size::{percent, plural, size};
-use crate::cli::table::truncate;
-use crate::cli::table::truncate_start;
+use crate::cli::text_width::{truncate, truncate_start};
 use crate::cli::wrap::wrap;
 use crate::insight::analyze::{Finding, FindingPath};
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::serve::listen;
 use crate::cli::args::{Cli, Verb};
 use crate::cli::output;
-use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::cli::startup::check_descriptors;
 use crate::cli::verb::with_verb;
@@ -86,7 +86,7 @@ async fn show(
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
     let say = |line: &str| {
-        if settings.progress != ProgressMode::Nothing {
+        if !settings.quiet {
             output::note(line);
         }
     };

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::compared::{ComparedImage, ImageDiff};
 use crate::cli::size::{percent, plural, size};
-use crate::cli::table::{table, truncate};
+use crate::cli::table::table;
+use crate::cli::text_width::truncate;
 use crate::insight::command::display_command;
 use crate::insight::diff::config::ConfigChange;
 use crate::insight::diff::layers::{LayerDiff, LayerDiffRow, LayerShare, LayerSide};

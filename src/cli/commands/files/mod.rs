@@ -16,7 +16,7 @@ use crate::cli::output::Lines;
 use crate::cli::settings::Settings;
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
-use crate::cli::table::truncate;
+use crate::cli::text_width::truncate;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::insight::command::display_command;

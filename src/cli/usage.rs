@@ -1,0 +1,70 @@
+//! Errors of the command line's syntax: clap's text, without tips that mislead.
+
+use clap::error::{ContextKind, ContextValue};
+
+use super::args;
+use super::output::{self, check_write};
+use super::peers::counterpart_of_option;
+use super::verb::edit_distance;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Prints clap's text: help and version too are errors to it.
+pub(super) fn print(mut error: clap::Error, verb: &str) -> Result<()> {
+    let option = text(&error, ContextKind::InvalidArg).unwrap_or_default();
+    let suggested = text(&error, ContextKind::SuggestedArg);
+    if suggested.is_some_and(|suggested| !is_near(&option, &suggested)) {
+        error.remove(ContextKind::SuggestedArg);
+        // The usage would show the suggested option.
+        if let Some(verb) = args::command().find_subcommand_mut(verb) {
+            error.insert(ContextKind::Usage, ContextValue::StyledStr(verb.render_usage()));
+        }
+    }
+    check_write(error.print())?;
+    if error.exit_code() != 0
+        && let Some(hint) = counterpart_of_option(verb, &option)
+    {
+        output::hint_line(hint);
+    }
+    Ok(())
+}
+
+/// Returns the error as one of the library, for JSON.
+pub(super) fn for_json(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Error::new(ErrorKind::InvalidInput, first.strip_prefix("error: ").unwrap_or(first))
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Whether the option is likely a slip, or the beginning, of the suggested one.
+fn is_near(typed: &str, suggested: &str) -> bool {
+    let [typed, suggested] = [typed, suggested].map(|option| option.trim_start_matches('-'));
+    suggested.starts_with(typed)
+        || typed.starts_with(suggested)
+        || edit_distance(typed, suggested) <= 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slips_and_beginnings_are_near() {
+        for (typed, suggested) in [
+            ("--platfrom", "--platform"),
+            ("--plat", "--platform"),
+            ("--all-platforms-too", "--all-platforms"),
+            ("--jbos", "--jobs"),
+        ] {
+            assert!(is_near(typed, suggested), "{typed}");
+        }
+        assert!(!is_near("--force", "--store"));
+        assert!(!is_near("--tls-verify", "--retry-for"));
+    }
+}
