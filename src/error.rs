@@ -248,7 +248,7 @@ impl Error {
     }
 
     /// Returns the registry that was asked, or the repository in it, as a reference names them.
-    pub(crate) fn registry(&self) -> Option<&str> {
+    pub fn registry(&self) -> Option<&str> {
         self.0.data.registry.as_deref()
     }
 

@@ -16,11 +16,10 @@ mod store;
 mod transfer;
 mod unpack;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::analyze::{AnalysisFormat, Analyze};
 pub(crate) use self::archives::{Load, Save};
-pub(crate) use self::command::command;
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
@@ -33,6 +32,11 @@ pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
+
+/// Returns the command line for clap.
+pub(crate) fn command() -> Command {
+    command::with_effective_options(Cli::command())
+}
 
 /// Pull, push and copy container images without a daemon, transferring only missing layers
 #[derive(Debug, Parser)]

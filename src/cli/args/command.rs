@@ -1,8 +1,7 @@
 //! The command line with each option shown where it has an effect.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
-use super::Cli;
 use super::shared::REGISTRY;
 
 /// Commands that never contact a registry.
@@ -26,10 +25,9 @@ const INFLATING: [&str; 11] = [
     "pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze", "report",
 ];
 
-/// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
-/// but its help lists them only if they have an effect.
-pub(crate) fn command() -> Command {
-    let mut command = Cli::command();
+/// Hides the options that have no effect from the help of each command, which accepts them nevertheless, so that an alias can
+/// contain them.
+pub(super) fn with_effective_options(mut command: Command) -> Command {
     // `build` propagates the global options to the subcommands.
     command.build();
     for verb in command.get_subcommands_mut() {

@@ -1,6 +1,6 @@
 //! One self-contained HTML page: its frame, and the parts that pages are made of.
 //!
-//! Whatever the page shows is foreign. maud escapes HTML, [`shown`] what could reorder or hide text, and [`document`] the
+//! Whatever the page shows is foreign. maud escapes HTML, [`shown`] what could reorder or hide text, and [`Page::document`] the
 //! data for the script. The policy of the page allows nothing but its own style and script, by their digests.
 
 pub(super) mod bars;

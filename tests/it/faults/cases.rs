@@ -34,8 +34,10 @@ const PASSING_IN_BODY: &[Case] = &[
     ("one byte at a time", |reply| reply.fault(Fault::Slow(100, Duration::from_millis(1)))),
 ];
 
+type Change = fn(Reply) -> Reply;
+
 /// A name, what becomes of a reply, and the error.
-const LASTING: &[(&str, fn(Reply) -> Reply, ErrorKind)] = &[
+const LASTING: &[(&str, Change, ErrorKind)] = &[
     ("other bytes", flipped, ErrorKind::Mismatch),
     ("too long", longer, ErrorKind::Mismatch),
     ("forbidden", |_| Reply::error(403, "DENIED", "no"), ErrorKind::Denied),

@@ -20,7 +20,7 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            _ = writeln!(std::io::stderr(), "seed {}", self.0);
+            drop(writeln!(std::io::stderr(), "seed {}", self.0));
         }
     }
 }

@@ -174,7 +174,7 @@ async fn check_digest((one, _): Registry, (two, front): Registry) {
         assert_eq!(cli.json(&["copy", "--json", from, to]).await["digest"], digest);
     }
     let back = format!("{}/back:1", one.host());
-    assert_eq!(cli.json(&["push", "--json", "app:1", &back]).await["digest"], digest);
+    assert_eq!(cli.report(&["push", "--json", "app:1", &back]).await["digest"], digest);
     let raw = Command::new("skopeo")
         .args(["inspect", "--raw", "--tls-verify=false", &format!("docker://{}/a/b:1", two.host())])
         .output()

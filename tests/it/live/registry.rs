@@ -74,11 +74,11 @@ async fn tag_and_delete_keep_other_tags() {
     cli.run(&["tag", &name("v1"), &format!("docker://{}", name("also"))]).await.expect(0, "");
     assert_eq!(front.requests().len(), 2, "{:?}", front.lines());
 
-    let hint = "hint: use `REPO@DIGEST` to delete";
+    let hint = format!("hint: run `rpull delete {}/team/real@sha256:", front.host());
     cli.run(&["delete", "--yes", &name("v1")])
         .await
         .expect(1, "also has the tags also")
-        .expect(1, hint);
+        .expect(1, &hint);
     let tags = cli.run(&["tags", &name("")[..name("").len() - 1]]).await.stdout;
     assert_eq!(tags.lines().count(), 3, "{tags}");
     cli.run(&["delete", "--yes", &name("v2")]).await.expect(0, "");

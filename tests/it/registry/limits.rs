@@ -66,7 +66,7 @@ async fn request_rate_of_registry_spaces_requests() {
     let config = cli.dir().join("limits.toml");
     std::fs::write(&config, limit(&registry, "requests-per-second = 25")).unwrap();
     let words = ["pull", "--json", "--config", config.to_str().unwrap(), "--jobs", "12", &name];
-    let report = cli.json(&words).await;
+    let report = cli.report(&words).await;
     assert_eq!(report["requests"]["total"], 14);
     assert!(report["elapsed_ms"].as_u64() >= Some(13 * 40), "{report}");
 }

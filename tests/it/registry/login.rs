@@ -205,8 +205,8 @@ async fn login_without_user_or_password_is_usage_error() {
     assert!(registry.server.requests().is_empty());
     let typed = ["login", "-u", "user", "-p", "pass", &host];
     cli.run(&typed).await.expect(0, "hint: use `--password-stdin`");
-    let shown = cli.run(&["logout", "--json", &host]).await;
-    assert_eq!(shown.stdout, "");
+    let shown = cli.json(&["logout", "--json", &host]).await;
+    assert_eq!((&shown["registry"], &shown["removed"]), (&json!(host), &json!(true)));
 }
 
 #[tokio::test]

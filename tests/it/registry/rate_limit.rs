@@ -17,12 +17,12 @@ fn limited(reply: Reply) -> Reply {
 #[tokio::test]
 async fn rate_limit_of_registry_is_reported() {
     let (registry, _held, name) = published_app().await;
-    let report = Cli::new().json(&["pull", "--json", &name]).await;
+    let report = Cli::new().report(&["pull", "--json", &name]).await;
     assert_eq!(report.get("rate_limit"), None, "it says nothing");
     let requests = report["requests"]["total"].clone();
     registry.override_response("/manifests/", 0..9, limited);
     let cli = Cli::new();
-    let report = cli.json(&["pull", "--json", &name]).await;
+    let report = cli.report(&["pull", "--json", &name]).await;
     let expected =
         json!({"limit": 100, "remaining": 76, "window_s": 21_600, "source": "192.0.2.1"});
     assert_eq!(report["rate_limit"], expected);
