@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{
-    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
-};
+use rpull::content::{BlobRequest, BlobStream, Endpoint, Source};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
@@ -17,6 +15,8 @@ use rpull::name::ImageName;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::read_small;
 use tokio::time::Instant;
+
+use crate::support::unknown::knows_nothing;
 
 /// Gives `each` bytes per opening of a blob, one per `wait`, and then ends the body or stalls forever.
 #[derive(Default)]
@@ -27,32 +27,7 @@ struct Lazy {
     ends: bool,
 }
 
-impl Lookup for Lazy {
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    fn name<'a>(
-        &'a self,
-        _: &'a ImageName,
-        _: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
-        Box::pin(ready(Ok(Presence::Unknown)))
-    }
-
-    fn read<'a>(
-        &'a self,
-        _: &'a Descriptor,
-        _: u64,
-        _: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
-        Box::pin(ready(Ok(Presence::Unknown)))
-    }
-
-    fn blob<'a>(&'a self, _: &'a Descriptor, _: Effort) -> BoxFuture<'a, Result<BlobPresence>> {
-        Box::pin(ready(Ok(BlobPresence::Unknown)))
-    }
-}
+knows_nothing!(Lazy);
 
 impl Source for Lazy {
     fn resolve<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Document>> {

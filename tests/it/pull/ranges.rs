@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, stream};
-use rpull::content::{
-    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
-};
+use futures_util::{Stream, StreamExt as _, stream};
+use rpull::content::{BlobRequest, BlobStream, Endpoint, Source};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
@@ -20,9 +18,23 @@ use rpull::transfer::{TransferOptions, read_blob};
 use tokio::time::Instant;
 
 use crate::support::images::random_blob;
+use crate::support::unknown::knows_nothing;
 
 const MIB: u64 = 1 << 20;
 const CHUNK: usize = 256 << 10;
+
+/// The bytes as a network gives them.
+pub(super) fn chunks(bytes: &Bytes) -> Vec<Bytes> {
+    bytes.chunks(CHUNK).map(|chunk| bytes.slice_ref(chunk)).collect()
+}
+
+/// The chunks at this many bytes per second.
+pub(super) fn paced(chunks: Vec<Bytes>, rate: u64) -> impl Stream<Item = Result<Bytes>> {
+    stream::iter(chunks).then(move |chunk| async move {
+        tokio::time::sleep(Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate)).await;
+        Ok(chunk)
+    })
+}
 
 /// What happens to one response.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,13 +97,7 @@ impl Slow {
         let body = self.bytes.slice(position(range.start)..position(range.end));
         let is_cut = most < body.len();
         let body = body.slice(..most.min(body.len()));
-        let chunks = (0..body.len())
-            .step_by(CHUNK)
-            .map(move |at| body.slice(at..(at + CHUNK).min(body.len())));
-        let paced = stream::iter(chunks.collect::<Vec<_>>()).then(move |chunk| async move {
-            tokio::time::sleep(Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate)).await;
-            Ok(chunk)
-        });
+        let paced = paced(chunks(&body), rate);
         let end = match (is_cut, ends) {
             (true, true) => stream::iter([Err(error())]).boxed(),
             (true, false) => stream::pending().boxed(),
@@ -101,32 +107,7 @@ impl Slow {
     }
 }
 
-impl Lookup for Slow {
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    fn name<'a>(
-        &'a self,
-        _: &'a ImageName,
-        _: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
-        Box::pin(ready(Ok(Presence::Unknown)))
-    }
-
-    fn read<'a>(
-        &'a self,
-        _: &'a Descriptor,
-        _: u64,
-        _: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
-        Box::pin(ready(Ok(Presence::Unknown)))
-    }
-
-    fn blob<'a>(&'a self, _: &'a Descriptor, _: Effort) -> BoxFuture<'a, Result<BlobPresence>> {
-        Box::pin(ready(Ok(BlobPresence::Unknown)))
-    }
-}
+knows_nothing!(Slow);
 
 impl Source for Slow {
     fn resolve<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Document>> {

@@ -18,11 +18,11 @@ use rpull::transfer::{
     ImageRequest, PlatformRequest, PlatformSelection, TransferOptions, transfer,
 };
 
+use super::ranges::{chunks, paced};
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::memory::{WithImage as _, look_through};
 
 const MIB: u64 = 1 << 20;
-const CHUNK: usize = 256 << 10;
 
 /// A source whose connections are slow, and break at random.
 struct Slow {
@@ -44,16 +44,9 @@ impl Source for Slow {
             let start = request.range.start;
             let whole = self.inner.open_blob(request).await?.stream;
             let bytes: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
-            let chunks =
-                bytes.iter().flat_map(|bytes| bytes.chunks(CHUNK).map(|c| bytes.slice_ref(c)));
             let breaks = if random.bool() { random.usize(1..20) } else { usize::MAX };
-            let chunks: Vec<Bytes> = chunks.take(breaks).collect();
-            let rate = random.u64(MIB..6 * MIB);
-            let paced = stream::iter(chunks).then(move |chunk| async move {
-                tokio::time::sleep(Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate))
-                    .await;
-                Ok(chunk)
-            });
+            let chunks = bytes.iter().flat_map(chunks).take(breaks).collect();
+            let paced = paced(chunks, random.u64(MIB..6 * MIB));
             let broken =
                 Error::new(ErrorKind::Transport, "blob").with_reason("broken").transient(None);
             let end = (breaks < usize::MAX).then_some(Err(broken));

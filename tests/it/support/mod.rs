@@ -39,5 +39,6 @@ pub(crate) mod tars;
 pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod tree;
+pub(crate) mod unknown;
 pub(crate) mod wait;
 pub(crate) mod writing;
