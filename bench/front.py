@@ -33,7 +33,7 @@ http {{
 """
 
 
-class Front:
+class Front(Registry):
     """A running nginx; use as a context manager. `rate` is in bytes per second and connection, 0 for no limit; connections
     whose number ends in `crawling`, a regular expression, get 1 MiB/s. `tls` makes a certificate of its own."""
 
@@ -43,6 +43,7 @@ class Front:
         self.place = Path(tempfile.mkdtemp(prefix="front-", dir="/dev/shm"))
         self.address = f"127.0.0.1:{free_port()}"
         self.access_log = self.place / "access.log"
+        self.error_log = self.place / "error.log"
         self.certificate = self.place / "certificate.pem"
         key = self.place / "key.pem"
         if tls:
@@ -52,29 +53,11 @@ class Front:
         config = CONFIG.format(place=self.place, rate=rate, slow=slow, address=self.address, tls=extra,
                                root=registry.root, registry=registry.address)
         (self.place / "nginx.conf").write_text(config)
-
-    def __enter__(self):
-        self.process = subprocess.Popen(["nginx", "-c", f"{self.place}/nginx.conf", "-e", f"{self.place}/error.log"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
-            Registry._wait_until_up(self)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+        self.command = ["nginx", "-c", f"{self.place}/nginx.conf", "-e", str(self.error_log)]
 
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
+        super().__exit__()
         shutil.rmtree(self.place)
-
-    @property
-    def error_log(self) -> Path:
-        return self.place / "error.log"
-
-    cpu_seconds = Registry.cpu_seconds
-    mark = Registry.mark
-    since = Registry.since
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

@@ -47,16 +47,15 @@ class Registry:
         self.address = f"127.0.0.1:{free_port()}"
         self.access_log = work / "registry-access.log"
         self.error_log = work / "registry-error.log"
-        self.config = work / "registry.yml"
         self.root = work / "registry"
-        self.config.write_text(CONFIG.format(root=self.root, address=self.address))
+        config = work / "registry.yml"
+        config.write_text(CONFIG.format(root=self.root, address=self.address))
+        self.command = [self.program, "serve", str(config)]
 
     def __enter__(self):
         with open(self.access_log, "wb") as out, open(self.error_log, "wb") as err:
             # A session of its own: Ctrl-C must reach the benchmark, which then stops the registry last.
-            self.process = subprocess.Popen(
-                [self.program, "serve", str(self.config)], stdout=out, stderr=err, start_new_session=True
-            )
+            self.process = subprocess.Popen(self.command, stdout=out, stderr=err, start_new_session=True)
         try:
             self._wait_until_up()
         except BaseException:
