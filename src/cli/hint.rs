@@ -41,10 +41,6 @@ const HINTS: &[(ErrorDetail, &str)] = &[
         ErrorDetail::CatalogUnsupported,
         "many registries do not support `_catalog`, or only for administrators",
     ),
-    (
-        ErrorDetail::TagDeleteUnsupported,
-        "use `REPO@DIGEST` to delete the manifest with all its tags",
-    ),
     (ErrorDetail::CrossRepositoryTag, "use `rpull copy SRC DST` to copy the image"),
     (
         ErrorDetail::RateLimited,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -32,6 +33,11 @@ static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
 /// Returns the redactor of all output. Secrets that are registered with it are never printed.
 pub(super) fn redactor() -> Redactor {
     REDACTOR.clone()
+}
+
+/// The error of a file that the user named for output.
+pub(super) fn write_failed(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Store, "write").at(path.display().to_string()).with_source(error)
 }
 
 /// Prints further lines above these bars.

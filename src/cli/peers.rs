@@ -28,7 +28,7 @@ pub(super) fn counterpart(word: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns what helps somebody who knows this option from another tool.
+/// Returns the hint for an option that other tools have.
 pub(super) fn counterpart_of_option(verb: &str, option: &str) -> Option<&'static str> {
     Some(match (verb, option) {
         ("rm", "--force" | "-f") => {

@@ -58,25 +58,15 @@ macro_rules! side_args {
 
         impl From<$name> for SideOptions {
             fn from(args: $name) -> Self {
-                let $name {
-                    plain_http,
-                    insecure,
-                    internal_host,
-                    ca_file,
-                    cert_file,
-                    key_file,
-                    authfile,
-                    creds,
-                } = args;
                 Self {
-                    plain_http,
-                    insecure,
-                    internal_host,
-                    ca_file,
-                    cert_file,
-                    key_file,
-                    authfile,
-                    creds,
+                    plain_http: args.plain_http,
+                    insecure: args.insecure,
+                    internal_host: args.internal_host,
+                    ca_file: args.ca_file,
+                    cert_file: args.cert_file,
+                    key_file: args.key_file,
+                    authfile: args.authfile,
+                    creds: args.creds,
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::atomic_file::{AtomicFile, Fsync};
 use crate::cli::args::Blob;
 use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
+use crate::cli::output::write_failed;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
@@ -35,7 +36,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
         to_stream(&*source, &descriptor, options, &mut io::stdout(), &fail).await?;
         return Ok(ExitCode::SUCCESS);
     };
-    let fail = write_failed(path);
+    let fail = |error| write_failed(path, error);
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let mut file = open_special(path).await?.map_err(&fail)?;
         to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
@@ -55,7 +56,7 @@ async fn to_file(
     options: TransferOptions,
     path: &Path,
 ) -> Result<()> {
-    let fail = write_failed(path);
+    let fail = |error| write_failed(path, error);
     let file = AtomicFile::create(path, 0o666).map_err(&fail)?;
     let mut out = file.file();
     read_blob(source, blob, options, &mut |chunk| out.write_all(chunk).map_err(&fail)).await?;
@@ -147,9 +148,4 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
 fn no_digest(text: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("blob `{text}`"))
         .with_reason("expected IMAGE@DIGEST")
-}
-
-fn write_failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    let location = path.display().to_string();
-    move |error| Error::new(ErrorKind::Store, "write").at(&location).with_source(error)
 }

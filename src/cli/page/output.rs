@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{AtomicFile, Fsync};
-use crate::cli::output::{check_write, line, redactor};
+use crate::cli::output::{check_write, line, redactor, write_failed};
 use crate::cli::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Text;
@@ -93,8 +93,4 @@ impl PageOutput {
 /// Prints the name of a page that was written to a file.
 pub(in crate::cli) fn page_written(path: Option<&Path>) -> Result<()> {
     path.map_or(Ok(()), |path| line(&crate::escape(&path.display().to_string())))
-}
-
-fn write_failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, "write").at(path.display().to_string()).with_source(error)
 }

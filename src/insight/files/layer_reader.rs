@@ -134,7 +134,7 @@ impl<'a> LayerQueue<'a> {
     }
 }
 
-/// Reads layers until none is left, one fails or nobody receives the entries.
+/// Reads layers until none is left, one fails, or the receiver of the entries is dropped.
 fn send_layers(
     queue: &LayerQueue<'_>,
     mut bytes: InflatedReader,
@@ -175,7 +175,7 @@ fn read_one(
     Ok(())
 }
 
-/// Nobody receives the entries any more, and nobody sees this.
+/// Ends the layer after its receiver was dropped. This error is not reported.
 fn stopped(start: &LayerStart) -> Error {
     Error::new(ErrorKind::Interrupted, &start.name)
 }
@@ -188,7 +188,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Adds an entry. Fails if nobody receives it.
+    /// Adds an entry. Fails if the receiver was dropped.
     fn push(&mut self, read: ReadEntry) -> Result<(), ()> {
         let ReadEntry { entry, inspected } = &read;
         let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64);

@@ -188,7 +188,7 @@ impl<'a> Ahead<'a> {
         self.is_receiving = false;
     }
 
-    /// Hands over the range that begins at the reader's position, as far as it was received; `None` if there is none.
+    /// Removes and returns the range that begins at the reader's position, with the bytes received so far; `None` without one.
     pub(in crate::transfer) fn take(&mut self, position: u64) -> Option<Taken<'a>> {
         if self.parts.front()?.span.start != position {
             return None;

@@ -26,7 +26,7 @@ pub(in crate::unpack) struct OverlayState {
 
 #[derive(Debug)]
 enum LowerLayers {
-    /// There are none.
+    /// The base layer has no lower layers.
     Base,
     Ready(MergedView),
     Pending(Arc<LayerStack>, usize),

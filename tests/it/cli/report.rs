@@ -107,7 +107,7 @@ async fn report_without_image_shows_store() {
 async fn report_writes_no_file_unless_complete() {
     let (_registry, name) = published(&wasteful()).await;
     let cli = Cli::new();
-    cli.run(&["report", &name, "store:nobody/a:1", "-o", "page.html"]).await.expect(3, "");
+    cli.run(&["report", &name, "store:absent/a:1", "-o", "page.html"]).await.expect(3, "");
     assert!(!cli.dir().join("page.html").exists());
     cli.run(&["report", &name, "-o", "no/page.html"]).await.expect(7, "no/page.html");
     cli.run(&["report", &name, "-o", "home"]).await.expect(2, "is a directory");

@@ -85,7 +85,7 @@ fn steps(at: usize, image: &ReportedImage) -> Markup {
         layer += usize::from(number.is_some());
         (number, step)
     });
-    let whole = image.files.iter().map(|tree| area(&tree.total())).max().unwrap_or_default();
+    let whole = image.files.iter().map(|tree| tree.total().area()).max().unwrap_or_default();
     html! {
         @for (layer, step) in numbered {
             li {
@@ -116,10 +116,6 @@ fn step_text(layer: Option<usize>, step: &HistoryRow) -> Markup {
         }
         span.command { (shown(command)) }
     }
-}
-
-fn area(bytes: &PathBytes) -> u64 {
-    bytes.added.saturating_add(bytes.modified).saturating_add(bytes.deleted)
 }
 
 fn amounts(layer: usize, bytes: &PathBytes, whole: u64) -> Markup {

@@ -21,7 +21,7 @@ pub(super) struct PathBytes {
 }
 
 impl PathBytes {
-    fn area(&self) -> u64 {
+    pub(super) fn area(&self) -> u64 {
         self.added.saturating_add(self.modified).saturating_add(self.deleted)
     }
 

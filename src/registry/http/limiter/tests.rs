@@ -153,7 +153,7 @@ async fn outage_begins_with_first_failure_after_answer() {
     assert_eq!(outage(), Some(later));
     assert_eq!(outage(), Some(Outage { is_news: false, ..later }));
     tokio::time::advance(MAX_GAP).await;
-    assert_eq!(outage(), Some(new), "nobody has asked for a while");
+    assert_eq!(outage(), Some(new), "no request was sent for a while");
     limiter.record_response(StatusCode::OK);
     assert_eq!(outage(), Some(new));
     let lasting = limiter.record_failure(Error::new(ErrorKind::Denied, "blob"));
