@@ -7,7 +7,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::credentials::Environment;
 use crate::registry::{HostLimit, HostLimits};
 
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +34,7 @@ struct RegistryTable {
 
 /// Reads the limits of hosts from this file, or from that of the user if it exists.
 pub(super) fn host_limits(given: Option<&Path>) -> Result<HostLimits> {
-    let own = default_path(|name| std::env::var_os(name));
+    let own = path_of_user(&Environment::from_process());
     let Some(path) = given.map(Path::to_owned).or(own) else { return Ok(HostLimits::default()) };
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text, &path),
@@ -45,10 +45,8 @@ pub(super) fn host_limits(given: Option<&Path>) -> Result<HostLimits> {
     }
 }
 
-fn default_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
-    Some(config?.join("rpull/config.toml"))
+fn path_of_user(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.config_home()?.join("rpull/config.toml"))
 }
 
 fn invalid(place: &str) -> Error {
@@ -145,15 +143,13 @@ mod tests {
 
     #[test]
     fn config_file_is_in_config_directory_of_user() {
-        let path = |set: &[(&str, &str)]| {
-            let find = |name: &str| {
-                set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-            };
-            default_path(find).map(|path| path.display().to_string())
+        let path = |home: Option<&str>, config: Option<&str>| {
+            let (home, xdg_config_home) = (home.map(PathBuf::from), config.map(PathBuf::from));
+            path_of_user(&Environment { home, xdg_config_home, ..Environment::default() })
         };
-        assert_eq!(path(&[("HOME", "/h")]).as_deref(), Some("/h/.config/rpull/config.toml"));
-        let both = [("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")];
-        assert_eq!(path(&both).as_deref(), Some("/x/rpull/config.toml"));
-        assert_eq!(path(&[("XDG_CONFIG_HOME", "x")]), None);
+        let expected = |path: &str| Some(PathBuf::from(path));
+        assert_eq!(path(Some("/h"), None), expected("/h/.config/rpull/config.toml"));
+        assert_eq!(path(Some("/h"), Some("/x")), expected("/x/rpull/config.toml"));
+        assert_eq!(path(None, None), None);
     }
 }

@@ -52,7 +52,7 @@ impl Environment {
     }
 
     /// The user's configuration directory.
-    pub(in crate::registry) fn config_home(&self) -> Option<PathBuf> {
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
         self.xdg_config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))
     }
 

@@ -20,7 +20,8 @@ use crate::registry::host_limits::HostLimits;
 use crate::registry::options::RegistryOptions;
 use crate::retry::RetryPolicy;
 
-/// Initial tokens of a host, beside two for each connection.
+/// Initial tokens of a host, beside two for each blob that is transferred at once: only readers of blobs retry, not their
+/// further connections.
 const BASE_TOKENS: u32 = 10;
 
 /// Received or sent bytes that give back a token.
