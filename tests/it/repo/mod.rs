@@ -1,7 +1,8 @@
-//! Rules of this repository: dependencies of modules and crates, public types, names of tests.
+//! Rules of this repository: dependencies of modules and crates, public types, names of tests, documents.
 
 mod architecture;
 mod dependencies;
+mod docs;
 mod fixture_support;
 mod imports;
 mod public_types;
