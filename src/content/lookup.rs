@@ -104,6 +104,8 @@ pub struct Endpoint {
     pub dir: Option<PathBuf>,
     /// Whether all its layers are uncompressed, however the image was built: docker's own store and archives.
     pub has_plain_layers: bool,
+    /// The most requests at once that its user allows, responses that are being read included.
+    pub connections: Option<usize>,
 }
 
 impl Endpoint {
@@ -118,6 +120,7 @@ impl Endpoint {
         value kind: EndpointKind;
         optional into dir: PathBuf;
         flag has_plain_layers;
+        optional connections: usize;
     }
 }
 

@@ -56,9 +56,11 @@ impl Client {
     }
 
     fn open(&self, reference: &Reference, scopes: ScopeSet) -> Result<Repository> {
+        let transport = self.transport(reference.registry())?;
+        let connections = self.options.limits.gate(&transport.http.origin()?).connections();
         Ok(Repository {
-            transport: self.transport(reference.registry())?,
-            endpoint: self.endpoint(reference.registry(), reference.repository()),
+            transport,
+            endpoint: self.endpoint(reference.registry(), reference.repository(), connections),
             name: reference.repository().to_owned(),
             scopes,
             counter: Arc::default(),
@@ -67,7 +69,12 @@ impl Client {
     }
 
     /// The endpoint of a repository; all its handles share one object.
-    fn endpoint(&self, registry: &str, repository: &str) -> Arc<Endpoint> {
+    fn endpoint(
+        &self,
+        registry: &str,
+        repository: &str,
+        connections: Option<usize>,
+    ) -> Arc<Endpoint> {
         let address = format!("{registry}/{repository}");
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
@@ -75,6 +82,7 @@ impl Client {
                 location: address.clone(),
                 address: Some(address.clone()),
                 mount_scope: Some(registry.to_owned()),
+                connections,
                 ..Endpoint::default()
             })
         };

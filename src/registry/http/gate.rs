@@ -60,6 +60,11 @@ impl Gate {
         Self { connections, interval, ..Self::default() }
     }
 
+    /// The most requests at once.
+    pub(in crate::registry) fn connections(&self) -> Option<usize> {
+        self.connections
+    }
+
     fn in_flight(&self) -> MutexGuard<'_, InFlight> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -49,7 +49,8 @@ impl Hosts {
         if let Some(host) = hosts.get(name) {
             return Some(Arc::clone(host));
         }
-        let host = Arc::new(Host::new(self.max));
+        let allowed = endpoint.connections.unwrap_or(usize::MAX).max(1);
+        let host = Arc::new(Host::new(self.max.min(allowed)));
         hosts.insert(name.clone(), Arc::clone(&host));
         Some(host)
     }
