@@ -17,6 +17,7 @@ use super::hosts::{Host, Hosts, Permit};
 use super::pace::Pace;
 use super::part::{Part, Received};
 use super::request;
+use super::waiting::WaitClock;
 use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::transfer::blob::counters::BlobCounters;
@@ -50,9 +51,7 @@ pub(in crate::transfer) struct Ahead<'a> {
     is_receiving: bool,
     own_pace: Pace,
     own_is_slow: bool,
-    /// How long the reader has waited for bytes altogether.
-    waited: Duration,
-    waits_since: Instant,
+    clock: WaitClock,
     /// Early bytes at the reader's position.
     early: VecDeque<Bytes>,
     /// In order.
@@ -86,11 +85,13 @@ impl<'a> Ahead<'a> {
         received: &'a AtomicU64,
         counters: &'a BlobCounters,
     ) -> Self {
+        let host = hosts.get(source.endpoint());
         Self {
             source,
             descriptor,
             hosts,
-            host: hosts.get(source.endpoint()),
+            clock: WaitClock::new(host.clone()),
+            host,
             received,
             counters,
             splitting: None,
@@ -98,8 +99,6 @@ impl<'a> Ahead<'a> {
             is_receiving: false,
             own_pace: Pace::new(Duration::ZERO),
             own_is_slow: false,
-            waited: Duration::ZERO,
-            waits_since: Instant::now(),
             early: VecDeque::new(),
             parts: VecDeque::new(),
             arrived: 0,
@@ -164,9 +163,9 @@ impl<'a> Ahead<'a> {
         self.own = Span::new(&(position..end));
         self.is_receiving = false;
         self.own_pace = if std::mem::take(&mut self.own_is_slow) {
-            self.own_pace.of_next(self.waited)
+            self.own_pace.of_next(self.clock.stopped())
         } else {
-            Pace::new(self.waited)
+            Pace::new(self.clock.stopped())
         };
         position..end
     }
@@ -216,13 +215,13 @@ impl<'a> Ahead<'a> {
     /// Waits for `future`, and receives the ranges meanwhile.
     pub(in crate::transfer) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
-        self.waits_since = Instant::now();
+        self.clock.begin();
         let output = future::poll_fn(|context| {
             self.poll(context);
             future.as_mut().poll(context)
         });
         let output = output.await;
-        self.waited += self.waits_since.elapsed();
+        self.clock.end();
         output
     }
 
@@ -233,7 +232,7 @@ impl<'a> Ahead<'a> {
         bytes: F,
     ) -> Option<F::Output> {
         let mut bytes = pin!(bytes);
-        self.waits_since = Instant::now();
+        self.clock.begin();
         let output = future::poll_fn(|context| {
             self.poll(context);
             match bytes.as_mut().poll(context) {
@@ -243,7 +242,7 @@ impl<'a> Ahead<'a> {
             }
         });
         let output = output.await;
-        self.waited += self.waits_since.elapsed();
+        self.clock.end();
         output
     }
 
@@ -253,7 +252,7 @@ impl<'a> Ahead<'a> {
         while splitting.ticks.poll_tick(context).is_ready() {
             is_due = true;
         }
-        let now = self.waited + self.waits_since.elapsed();
+        let now = self.clock.now();
         if is_due {
             self.replace_slow(now);
         }

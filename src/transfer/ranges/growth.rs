@@ -1,23 +1,35 @@
 //! How many connections a source gets: as many as make it faster, fewer when it asks for fewer.
 //!
-//! Each blob has one connection anyway. More are tried: the number is doubled, and stays if the rate has grown. After a trial
-//! without gain it falls back, and the next trial is later and smaller. A source that refuses requests gets half as many.
+//! Each blob has one connection anyway. More are tried: two at first, then twice as many, and they stay if the rate has grown.
+//! After a trial without gain the number falls back, and the next trial is much later and smaller. A source that refuses requests
+//! gets half as many.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::meter::Meter;
+
 /// Least gain of a trial in percent, if it adds enough connections for that.
-const GAIN: u64 = 8;
+const GAIN: u64 = 15;
 
 /// Time that new connections get before they are measured; longer if round trips are.
 const MIN_SETTLE: Duration = Duration::from_millis(100);
 const MIN_MEASURE: Duration = Duration::from_millis(200);
 
+/// A rate is measured over at least this many bytes, but no longer than this: few bytes come too unevenly to be compared.
+const MIN_BYTES: u64 = 4 << 20;
+const MAX_MEASURE: Duration = Duration::from_secs(1);
+
+/// The first trial is small, but one slow connection must not spoil it.
+const MIN_STEP: usize = 2;
+
 /// Time until the next trial after one without gain.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
-const MAX_HOLD: Duration = Duration::from_secs(60);
+const MAX_HOLD: Duration = Duration::from_secs(300);
+
+/// How much longer each hold is than the one before.
+const HOLD_FACTOR: u32 = 4;
 
 /// A rate that has been low for this long has fallen.
 const FALL: Duration = Duration::from_secs(2);
@@ -96,15 +108,18 @@ impl Growth {
 
     /// As [`Growth::rate_over`] the time of a measurement.
     pub(super) fn rate(&self, now: Instant) -> Option<u64> {
-        self.meter.rate_over(now, self.measure())
+        self.meter.rate_over(now, self.measure(now))
     }
 
     fn settle(&self) -> Duration {
         MIN_SETTLE.max(self.round_trip * 8)
     }
 
-    fn measure(&self) -> Duration {
-        MIN_MEASURE.max(self.round_trip * 4)
+    /// How long a rate is measured: longer if it is low, or the source is far away.
+    pub(super) fn measure(&self, now: Instant) -> Duration {
+        let rate = self.meter.rate_over(now, MIN_MEASURE).unwrap_or_default();
+        let time = Duration::from_millis(MIN_BYTES.saturating_mul(1000) / rate.max(1));
+        MIN_MEASURE.max(self.round_trip * 4).max(time.min(MAX_MEASURE))
     }
 
     /// Returns how many connections may be open, for a caller that has use for one more than `in_use`.
@@ -115,7 +130,7 @@ impl Growth {
             }
             let (opened, target) = (trial.opened, trial.target);
             let since = opened + self.settle();
-            if now < since + self.measure() {
+            if now < since + self.measure(now) {
                 return target;
             }
             let rate = self.meter.rate_since(now, since);
@@ -129,8 +144,12 @@ impl Growth {
             return self.proven;
         }
         let Some(rate) = self.rate(now) else { return self.proven };
-        let step = if self.doubles { in_use } else { in_use / 4 };
-        let target = (in_use + step.max(1)).min(self.max);
+        let step = match (self.doubles, self.proven) {
+            (true, 1..) => in_use,
+            (true, 0) => MIN_STEP,
+            (false, _) => MIN_STEP.max(in_use / 4),
+        };
+        let target = (in_use + step).min(self.max);
         self.trial = Some(Trial { from: in_use, target, rate, opened: now, is_open: false });
         target
     }
@@ -141,7 +160,7 @@ impl Growth {
         // Blobs have ended meanwhile, or there was no use for more connections.
         let Some(rate) = rate.filter(|_| reached > trial.from) else { return };
         let added = (reached - trial.from) as u64 * 100 / trial.from.max(1) as u64;
-        let least = trial.rate.saturating_mul(100 + GAIN.min(added / 3)) / 100;
+        let least = trial.rate.saturating_mul(100 + GAIN.min(added / 2)) / 100;
         if rate > least {
             self.proven = reached;
             self.best = Some((rate, now));
@@ -149,7 +168,7 @@ impl Growth {
         } else {
             self.doubles = false;
             self.held_until = Some(now + self.hold);
-            self.hold = (self.hold * 2).min(MAX_HOLD);
+            self.hold = (self.hold * HOLD_FACTOR).min(MAX_HOLD);
         }
     }
 
@@ -179,46 +198,7 @@ impl Growth {
         self.doubles = false;
         self.proven = self.proven.min(in_use) / 2;
         self.held_until = Some(now + self.hold);
-        self.hold = (self.hold * 2).min(MAX_HOLD);
-    }
-}
-
-/// Time between two samples.
-const SAMPLE: Duration = Duration::from_millis(20);
-
-/// How long samples are kept.
-const KEPT: Duration = Duration::from_secs(5);
-
-/// Measures the rate of the last seconds.
-#[derive(Debug, Default)]
-struct Meter {
-    total: u64,
-    /// When how many bytes had arrived.
-    samples: VecDeque<(Instant, u64)>,
-}
-
-impl Meter {
-    fn record(&mut self, now: Instant, bytes: u64) {
-        let is_due = self.samples.back().is_none_or(|(at, _)| now - *at >= SAMPLE);
-        self.total += bytes;
-        if is_due {
-            self.samples.push_back((now, self.total));
-        }
-        while self.samples.front().is_some_and(|(at, _)| now - *at > KEPT) {
-            self.samples.pop_front();
-        }
-    }
-
-    /// The rate of this time up to now.
-    fn rate_over(&self, now: Instant, time: Duration) -> Option<u64> {
-        self.rate_since(now, now.checked_sub(time)?)
-    }
-
-    /// The rate since this moment; `None` if nothing was measured before it.
-    fn rate_since(&self, now: Instant, since: Instant) -> Option<u64> {
-        let (at, before) = self.samples.iter().rev().find(|(at, _)| *at <= since)?;
-        let micros = u64::try_from((now - *at).as_micros()).unwrap_or(u64::MAX).max(1);
-        Some((self.total - before).saturating_mul(1_000_000) / micros)
+        self.hold = (self.hold * HOLD_FACTOR).min(MAX_HOLD);
     }
 }
 
@@ -261,7 +241,11 @@ mod tests {
         assert!(!growth.is_proven());
         let shared = |connections: usize| 20_000_000 * connections.min(4) as u64;
         let (mut growth, mut now) = (Growth::new(16), Instant::now());
-        assert_eq!(run(&mut growth, &mut now, Duration::from_secs(4), 1, shared), 4);
+        assert_eq!(
+            run(&mut growth, &mut now, Duration::from_secs(4), 1, shared),
+            6,
+            "three were slower"
+        );
     }
 
     #[test]

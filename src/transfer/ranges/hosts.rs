@@ -11,12 +11,17 @@ use tokio::time::Instant;
 use super::grants;
 use super::growth::Growth;
 use super::pace;
+use super::waiting::{Phase, Readers};
 use super::window::Window;
 use crate::content::Endpoint;
 use crate::error::Error;
 
 /// Blobs that have not asked for this long are busy with something else than their source.
 const RECENT: Duration = Duration::from_secs(1);
+
+/// Percent of the time that all readers must have waited for their source: with more work than that, further connections could
+/// not bring twice as much.
+const MIN_IDLE: u64 = 50;
 
 /// A connection to a source, closed or free for others when dropped.
 pub(in crate::transfer) type Permit = OwnedSemaphorePermit;
@@ -68,6 +73,7 @@ pub(in crate::transfer) struct Host {
 #[derive(Debug)]
 struct State {
     growth: Growth,
+    readers: Readers,
     /// Blobs that have use for more connections.
     loads: HashMap<u64, Load>,
     last_id: u64,
@@ -94,6 +100,7 @@ impl Host {
     fn new(max: usize) -> Self {
         let state = State {
             growth: Growth::new(max),
+            readers: Readers::new(Instant::now()),
             loads: HashMap::new(),
             last_id: 0,
             average_rate: None,
@@ -152,6 +159,10 @@ impl Host {
             .loads
             .values()
             .any(|other| now - other.asked < RECENT && other.is_longer_than(&own));
+        let time = state.growth.measure(now);
+        if state.readers.idle_percent(now, time)? < MIN_IDLE {
+            return None;
+        }
         if !is_longest || !grants::is_worth_it(missing, connections, connection_rate, round_trip) {
             return None;
         }
@@ -164,6 +175,11 @@ impl Host {
     /// The blob has no use for further connections.
     pub(super) fn forget(&self, blob: u64) {
         self.state().loads.remove(&blob);
+    }
+
+    /// A reader of this host begins, changes over or ends.
+    pub(super) fn change_reader(&self, from: Option<Phase>, to: Option<Phase>) {
+        self.state().readers.change(Instant::now(), from, to);
     }
 
     /// Returns the length of the next range.

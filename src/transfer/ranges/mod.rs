@@ -3,7 +3,9 @@
 //! ```text
 //! hosts      what all blobs of a run share per source: connections, window, whether ranges work
 //!   growth     how many connections make the source faster                  (decisions without I/O and clock)
+//!   waiting    whether the source is what all is waiting for
 //!   pace       whether a connection is much slower than the others
+//!   meter      how fast something grows
 //! grants     which bytes the next connection of a blob gets                 (pure functions)
 //! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
 //!   window     memory for bytes that arrived early
@@ -20,7 +22,9 @@ pub(in crate::transfer) mod ahead;
 mod grants;
 mod growth;
 pub(in crate::transfer) mod hosts;
+mod meter;
 mod pace;
 mod part;
 mod request;
+mod waiting;
 mod window;

@@ -14,6 +14,7 @@ mod pause;
 mod pins;
 mod platforms;
 mod ranges;
+mod ranges_not_worth_it;
 mod ranges_of_two_blobs;
 mod ranges_over_http;
 mod resume;
