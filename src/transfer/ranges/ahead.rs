@@ -139,7 +139,7 @@ impl<'a> Ahead<'a> {
             may_grow: missing >= grants::MIN_SPLIT,
             next_growth: Instant::now(),
             failures: 0,
-            ticks: interval(GROWTH_INTERVAL * 4),
+            ticks: interval(GROWTH_INTERVAL * 2),
         });
     }
 

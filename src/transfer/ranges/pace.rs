@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 /// The shortest time that a connection is given.
-pub(super) const MIN_AGE: Duration = Duration::from_secs(1);
+pub(super) const MIN_AGE: Duration = Duration::from_millis(400);
+
+/// It is given more time, but not more than this, if the others do not bring [`MIN_BYTES`] in it.
+const AGE: Duration = Duration::from_secs(1);
+const MIN_BYTES: u64 = 4 << 20;
 
 /// The same without a byte: the source may have to fetch the blob itself.
 const MIN_AGE_WITHOUT_BYTES: Duration = Duration::from_secs(5);
@@ -46,7 +50,11 @@ impl Pace {
     /// Whether the connection is much slower than the others of its source, which have this many bytes per second on average.
     pub(super) fn is_too_slow(&mut self, now: Duration, others: u64, round_trip: Duration) -> bool {
         let age = now.saturating_sub(self.began);
-        let least = if self.bytes == 0 { MIN_AGE_WITHOUT_BYTES } else { MIN_AGE };
+        let least = if self.bytes == 0 {
+            MIN_AGE_WITHOUT_BYTES
+        } else {
+            Duration::from_millis(MIN_BYTES.saturating_mul(1000) / others.max(1)).min(AGE)
+        };
         if age < self.patience.max(least).max(round_trip * 8) {
             return false;
         }
@@ -70,7 +78,8 @@ mod tests {
     fn pace_far_below_others_is_too_slow() {
         let mut pace = Pace::new(SECOND);
         pace.record(1_000_000);
-        assert!(!pace.is_too_slow(SECOND * 3 / 2, 60_000_000, Duration::ZERO), "too early to say");
+        assert!(!pace.is_too_slow(SECOND * 5 / 4, 60_000_000, Duration::ZERO), "too early to say");
+        assert!(!pace.is_too_slow(SECOND * 3 / 2, 5_000_000, Duration::ZERO), "all are slow");
         assert!(!pace.is_too_slow(SECOND * 2, 60_000_000, SECOND), "the source is far away");
         assert!(pace.is_too_slow(SECOND * 2, 60_000_000, Duration::ZERO));
         assert!(!pace.is_too_slow(SECOND * 2, 4_000_000, Duration::ZERO));
@@ -80,8 +89,8 @@ mod tests {
     fn pace_slow_again_is_given_more_time() {
         let mut pace = Pace::new(Duration::ZERO).of_next(SECOND).of_next(SECOND);
         pace.record(1);
-        assert!(!pace.is_too_slow(SECOND * 4, 60_000_000, Duration::ZERO));
-        assert!(pace.is_too_slow(SECOND * 5, 60_000_000, Duration::ZERO));
+        assert!(!pace.is_too_slow(SECOND * 5 / 2, 60_000_000, Duration::ZERO));
+        assert!(pace.is_too_slow(SECOND * 8 / 3, 60_000_000, Duration::ZERO));
         pace.record(60_000_000);
         assert!(!pace.is_too_slow(SECOND * 5, 10_000_000, Duration::ZERO));
         pace.record(1);
