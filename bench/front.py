@@ -35,21 +35,23 @@ http {{
 
 class Front(Registry):
     """A running nginx; use as a context manager. `rate` is in bytes per second and connection, 0 for no limit; connections
-    whose number ends in `crawling`, a regular expression, get 1 MiB/s. `tls` makes a certificate of its own."""
+    whose number ends in `crawling`, a regular expression, get 1 MiB/s. `tls` makes a certificate of its own, and `http2` speaks
+    it besides HTTP/1.1."""
 
-    def __init__(self, registry: Registry, rate: int = 0, crawling: str = "", tls: bool = False):
+    def __init__(self, registry: Registry, rate: int = 0, crawling: str = "", tls: bool = False, http2: bool = False):
         if shutil.which("nginx") is None:
             raise Failed("no nginx on PATH: apt-get install nginx-light")
         self.place = Path(tempfile.mkdtemp(prefix="front-", dir="/dev/shm"))
         self.address = f"127.0.0.1:{free_port()}"
         self.access_log = self.place / "access.log"
         self.error_log = self.place / "error.log"
-        self.certificate = self.place / "certificate.pem"
-        key = self.place / "key.pem"
+        certificate, key = self.place / "certificate.pem", self.place / "key.pem"
         if tls:
-            make_certificate(self.certificate, key)
+            make_certificate(certificate, key)
+            self.certificate = certificate
         slow = f"~({crawling})$ 1m;" if crawling else ""
-        extra = f" ssl;\n    ssl_certificate {self.certificate};\n    ssl_certificate_key {key}" if tls else ""
+        protocol = " http2" if http2 else ""
+        extra = f" ssl{protocol};\n    ssl_certificate {certificate};\n    ssl_certificate_key {key}" if tls else ""
         config = CONFIG.format(place=self.place, rate=rate, slow=slow, address=self.address, tls=extra,
                                root=registry.root, registry=registry.address)
         (self.place / "nginx.conf").write_text(config)

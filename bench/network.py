@@ -6,6 +6,7 @@ import measure
 from front import Front
 from images import Image
 from measure import MIB, Sample
+from registry import Registry
 from scenarios import COLD_LAYERS, Bench, Result, ideal
 from tools import Tool, check
 
@@ -15,10 +16,10 @@ BIG_LAYER = [1_000_000_000]
 CRAWLING = "07|57"
 
 
-def command(tool: Tool, server: Front, name: str, folder) -> list[str]:
-    """How `tool` pulls from nginx; the peers do not check certificates in any scenario, rpull does."""
+def command(tool: Tool, server: Registry, name: str, folder) -> list[str]:
+    """How `tool` pulls from `server`; the peers do not check certificates in any scenario, rpull does."""
     line = tool.pull(f"{server.address}/{name}", folder)
-    if server.certificate.exists() and tool.label.startswith("rpull"):
+    if server.certificate and tool.label.startswith("rpull"):
         return [*line, "--ca-file", str(server.certificate)]
     return line
 

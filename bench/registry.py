@@ -38,7 +38,9 @@ ACCESS = re.compile(rb'^\S+ \S+ \S+ \[[^]]*\] "(?:GET|HEAD|POST|PUT|PATCH|DELETE
 
 
 class Registry:
-    """A running registry; use as a context manager, it is stopped by pid on the way out."""
+    """A running registry; use as a context manager, it is stopped by pid on the way out. `certificate` is that of one over TLS."""
+
+    certificate: Path | None = None
 
     def __init__(self, work: Path):
         self.program = shutil.which("docker-registry") or shutil.which("registry")

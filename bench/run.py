@@ -21,6 +21,7 @@ import sending
 import serving
 import tools
 import unpacking
+import wan
 from measure import Failed
 from registry import Registry
 
@@ -28,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
                        "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
+                       "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
                        "files": insight.files, "verify": insight.verify, "df": insight.df}
 
 
