@@ -28,3 +28,6 @@ mod part;
 mod request;
 mod waiting;
 mod window;
+
+#[cfg(test)]
+mod tests;
