@@ -12,12 +12,12 @@ use bytes::Bytes;
 use futures_util::future;
 use tokio::time::{Instant, Interval, interval};
 
+use super::clock::WaitClock;
 use super::grants::{self, Span};
 use super::hosts::{Host, Hosts, Permit};
 use super::pace::Pace;
 use super::part::{Part, Received};
 use super::request;
-use super::waiting::WaitClock;
 use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::transfer::blob::counters::BlobCounters;

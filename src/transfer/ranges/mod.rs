@@ -8,6 +8,7 @@
 //!   meter      how fast something grows
 //! grants     which bytes the next connection of a blob gets                 (pure functions)
 //! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
+//!   clock    how long the reader has waited for its source
 //!   window     memory for bytes that arrived early
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! The body of the reader never waits for the window: if it did, the window could be full of bytes that need its bytes first.
 
 pub(in crate::transfer) mod ahead;
+mod clock;
 mod grants;
 mod growth;
 pub(in crate::transfer) mod hosts;

@@ -3,12 +3,10 @@
 //! Only then further connections help. A reader that hashes, waits for its target or for its turn on a busy machine does not wait for
 //! its source, and while one reader is busy, it does not matter that the others wait: this machine is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hosts::Host;
 use super::meter::Meter;
 
 /// The readers of a source, and how long all of them have waited for it.
@@ -63,53 +61,6 @@ impl Readers {
     pub(super) fn idle_percent(&mut self, now: Instant, time: Duration) -> Option<u64> {
         self.count(now);
         Some(self.idle.rate_over(now, time)? / 10_000)
-    }
-}
-
-/// The clock of a reader. It stands still while the reader does not wait for its source.
-pub(super) struct WaitClock {
-    host: Option<Arc<Host>>,
-    phase: Option<Phase>,
-    waited: Duration,
-    since: Instant,
-}
-
-impl WaitClock {
-    pub(super) fn new(host: Option<Arc<Host>>) -> Self {
-        Self { host, phase: None, waited: Duration::ZERO, since: Instant::now() }
-    }
-
-    pub(super) fn begin(&mut self) {
-        self.since = Instant::now();
-        self.enter(Some(Phase::Waiting));
-    }
-
-    pub(super) fn end(&mut self) {
-        self.waited = self.now();
-        self.enter(Some(Phase::Busy));
-    }
-
-    /// The time, while the reader waits.
-    pub(super) fn now(&self) -> Duration {
-        self.waited + self.since.elapsed()
-    }
-
-    /// The time, while it does not.
-    pub(super) fn stopped(&self) -> Duration {
-        self.waited
-    }
-
-    fn enter(&mut self, phase: Option<Phase>) {
-        if let Some(host) = &self.host {
-            host.change_reader(self.phase, phase);
-            self.phase = phase;
-        }
-    }
-}
-
-impl Drop for WaitClock {
-    fn drop(&mut self) {
-        self.enter(None);
     }
 }
 
