@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
-use crate::blocking::run_blocking;
+use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{BlobRequest, Source};
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::failed;
@@ -151,7 +152,8 @@ impl TableSource {
     }
 }
 
-/// Fetches the table of a layer. `None` if it has none that is understood, or the source does not support ranges.
+/// Fetches the table of a layer. `None` if it has none that is understood, or the source does not support ranges. Dropping
+/// the future ends the parsing too.
 ///
 /// # Errors
 /// Those of the source, and a table that is not the annotated one or is malformed.
@@ -165,8 +167,10 @@ pub(in crate::cli) async fn fetch_table(
         let bytes = ranges.fetch(layer, here.range.clone()).await?;
         let Some(bytes) = bytes else { return Ok(None) };
         let own = name.clone();
-        let open = move || here.open(&bytes).map_err(|error| failed(&own, "", error));
-        match run_blocking("read layers", open).await? {
+        let open = move |control: &Control| {
+            here.open(&bytes, control).map_err(|error| failed(&own, "", error))
+        };
+        match run_cancellable(&Control::default(), "read layers", open).await? {
             Opened::None => return Ok(None),
             Opened::Further(further) => location = Some(further),
             Opened::Table(table) => return Ok(Some(*table)),

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::image_layers::read::BlobEntries;
 use crate::image_layers::{LayerBlob, failed};
 use crate::layer::{EntryKind, LayerEntry};
+use crate::progress::Phase;
 use crate::setters::setters;
 
 /// Most bytes of a head that [`read_layers_with_heads`] passes.
@@ -150,7 +151,7 @@ pub(crate) fn read_layers_with(
         }
     }
     tables.reverse();
-    let mut reading = Reading { tree, index: 0, tables, accept, visit, end };
+    let mut reading = Reading { tree, index: 0, tables, control, accept, visit, end };
     let mut next = numbers.iter().copied().chain([end_of_all]);
     reading.end_layers_before(next.next().unwrap_or(end_of_all))?;
     let mut sizes = Vec::new();
@@ -173,18 +174,19 @@ pub(crate) fn new_tree() -> Result<FileTree> {
     FileTree::new().map_err(|error| failed("layers", "", error))
 }
 
-struct Reading<A, V, E> {
+struct Reading<'a, A, V, E> {
     tree: FileTree,
     /// The number of the next entry in its layer.
     index: u32,
     /// Layers that are given by their entries, the next one last.
     tables: Vec<(usize, String, Vec<LayerEntry>)>,
+    control: &'a Control,
     accept: A,
     visit: V,
     end: E,
 }
 
-impl<A, V, E> Reading<A, V, E>
+impl<A, V, E> Reading<'_, A, V, E>
 where
     A: FnMut(&CreatedFile, Inspected),
     V: FnMut(usize, &Change<'_>) -> Result<()>,
@@ -212,12 +214,16 @@ where
             let number = self.tree.layer();
             if let Some((_, name, entries)) = self.tables.pop_if(|(at, ..)| *at == number) {
                 for entry in entries {
+                    self.control.check(Phase::Read.what())?;
                     let path = String::from_utf8_lossy(&entry.path).into_owned();
                     self.tree.entry(entry).map_err(|error| failed(&name, &path, error))?;
                 }
             }
             self.index = 0;
-            let totals = self.tree.end_layer(|change| (self.visit)(number, change))?;
+            let totals = self.tree.end_layer(|change| {
+                self.control.check(Phase::Read.what())?;
+                (self.visit)(number, change)
+            })?;
             (self.end)(number, totals)?;
         }
         Ok(())

@@ -4,43 +4,52 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::item::{Fault, Item};
 use super::table::{Chunk, Table};
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::layer::entries::EntryLimits;
 use crate::layer::invalid::invalid;
 use crate::layer::{Compression, EntryKind};
 
 #[derive(serde::Deserialize)]
-struct Version {
+struct Document<'a> {
     version: Option<serde_json::Value>,
-}
-
-#[derive(serde::Deserialize)]
-struct Document {
-    #[serde(default)]
-    entries: Option<Builder>,
+    /// Those of another version may be of another shape.
+    #[serde(borrow)]
+    entries: Option<&'a RawValue>,
 }
 
 /// Parses a table, `None` if it is of a kind that is not known here. `end` is its own position: the bytes of files are
 /// before it.
 ///
 /// # Errors
-/// If it is malformed or contradicts itself.
-pub(super) fn table(json: &[u8], end: u64, compression: Compression) -> io::Result<Option<Table>> {
+/// If it is malformed or contradicts itself; [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted) inside.
+pub(super) fn table(
+    json: &[u8],
+    end: u64,
+    compression: Compression,
+    control: &Control,
+) -> io::Result<Option<Table>> {
     let malformed = |error: serde_json::Error| {
         let reason = format!("has a malformed table of contents: {error}");
         io::Error::new(io::ErrorKind::InvalidData, reason)
     };
-    // Entries of another version may be of another shape.
-    let Version { version } = serde_json::from_slice(json).map_err(malformed)?;
+    let Document { version, entries } = serde_json::from_slice(json).map_err(malformed)?;
     if version != Some(1.into()) {
         return Ok(None);
     }
-    let document: Document = serde_json::from_slice(json).map_err(malformed)?;
-    match document.entries.unwrap_or_default().finish(end, compression) {
+    let mut builder = Builder::default();
+    if let Some(entries) = entries {
+        let mut json = serde_json::Deserializer::from_str(entries.get());
+        let parsed = Items { builder: &mut builder, control }.deserialize(&mut json);
+        control.check("read").map_err(io::Error::other)?;
+        parsed.map_err(malformed)?;
+    }
+    match builder.finish(end, compression) {
         Ok(table) => Ok(Some(table)),
         Err(Fault::Unknown) => Ok(None),
         Err(Fault::Invalid(error)) => Err(error),
@@ -215,30 +224,38 @@ fn digest(text: &str) -> Result<Option<Digest>, Fault> {
     Ok(Some(digest))
 }
 
-impl<'de> Deserialize<'de> for Builder {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Items)
+/// Reads the entries one after the other.
+struct Items<'a> {
+    builder: &'a mut Builder,
+    control: &'a Control,
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
     }
 }
 
-struct Items;
-
-impl<'de> Visitor<'de> for Items {
-    type Value = Builder;
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of entries")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Builder, A::Error> {
-        let mut builder = Builder::default();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while let Some(item) = items.next_element::<Item>()? {
-            if let Err(fault) = builder.item(&item) {
-                builder.fault = Some(fault);
+            if self.control.cancel.is_cancelled() {
+                return Err(A::Error::custom("interrupted"));
+            }
+            if let Err(fault) = self.builder.item(&item) {
+                self.builder.fault = Some(fault);
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 break;
             }
         }
-        Ok(builder)
+        Ok(())
     }
 }

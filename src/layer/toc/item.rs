@@ -63,6 +63,11 @@ impl Item {
         }
         let kind = match &*self.kind {
             "dir" => EntryKind::Directory,
+            // Readers of the tar see a directory there.
+            "reg" if self.name.ends_with('/') && self.size == 0 => EntryKind::Directory,
+            "reg" if self.name.ends_with('/') => {
+                return Err(invalid("has a file whose name ends in a slash").into());
+            }
             "reg" => EntryKind::File,
             "symlink" => EntryKind::Symlink,
             "hardlink" => EntryKind::Hardlink,

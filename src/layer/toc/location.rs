@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::build;
 use super::table::{Chunk, Table, check};
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::layer::entries::{Entries, EntryLimits};
@@ -112,7 +113,7 @@ impl TableLocation {
     ///
     /// # Errors
     /// If the table does not have the annotated digest, is malformed, or names bytes outside of the layer.
-    pub(crate) fn open(self, bytes: &Bytes) -> io::Result<Opened> {
+    pub(crate) fn open(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
         let table = match self.size {
             Some(size) => {
                 check("its table of contents", &self.digest, bytes)?;
@@ -122,14 +123,14 @@ impl TableLocation {
                 if size != json.len() as u64 {
                     return Err(invalid("has a table of contents of another size"));
                 }
-                build::table(&json, self.range.start, Compression::Zstd)?
+                build::table(&json, self.range.start, Compression::Zstd, control)?
             }
-            None => return self.open_gzip(bytes),
+            None => return self.open_gzip(bytes, control),
         };
         Ok(table.map_or(Opened::None, |table| Opened::Table(Box::new(table))))
     }
 
-    fn open_gzip(self, bytes: &Bytes) -> io::Result<Opened> {
+    fn open_gzip(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
         let Some(offset) = footer(bytes) else { return Ok(Opened::None) };
         let Range { start, end } = self.range;
         if offset >= end - FOOTER_LEN as u64 {
@@ -157,7 +158,7 @@ impl TableLocation {
             json.extend_from_slice(bytes);
         }
         check("its table of contents", &self.digest, &json)?;
-        let Some(mut table) = build::table(&json, offset, Compression::Gzip)? else {
+        let Some(mut table) = build::table(&json, offset, Compression::Gzip, control)? else {
             return Ok(Opened::None);
         };
         // The table is a file of the layer as well, and does not name itself.

@@ -6,16 +6,25 @@ use serde_json::{Value, json};
 use super::build;
 use super::location::{Opened, TableLocation};
 use super::table::{Contents, Table};
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::layer::Compression;
+use crate::layer::{Compression, EntryKind};
 use crate::media::MediaType;
 
 const END: u64 = 32 << 20;
 
 fn parse(entries: &Value) -> std::io::Result<Option<Table>> {
     let json = json!({"entries": entries, "version": 1}).to_string();
-    build::table(json.as_bytes(), END, Compression::Zstd)
+    parse_json(json.as_bytes(), END)
+}
+
+fn parse_json(json: &[u8], end: u64) -> std::io::Result<Option<Table>> {
+    build::table(json, end, Compression::Zstd, &Control::default())
+}
+
+fn open(location: TableLocation, bytes: impl Into<Bytes>) -> std::io::Result<Opened> {
+    location.open(&bytes.into(), &Control::default())
 }
 
 fn contents(entries: &Value) -> Contents {
@@ -73,10 +82,10 @@ fn table_of_another_version_or_shape_is_not_used() {
     }
     for version in [json!(2), json!("1"), Value::Null] {
         let json = json!({"version": version, "entries": "other"}).to_string();
-        let table = build::table(json.as_bytes(), END, Compression::Zstd);
+        let table = parse_json(json.as_bytes(), END);
         assert!(table.unwrap().is_none(), "{version}");
     }
-    assert!(build::table(b"{\"entries\":[]}", END, Compression::Zstd).unwrap().is_none());
+    assert!(parse_json(b"{\"entries\":[]}", END).unwrap().is_none());
     assert!(parse(&Value::Null).unwrap().unwrap().entries.is_empty());
 }
 
@@ -107,6 +116,25 @@ fn contradictory_table_is_error() {
     assert!(message(&with(file("a", 9, 1), "digest", json!("none"))).contains("invalid digest"));
     assert!(message(&json!(7)).contains("malformed table of contents"));
     assert!(message(&json!([{"type": "dir", "name": "a", "uid": -1}])).contains("uid or gid"));
+    assert!(message(&json!([file("a/", 9, 1)])).contains("name ends in a slash"));
+}
+
+#[test]
+fn empty_file_whose_name_ends_in_slash_is_directory() {
+    let table = parse(&json!([{"type": "reg", "name": "a/"}])).unwrap().unwrap();
+    let found = &table.entries[0];
+    assert_eq!((found.kind, &*found.path), (EntryKind::Directory, &b"a"[..]));
+}
+
+#[test]
+fn cancellation_ends_parsing_before_next_entry() {
+    let control = Control::default();
+    control.cancel.cancel();
+    // What comes after the first entry is not looked at.
+    let json = br#"{"version": 1, "entries": [{"type": "dir", "name": "a"}, 7]}"#;
+    let error = build::table(json, END, Compression::Zstd, &control).unwrap_err();
+    let error = error.downcast::<crate::Error>().unwrap();
+    assert_eq!(error.kind(), crate::ErrorKind::Interrupted);
 }
 
 #[test]
@@ -128,7 +156,7 @@ fn file_with_large_chunk_needs_whole_layer() {
     assert!(contents.file(0).is_some());
     assert!(contents.file(1).is_none());
     let json = json!({"version": 1, "entries": [file("a", 9, 1)]}).to_string();
-    let apart = build::table(json.as_bytes(), 1 << 30, Compression::Gzip).unwrap().unwrap();
+    let apart = parse_json(json.as_bytes(), 1 << 30).unwrap().unwrap();
     assert!(apart.contents.file(0).is_none(), "a gigabyte of compressed bytes");
 }
 
@@ -154,7 +182,7 @@ fn files_of_one_frame_and_holes_are_read() {
     let json = json!({"version": 1, "entries": entries}).to_string();
     let end = blob.len() as u64;
     let contents = |json: &str| {
-        let table = build::table(json.as_bytes(), end, Compression::Zstd);
+        let table = parse_json(json.as_bytes(), end);
         table.unwrap().unwrap().contents
     };
     let expected = [&b"one"[..], &vec![0; 200_000], b"two"].concat();
@@ -221,23 +249,23 @@ fn estargz_footer_gives_position_once() {
     let digest = Digest::sha256(b"").to_string();
     let layer = layer(&[("containerd.io/snapshot/stargz/toc.digest", &*digest)]);
     let first = || TableLocation::of(&layer).unwrap().unwrap();
-    let Ok(Opened::Further(further)) = first().open(&tail(512 << 10, 1000)) else {
+    let Ok(Opened::Further(further)) = open(first(), tail(512 << 10, 1000)) else {
         panic!("the table begins before the bytes");
     };
     assert_eq!(further.range, 1000..1 << 20);
     // Another response says something else.
-    let error = further.open(&tail((1 << 20) - 1000, 999)).unwrap_err();
+    let error = open(further, tail((1 << 20) - 1000, 999)).unwrap_err();
     assert!(error.to_string().contains("outside"), "{error}");
-    assert!(first().open(&tail(512 << 10, (1 << 20) - 51)).is_err());
+    assert!(open(first(), tail(512 << 10, (1 << 20) - 51)).is_err());
     let mut damaged = tail(512 << 10, 1000).to_vec();
     for at in 1..=51 {
         let at = damaged.len() - at;
         damaged[at] ^= 0xff;
         // Nothing is read of the last bytes.
         let is_read = at < damaged.len() - 13;
-        let opened = first().open(&damaged.clone().into());
+        let opened = open(first(), damaged.clone());
         assert_eq!(matches!(opened, Ok(Opened::None)), is_read, "{at}");
         damaged[at] ^= 0xff;
     }
-    assert!(matches!(first().open(&Bytes::new()), Ok(Opened::None)));
+    assert!(matches!(open(first(), Bytes::new()), Ok(Opened::None)));
 }
