@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::open::OpenedImage;
 use super::table_source::{RangeReader, TableSource, fetch_table};
 use crate::builders::open_layer;
@@ -19,6 +21,9 @@ use crate::image_layers::{LayerBlob, OpenBlob};
 use crate::insight::files::LayerInput;
 use crate::layer::LayerEntry;
 use crate::layout::Layout;
+
+/// Tables of contents that are fetched and parsed at once: each may take over 100 MB.
+const CONCURRENT_TABLES: usize = 4;
 
 /// Opens layers and counts what is transferred.
 pub(in crate::cli) struct LayerSource {
@@ -106,19 +111,17 @@ impl LayerSource {
         whole: &[usize],
         is_needed: impl Fn(u32, &LayerEntry) -> bool,
     ) -> Result<(Vec<LayerInput<'static>>, Vec<Option<TableSource>>)> {
-        let layers = self.layers(image, settings)?;
-        let (mut inputs, mut tables) = (Vec::new(), Vec::new());
-        for (number, blob) in layers.into_iter().take(count).enumerate() {
+        let is_needed = &is_needed;
+        let layers = self.layers(image, settings)?.into_iter().take(count).enumerate();
+        let inputs = layers.map(async |(number, blob)| {
             let is_whole = whole.contains(&number);
-            let table = if is_whole { None } else { self.table(image, number, &is_needed).await? };
-            let (input, table) = match table {
+            let table = if is_whole { None } else { self.table(image, number, is_needed).await? };
+            Ok::<_, Error>(match table {
                 Some((entries, table)) => (LayerInput::Entries(blob.name, entries), Some(table)),
                 None => (LayerInput::Blob(blob), None),
-            };
-            inputs.push(input);
-            tables.push(table);
-        }
-        Ok((inputs, tables))
+            })
+        });
+        stream::iter(inputs).buffered(CONCURRENT_TABLES).try_collect().await
     }
 
     /// Returns the entries of the layer with this number by its table, and the table for the files that are needed.

@@ -1,8 +1,9 @@
 //! Layers of a registry by their tables of contents: only the table and the needed chunks are fetched.
 
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
@@ -11,6 +12,7 @@ use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{BlobRequest, Source};
 use crate::control::Control;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::failed;
 use crate::layer::toc::{Contents, Opened, Table, TableLocation};
@@ -19,12 +21,23 @@ use crate::retry::{Failures, RetryPolicy, announce};
 /// Maximum responses for one range: some registries respond with less than was requested.
 const MAX_RESPONSES: u32 = 100;
 
+/// Most bytes of tables that are kept, for a second look into one.
+const MAX_KEPT_BYTES: usize = 64 << 20;
+
 /// Fetches ranges of blobs, and counts what is transferred.
 pub(in crate::cli) struct RangeReader {
     source: Arc<dyn Source>,
     policy: RetryPolicy,
     transferred: Arc<AtomicU64>,
     is_unsupported: AtomicBool,
+    tables: Mutex<KeptRanges>,
+}
+
+/// Ranges of blobs that have tables in them, and their bytes.
+#[derive(Default)]
+struct KeptRanges {
+    ranges: HashMap<(Digest, Range<u64>), Bytes>,
+    size: usize,
 }
 
 impl RangeReader {
@@ -33,7 +46,30 @@ impl RangeReader {
         policy: RetryPolicy,
         transferred: Arc<AtomicU64>,
     ) -> Self {
-        Self { source, policy, transferred, is_unsupported: AtomicBool::new(false) }
+        let (is_unsupported, tables) = (AtomicBool::new(false), Mutex::default());
+        Self { source, policy, transferred, is_unsupported, tables }
+    }
+
+    /// As [`fetch`](Self::fetch), once for a range, as long as all of them are small.
+    async fn fetch_table(&self, layer: &Descriptor, range: Range<u64>) -> Result<Option<Bytes>> {
+        let key = (layer.digest.clone(), range.clone());
+        let kept = self.tables().ranges.get(&key).cloned();
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let bytes = self.fetch(layer, range).await?;
+        let mut tables = self.tables();
+        if let Some(bytes) = &bytes
+            && tables.size + bytes.len() <= MAX_KEPT_BYTES
+        {
+            tables.size += bytes.len();
+            tables.ranges.insert(key, bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    fn tables(&self) -> MutexGuard<'_, KeptRanges> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the bytes of a range; `None` if the source does not support ranges.
@@ -164,7 +200,7 @@ pub(in crate::cli) async fn fetch_table(
     let name = format!("layer {}", layer.digest);
     let mut location = TableLocation::of(layer).map_err(|error| failed(&name, "", error))?;
     while let Some(here) = location.take() {
-        let bytes = ranges.fetch(layer, here.range.clone()).await?;
+        let bytes = ranges.fetch_table(layer, here.range.clone()).await?;
         let Some(bytes) = bytes else { return Ok(None) };
         let own = name.clone();
         let open = move |control: &Control| {

@@ -70,6 +70,10 @@ pub(crate) enum Opened {
 impl TableLocation {
     /// Reads the annotations of a layer. `None` if it has no table, or not one of these two kinds.
     ///
+    /// A layer may have the annotations of both: stargz-snapshotter writes them to zstd:chunked layers, and others keep
+    /// them when they compress a layer again. The table in the compression that the media type names is the one of these
+    /// bytes. A media type that names none leaves the only one.
+    ///
     /// # Errors
     /// If the table is not inside of the layer.
     pub(crate) fn of(layer: &Descriptor) -> io::Result<Option<Self>> {
@@ -82,7 +86,10 @@ impl TableLocation {
             digest.filter(|digest| digest.algorithm().is_ok())
         };
         let zstd = ZSTD_KEYS.iter().find_map(|(digest, at)| Some((get(digest)?, get(at)?)));
-        match (zstd, get(GZIP_KEY)) {
+        let of_type =
+            |ends: &[&str]| ends.iter().any(|end| layer.media_type.as_str().ends_with(end));
+        let (is_zstd, is_gzip) = (of_type(&["+zstd", ".zstd"]), of_type(&["+gzip", ".gzip"]));
+        match (zstd.filter(|_| !is_gzip), get(GZIP_KEY).filter(|_| !is_zstd)) {
             (Some((checksum, position)), None) => {
                 let Some(digest) = digest(checksum) else { return Ok(None) };
                 Self::zstd(digest, position, layer.size)

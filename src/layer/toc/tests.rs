@@ -227,6 +227,21 @@ fn table_location_follows_annotations() {
         }
         let [a, b] = with(digest, "5:7:9:1");
         assert_eq!(range(&[a, b, gzip]), None);
+        let typed = |media_type: &str, annotations: &[(&str, &str)]| {
+            let media_type = MediaType::from(media_type);
+            let layer = Descriptor { media_type, ..layer(annotations) };
+            TableLocation::of(&layer).unwrap().map(|at| at.range)
+        };
+        for (compression, expected) in [("zstd", 5..12), ("gzip", 512 << 10..1 << 20)] {
+            for media_type in ["oci.image.layer.v1.tar+", "docker.image.rootfs.diff.tar."] {
+                let media_type = format!("application/vnd.{media_type}{compression}");
+                assert_eq!(typed(&media_type, &[a, b, gzip]), Some(expected.clone()));
+                // What is left of another compression says nothing of these bytes.
+                let other = if compression == "zstd" { &[gzip][..] } else { &[a, b] };
+                assert_eq!(typed(&media_type, other), None);
+            }
+        }
+        assert_eq!(typed("application/vnd.oci.image.layer.v1.tar", &[a, b, gzip]), None);
     }
     assert_eq!(range(&[gzip]), Some(512 << 10..1 << 20));
     assert_eq!(range(&[]), None);

@@ -1,12 +1,14 @@
 //! `files` and `cat` of layers with a table of contents: what travels, and tables that lie.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::chunked::{Chunked, chunked_image, padded_image, text};
 use crate::support::cli::Cli;
 use crate::support::fake_registry::{FakeRegistry, Options};
-use crate::support::http::Reply;
-use crate::support::images::{Family, Image, assemble};
+use crate::support::http::{Fault, Reply};
+use crate::support::images::{Family, Image, assemble, with_config};
+use crate::support::wait::wait_until;
 
 const FORMATS: [Chunked; 2] = [Chunked::EStargz, Chunked::Zstd];
 
@@ -164,10 +166,72 @@ async fn cat_of_layer_with_table_follows_hard_links() {
             output.expect(0, "by table of contents");
             assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
         }
-        // The second command looks into the table again: the file has another name.
-        assert_eq!(registry.server.lines().len(), 4 + 5, "{format:?}");
+        // The second command looks into the table again, because the file has another name.
+        assert_eq!(registry.server.lines().len(), 4 + 4, "{format:?}");
         cli.run(&["cat", "--layer=0", &name, "none"]).await.expect(3, "not in layer 0");
     }
+}
+
+#[tokio::test]
+async fn layer_with_annotations_of_both_formats_is_read_by_table_of_its_compression() {
+    let [gzip, zstd] = FORMATS.map(|format| sample(format, |_| {}).layers[0].clone());
+    for (format, other) in [(FORMATS[0], &zstd), (FORMATS[1], &gzip)] {
+        let mut image = sample(format, |_| {});
+        image.layers[0].descriptor.annotations.extend(other.descriptor.annotations.clone());
+        let image = assemble(Family::Oci, image.config, image.layers);
+        let (_registry, cli, name) = publish(&image).await;
+        let output = cli.run(&["cat", &name, "etc/small"]).await;
+        output.expect(0, "by table of contents");
+        assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+        assert!(output.stderr.contains("not kept, 4 requests"), "{}", output.stderr);
+    }
+}
+
+/// An image of three layers with tables: a file, a link to it, and another file.
+fn three_layers() -> Image {
+    let link = |table: &mut Value| {
+        table["entries"] = json!([{"type": "symlink", "name": "link", "linkName": "base/file"}]);
+    };
+    let one =
+        |name: &str, seed| chunked_image(Chunked::Zstd, &[(name, &text(100_000, seed))], |_| {});
+    let images = [
+        one("base/file", 1),
+        chunked_image(Chunked::EStargz, &[("x", &text(100_000, 2))], link),
+        one("top/file", 3),
+    ];
+    let diff_ids = images.iter().map(|image| {
+        let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
+        config["rootfs"]["diff_ids"][0].clone()
+    });
+    let mut config: Value = serde_json::from_slice(&images[0].config.bytes).unwrap();
+    config["rootfs"]["diff_ids"] = diff_ids.collect();
+    config.as_object_mut().unwrap().remove("history");
+    let layers = images.iter().map(|image| image.layers[0].clone()).collect();
+    let image = assemble(Family::Oci, images[0].config.clone(), layers);
+    with_config(&image, &config)
+}
+
+#[tokio::test]
+async fn cat_through_symlink_fetches_each_table_once() {
+    let (registry, cli, name) = publish(&three_layers()).await;
+    let output = cli.run(&["cat", &name, "link"]).await;
+    output.expect(0, "of 3 layers, by table of contents");
+    assert!(output.stdout.as_bytes() == text(100_000, 1));
+    // Manifest, config, three tables, and the chunks of the file.
+    assert_eq!(registry.server.lines().len(), 2 + 3 + 1, "{:?}", registry.server.lines());
+}
+
+#[tokio::test]
+async fn tables_of_several_layers_are_fetched_concurrently() {
+    let image = three_layers();
+    let (registry, cli, name) = publish(&image).await;
+    let first = format!("/blobs/{}", image.layers[0].digest());
+    registry.override_response(&first, 0..1, |reply| reply.fault(Fault::Stall(0)));
+    let running = cli.spawn(&["files", &name]);
+    let tables = async || registry.server.count("/blobs/") == 1 + 3;
+    wait_until("the other tables wait for the first", tables).await;
+    let stopped = running.stop(Signal::INT).await;
+    assert_eq!(stopped.code(), Some(130), "{}", stopped.stderr);
 }
 
 fn annotate(image: &mut Image, keys: &[&str], value: &str) {
