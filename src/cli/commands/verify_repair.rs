@@ -1,4 +1,8 @@
-//! `verify --repair`: fetches bad blobs again from where their images came.
+//! `verify --repair`: fetches bad blobs again from where their images came, several at once.
+
+use std::sync::OnceLock;
+
+use futures_util::{StreamExt as _, stream};
 
 use crate::cli::output::redacted;
 use crate::cli::settings::{ForeignLayers, Settings};
@@ -9,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, BlobFault, Layout, LayoutRepair};
 use crate::name::ImageName;
 use crate::reference::Reference;
-use crate::registry::Repository;
+use crate::registry::{Client, Repository};
 use crate::transfer::{TransferOptions, fetch_blob};
 use crate::verifier::verify;
 
@@ -23,11 +27,17 @@ pub(super) async fn repair(
     bad: &mut [BadBlob],
     settings: &Settings,
 ) -> Result<bool> {
-    let writer = layout.begin_repair()?;
+    let repair = Repair { writer: layout.begin_repair()?, client: OnceLock::new(), settings };
+    let left = bad.iter_mut().filter(|blob| !blob.repaired && blob.not_repaired.is_none());
+    let fetching = left.map(async |blob| {
+        let fetched = repair.fetch_again(blob).await;
+        (blob, fetched)
+    });
+    let mut fetching = stream::iter(fetching).buffer_unordered(TransferOptions::default().jobs);
     let mut has_new_document = false;
-    for blob in bad.iter_mut().filter(|blob| !blob.repaired && blob.not_repaired.is_none()) {
-        let fetching = fetch_again(blob, &writer, settings);
-        match or_cancelled(&settings.control.cancel, "verify", fetching).await? {
+    let cancel = &settings.control.cancel;
+    while let Some((blob, fetched)) = or_cancelled(cancel, "verify", fetching.next()).await? {
+        match fetched {
             Ok(()) => {
                 blob.repaired = true;
                 has_new_document |=
@@ -37,56 +47,72 @@ pub(super) async fn repair(
             Err(error) => blob.not_repaired = Some(redacted(&error.chain())),
         }
     }
-    writer.finish()?;
+    repair.writer.finish()?;
     Ok(has_new_document)
 }
 
-async fn fetch_again(bad: &BadBlob, layout: &LayoutRepair, settings: &Settings) -> Result<()> {
-    let refuse = |reason: &str| {
-        let blob = format!("blob {}", bad.digest.short());
-        Err(Error::new(ErrorKind::NotFound, blob).with_reason(reason))
-    };
-    let descriptor = match &bad.descriptor {
-        _ if bad.fault == BlobFault::Invalid => {
-            return refuse("its bytes match its digest, so that fetching it again cannot help");
-        }
-        None => return refuse("no image needs it, and `rpull prune` deletes it"),
-        Some(descriptor) => descriptor,
-    };
-    let mut last = refuse("no repository is recorded that the image came from");
-    for origin in &bad.origins {
-        last = from_origin(origin, descriptor, layout, settings).await;
-        match &last {
-            Ok(()) => break,
-            Err(error) if matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted) => {
-                break;
-            }
-            Err(error) => tracing::info!("{}", error.chain()),
-        }
-    }
-    last
+/// Where blobs are fetched from and written to.
+struct Repair<'a> {
+    writer: LayoutRepair,
+    /// The client for all repositories, once one is needed.
+    client: OnceLock<Client>,
+    settings: &'a Settings,
 }
 
-async fn from_origin(
-    origin: &str,
-    descriptor: &Descriptor,
-    layout: &LayoutRepair,
-    settings: &Settings,
-) -> Result<()> {
-    let reference: Reference = origin.parse()?;
-    let client = settings.client(origin, ForeignLayers::Ignore)?;
-    let repository: Repository = client.repository(&reference)?;
-    let mut writer = layout.open_blob(descriptor).await?;
-    let proof = if descriptor.media_type.is_document() {
-        let document = repository.resolve(&ImageName::Digest(descriptor.digest.clone())).await?;
-        let proof = verify(descriptor, document.bytes())?;
-        writer.truncate().await?;
-        writer.write(document.bytes().clone()).await?;
-        proof
-    } else {
-        let options = TransferOptions::default().retry(settings.retry);
-        let options = options.control(settings.control.clone());
-        fetch_blob(&repository, descriptor, options, &mut *writer).await?
-    };
-    writer.commit(proof).await
+impl Repair<'_> {
+    async fn fetch_again(&self, bad: &BadBlob) -> Result<()> {
+        let refuse = |reason: &str| {
+            let blob = format!("blob {}", bad.digest.short());
+            Err(Error::new(ErrorKind::NotFound, blob).with_reason(reason))
+        };
+        let descriptor = match &bad.descriptor {
+            _ if bad.fault == BlobFault::Invalid => {
+                return refuse("its bytes match its digest, so that fetching it again cannot help");
+            }
+            None => return refuse("no image needs it, and `rpull prune` deletes it"),
+            Some(descriptor) => descriptor,
+        };
+        let mut last = refuse("no repository is recorded that the image came from");
+        for origin in &bad.origins {
+            last = self.fetch_from(origin, descriptor).await;
+            match &last {
+                Ok(()) => break,
+                Err(error) if matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted) => {
+                    break;
+                }
+                Err(error) => tracing::info!("{}", error.chain()),
+            }
+        }
+        last
+    }
+
+    async fn fetch_from(&self, origin: &str, descriptor: &Descriptor) -> Result<()> {
+        let repository = self.repository(origin)?;
+        let mut writer = self.writer.open_blob(descriptor).await?;
+        let proof = if descriptor.media_type.is_document() {
+            let document =
+                repository.resolve(&ImageName::Digest(descriptor.digest.clone())).await?;
+            let proof = verify(descriptor, document.bytes())?;
+            writer.truncate().await?;
+            writer.write(document.bytes().clone()).await?;
+            proof
+        } else {
+            let options = TransferOptions::default().retry(self.settings.retry);
+            let options = options.control(self.settings.control.clone());
+            fetch_blob(&repository, descriptor, options, &mut *writer).await?
+        };
+        writer.commit(proof).await
+    }
+
+    fn repository(&self, origin: &str) -> Result<Repository> {
+        let reference: Reference = origin.parse()?;
+        let client = match self.client.get() {
+            Some(client) => client,
+            None => {
+                let client = self.settings.client(origin, ForeignLayers::Ignore)?;
+                self.client.get_or_init(|| client)
+            }
+        };
+        client.repository(&reference)
+    }
 }

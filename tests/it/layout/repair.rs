@@ -2,15 +2,18 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{blob_path, filled, overwrite};
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
+use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, layer, random_blob, with_config};
 use crate::support::live::needs;
 use crate::support::small::Small;
 use crate::support::strace::{distinct, inject, trace};
+use crate::support::wait::wait_until;
 
 /// Damages the first layer, keeping its size, and removes the second one.
 fn damage(cli: &Cli, held: &Image) {
@@ -42,6 +45,21 @@ async fn repair_fetches_only_bad_blobs() {
     }
     let text = cli.run(&["verify", "--repair"]).await;
     assert!(text.expect(0, "").stdout.ends_with(" 0 bad\n"), "{}", text.stdout);
+}
+
+#[tokio::test]
+async fn repair_fetches_blobs_concurrently() {
+    let (registry, cli, held, name) = filled().await;
+    damage(&cli, &held);
+    registry.server.forget();
+    registry.override_response("/blobs/", 0..1, |reply| reply.fault(Fault::Stall(0)));
+    let running = cli.spawn(&["verify", "--repair", &name]);
+    let both = async || registry.server.count("/blobs/") == 2;
+    wait_until("the second blob waits for the first", both).await;
+    let stopped = running.stop(Signal::INT).await;
+    assert_eq!(stopped.code(), Some(130), "{}", stopped.stderr);
+    cli.run(&["verify", "--repair", &name]).await.expect(0, "");
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }
 
 #[tokio::test]
