@@ -16,6 +16,7 @@ mod flatten;
 mod interrupt;
 mod layer_reader;
 mod layer_vectors;
+mod layers_at_once;
 mod leftovers;
 mod limits;
 mod locations;
