@@ -4,7 +4,11 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::insight::files::{ContentId, FileInfo, FileTree};
+#[cfg(feature = "cli")]
+use crate::error::{Error, ErrorKind};
+use crate::insight::files::{ContentId, FileInfo, FileTree, MergeError, TreeFiles, merge};
+#[cfg(feature = "cli")]
+use crate::insight::files::{SortedFiles, list::FileList};
 use crate::layer::EntryKind;
 
 /// What can differ between two files of one path. Times and the number of names are not compared.
@@ -92,31 +96,95 @@ pub fn file_diff<E>(
     includes: impl Fn(&[u8]) -> bool,
     mut visit: impl FnMut(&FileDifference<'_>) -> Result<(), E>,
 ) -> Result<FileDiff, E> {
-    let mut totals = FileDiff::default();
-    let (mut of_a, mut of_b) = (HashSet::new(), HashSet::new());
-    let mut new = NewContents::default();
-    a.walk_with(b, |path, a, b| {
-        let differs = a.zip(b).map(|(a, b)| aspects(&a, &b, shared)).unwrap_or_default();
-        if (a.is_some() && b.is_some() && differs.is_empty()) || !includes(path) {
-            return Ok(());
+    let mut compared = Compared { shared, ..Compared::default() };
+    let (mut files_a, mut files_b) = (TreeFiles::new(a), TreeFiles::new(b));
+    let merged = merge(&mut files_a, &mut files_b, |path, a, b| {
+        let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
+        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
+    });
+    if let Err(MergeError::Visit(error)) = merged {
+        return Err(error);
+    }
+    let mut missing = compared.new.sort();
+    a.contents().for_each(|content| missing.found(content));
+    Ok(FileDiff { pull: missing.cost(), ..compared.totals })
+}
+
+/// As [`file_diff`], of lists, so that no tree has to be in memory.
+///
+/// # Errors
+/// Those of `visit`, and of the lists.
+#[cfg(feature = "cli")]
+pub(crate) fn file_diff_of_lists(
+    a: &FileList,
+    b: &FileList,
+    shared: usize,
+    includes: impl Fn(&[u8]) -> bool,
+    mut visit: impl FnMut(&FileDifference<'_>) -> crate::Result<()>,
+) -> crate::Result<FileDiff> {
+    let fail = |error| Error::new(ErrorKind::Store, "temporary file").with_source(error);
+    let mut compared = Compared { shared, ..Compared::default() };
+    let (mut files_a, mut files_b) = (a.files().map_err(fail)?, b.files().map_err(fail)?);
+    merge(&mut files_a, &mut files_b, |path, a, b| {
+        let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
+        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
+    })
+    .map_err(|error| match error {
+        MergeError::Read(error) => fail(error),
+        MergeError::Visit(error) => error,
+    })?;
+    let mut missing = compared.new.sort();
+    let mut files = a.files().map_err(fail)?;
+    while files.advance().map_err(fail)? {
+        if let Some(content) = files.file().and_then(|file| file.content) {
+            missing.found(content);
         }
+    }
+    Ok(FileDiff { pull: missing.cost(), ..compared.totals })
+}
+
+/// What is counted while two images are compared.
+#[derive(Default)]
+struct Compared {
+    /// Number of layers that both begin with.
+    shared: usize,
+    totals: FileDiff,
+    /// Files with several names whose bytes were counted.
+    of_a: HashSet<u32>,
+    of_b: HashSet<u32>,
+    new: NewContents,
+}
+
+impl Compared {
+    /// How the two differ at a path, if they do.
+    fn difference<'a>(
+        &self,
+        path: &'a [u8],
+        a: Option<FileInfo<'a>>,
+        b: Option<FileInfo<'a>>,
+    ) -> Option<FileDifference<'a>> {
+        let differs = a.zip(b).map(|(a, b)| aspects(&a, &b, self.shared)).unwrap_or_default();
+        let differ = a.is_some() != b.is_some() || !differs.is_empty();
+        differ.then_some(FileDifference { path, a, b, differs })
+    }
+
+    fn count<'a, 'b>(&mut self, found: &'b FileDifference<'a>) -> &'b FileDifference<'a> {
+        let FileDifference { a, b, differs, .. } = found;
         let (share, counted, file) = match (a, b) {
-            (None, Some(b)) => (&mut totals.added, &mut of_b, b),
-            (Some(a), None) => (&mut totals.removed, &mut of_a, a),
-            (Some(_), Some(b)) => (&mut totals.changed, &mut of_b, b),
-            (None, None) => return Ok(()),
+            (None, Some(b)) => (&mut self.totals.added, &mut self.of_b, b),
+            (Some(a), None) => (&mut self.totals.removed, &mut self.of_a, a),
+            (Some(_), Some(b)) => (&mut self.totals.changed, &mut self.of_b, b),
+            (None, None) => return found,
         };
         share.paths += 1;
         if file.names < 2 || counted.insert(file.inode) {
             share.bytes = share.bytes.saturating_add(file.size);
             if b.is_some() && (a.is_none() || differs.contains(&FileAspect::Content)) {
-                new.add(&file);
+                self.new.add(file);
             }
         }
-        visit(&FileDifference { path, a, b, differs })
-    })?;
-    totals.pull = new.cost(a);
-    Ok(totals)
+        found
+    }
 }
 
 fn aspects(a: &FileInfo<'_>, b: &FileInfo<'_>, shared: usize) -> Vec<FileAspect> {
@@ -155,19 +223,32 @@ impl NewContents {
         }
     }
 
-    /// Counts those that `a` does not have.
-    fn cost(mut self, a: &FileTree) -> FilePullCost {
+    /// Prepares for looking for them in A.
+    fn sort(mut self) -> MissingContents {
         self.known.sort_unstable();
         self.known.dedup_by_key(|(content, _)| *content);
-        let mut in_a = vec![false; self.known.len()];
-        for content in a.contents() {
-            let at = self.known.binary_search_by_key(&content, |(known, _)| *known);
-            if let Some(found) = at.ok().and_then(|at| in_a.get_mut(at)) {
-                *found = true;
-            }
+        MissingContents { in_a: vec![false; self.known.len()], new: self }
+    }
+}
+
+/// Contents of B that were not found in A so far.
+struct MissingContents {
+    new: NewContents,
+    in_a: Vec<bool>,
+}
+
+impl MissingContents {
+    /// A has this content.
+    fn found(&mut self, content: ContentId) {
+        let at = self.new.known.binary_search_by_key(&content, |(known, _)| *known);
+        if let Some(found) = at.ok().and_then(|at| self.in_a.get_mut(at)) {
+            *found = true;
         }
-        let new = self.known.iter().zip(in_a).filter(|(_, in_a)| !in_a);
-        new.fold(self.unknown, |mut cost, ((_, size), _)| {
+    }
+
+    fn cost(self) -> FilePullCost {
+        let new = self.new.known.iter().zip(self.in_a).filter(|(_, in_a)| !in_a);
+        new.fold(self.new.unknown, |mut cost, ((_, size), _)| {
             cost.add(*size);
             cost
         })
@@ -213,6 +294,23 @@ mod tests {
         };
         let totals = file_diff(a, b, shared, |_| true, visit).unwrap();
         (found.join(" "), totals)
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn difference_of_lists_equals_difference_of_trees() {
+        let (mut a, mut b) = (FileTree::new().unwrap(), FileTree::new().unwrap());
+        add(&mut a, &["x", "same", "HOLES", "dir/deep/x", "dir.d/x", "y/gone"]);
+        add(&mut b, &["one", "same", "HOLES", "dir/deep/y", "dir.d/x", "y", "two-more", "two"]);
+        let of_trees = diff(&a, &b, 0);
+        let mut paths = Vec::new();
+        let visit = |found: &FileDifference<'_>| {
+            paths.push(found.path.to_vec());
+            Ok(())
+        };
+        let [a, b] = [a, b].map(|tree| FileList::new(tree).unwrap());
+        let totals = file_diff_of_lists(&a, &b, 0, |_| true, visit).unwrap();
+        assert_eq!((of_trees.0.split(' ').count(), of_trees.1), (paths.len(), totals));
     }
 
     #[test]

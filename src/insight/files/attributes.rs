@@ -45,6 +45,12 @@ impl AttributeTable {
         self.all.get(number as usize).map(|attributes| &**attributes)
     }
 
+    /// All by their number.
+    #[cfg(feature = "cli")]
+    pub(super) fn into_all(self) -> Vec<Arc<Attributes>> {
+        self.all
+    }
+
     /// Memory of all of them, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size

@@ -16,6 +16,16 @@ impl ContentId {
         id.iter_mut().zip(digest).for_each(|(own, byte)| *own = *byte);
         Self(id)
     }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
 }
 
 /// What a layer does to a path.

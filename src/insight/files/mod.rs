@@ -45,6 +45,8 @@ mod compare;
 #[cfg(feature = "cli")]
 pub(crate) mod extract;
 mod layer_reader;
+#[cfg(feature = "cli")]
+pub(crate) mod list;
 mod node_table;
 mod pages;
 mod path_tree;
@@ -53,6 +55,9 @@ mod read;
 mod tests;
 mod tree;
 
+#[cfg(feature = "cli")]
+pub(in crate::insight) use self::both::SortedFiles;
+pub(in crate::insight) use self::both::{MergeError, TreeFiles, merge};
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
 #[cfg(feature = "cli")]
 pub(crate) use self::read::{LayerInput, new_tree, read_names};

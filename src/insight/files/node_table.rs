@@ -247,6 +247,12 @@ impl NodeTable {
         }
     }
 
+    /// Drops everything but the attributes.
+    #[cfg(feature = "cli")]
+    pub(super) fn into_attributes(self) -> AttributeTable {
+        self.attributes
+    }
+
     /// Memory of everything, in bytes.
     pub(super) fn size(&self) -> usize {
         self.nodes.len() * size_of::<Node>()

@@ -2,7 +2,11 @@
 
 use std::convert::Infallible;
 use std::io;
+#[cfg(feature = "cli")]
+use std::sync::Arc;
 
+#[cfg(feature = "cli")]
+use super::attributes::Attributes;
 use super::change::{Change, ContentId, FileInfo, LayerTotals};
 use super::node_table::{ROOT, flag};
 use super::path_tree::PathTree;
@@ -82,6 +86,12 @@ impl FileTree {
     ) -> Result<LayerTotals, E> {
         self.applier.end_layer();
         self.applier.names.end_layer(visit)
+    }
+
+    /// Drops the names and files, and returns their attributes by number.
+    #[cfg(feature = "cli")]
+    pub(super) fn into_attributes(self) -> Vec<Arc<Attributes>> {
+        self.applier.names.table.into_attributes().into_all()
     }
 
     pub(super) fn names(&self) -> &PathTree {
