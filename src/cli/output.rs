@@ -1,6 +1,7 @@
 //! Writes results to stdout and everything else to stderr, above any progress bars.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::When;
+use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{Redactor, Text};
 
@@ -38,6 +40,17 @@ pub(super) fn redactor() -> Redactor {
 /// The error of a file that the user named for output.
 pub(super) fn write_failed(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Store, "write").at(path.display().to_string()).with_source(error)
+}
+
+/// Opens a device or named pipe that the user named for output: it is written to and never replaced. Opening a pipe waits
+/// for its reader.
+pub(super) async fn open_special(path: &Path) -> Result<File> {
+    let path = path.to_owned();
+    let open = move || {
+        let opened = File::options().write(true).open(&path);
+        opened.map_err(|error| write_failed(&path, error))
+    };
+    run_blocking("write", open).await
 }
 
 /// Prints further lines above these bars.

@@ -21,7 +21,7 @@ pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
     /// Write a page for a browser instead, `-` for stdout
-    #[arg(short, long, value_name = "FILE", conflicts_with = "files")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Show whole commands, digests and values
     #[arg(long)]

@@ -1,6 +1,5 @@
 //! `blob`: one blob to stdout or a file, verified.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use crate::atomic_file::{AtomicFile, Fsync};
 use crate::cli::args::Blob;
 use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
-use crate::cli::output::write_failed;
+use crate::cli::output::{open_special, write_failed};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
@@ -38,7 +37,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
     };
     let fail = |error| write_failed(path, error);
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let mut file = open_special(path).await?.map_err(&fail)?;
+        let mut file = open_special(path).await?;
         to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
     } else {
         let cancel = cancelled_by_signals();
@@ -61,13 +60,6 @@ async fn to_file(
     let mut out = file.file();
     read_blob(source, blob, options, &mut |chunk| out.write_all(chunk).map_err(&fail)).await?;
     file.publish(Fsync::None).map_err(&fail)
-}
-
-/// Opens devices and pipes, which are written to and never replaced. Opening a pipe waits for its reader.
-async fn open_special(path: &Path) -> Result<io::Result<File>> {
-    let path = path.to_owned();
-    let opening = tokio::task::spawn_blocking(move || File::options().write(true).open(path));
-    opening.await.map_err(|error| Error::new(ErrorKind::Store, "write").with_source(error))
 }
 
 /// Writes to a stream. Output to a pipe cannot be taken back, so the last chunk is withheld until the digest is

@@ -5,7 +5,9 @@
 
 pub(super) mod bars;
 pub(super) mod output;
+pub(super) mod size_tree;
 pub(super) mod table;
+pub(super) mod treemap;
 
 use std::borrow::Cow;
 
@@ -94,11 +96,16 @@ pub(super) fn numbers(numbers: &[(&str, String, String)]) -> Markup {
             @for (name, number, remark) in numbers {
                 div {
                     dt { (name) }
-                    dd { strong { (number) } @if !remark.is_empty() { span { (remark) } } }
+                    dd { strong { (number) } @if !remark.is_empty() { span { (unbroken(remark)) } } }
                 }
             }
         }
     }
+}
+
+/// Keeps numbers and their percent signs on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 /// Begins a page: what it is about, in one line more, and the headline numbers.
@@ -112,6 +119,9 @@ pub(super) fn heading(title: &str, lines: &[String], figures: &Markup) -> Markup
         }
     }
 }
+
+#[cfg(test)]
+mod contrast_tests;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,13 @@
 //! Where a page is written: a file that appears when it is complete, or stdout.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::atomic_file::{AtomicFile, Fsync};
-use crate::cli::output::{check_write, line, redactor, write_failed};
+use crate::blocking::run_blocking;
+use crate::cli::output::{check_write, line, open_special, redactor, write_failed};
 use crate::cli::settings::Settings;
+use crate::cli::signals::or_cancelled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Text;
 use crate::symlinks::resolve_symlinks;
@@ -65,29 +66,45 @@ impl PageOutput {
         }
     }
 
-    /// Writes the page, without the secrets of this run.
-    pub(in crate::cli) fn write(self, page: &str) -> Result<Option<PathBuf>> {
+    /// Writes the page, without the secrets of this run. Returns the file, if it was one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] if it cannot be written, [`ErrorKind::Interrupted`].
+    pub(in crate::cli) async fn write(
+        self,
+        page: &str,
+        settings: &Settings,
+    ) -> Result<Option<PathBuf>> {
         let page = redactor().redact(page, Text::Result).into_owned();
-        let page = page.as_bytes();
         match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout();
-                check_write(stdout.write_all(page).and_then(|()| stdout.flush()))?;
-                Ok(None)
-            }
             Self::Special(path) => {
-                let written = File::options().write(true).open(&path);
-                let written = written.and_then(|mut file| file.write_all(page));
-                written.map_err(|error| write_failed(&path, error))?;
+                or_cancelled(&settings.control.cancel, "write", write_special(&path, page))
+                    .await??;
                 Ok(Some(path))
             }
+            Self::Stdout => {
+                let mut stdout = io::stdout();
+                check_write(stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()))?;
+                Ok(None)
+            }
             Self::File(file, path) => {
-                let written = file.file().write_all(page).and_then(|()| file.publish(Fsync::None));
+                let written = file.file().write_all(page.as_bytes());
+                let written = written.and_then(|()| file.publish(Fsync::None));
                 written.map_err(|error| write_failed(&path, error))?;
                 Ok(Some(path))
             }
         }
     }
+}
+
+/// Writes to a device or named pipe. Its reader may be slow, or leave before the end.
+async fn write_special(path: &Path, page: String) -> Result<()> {
+    let (mut file, path) = (open_special(path).await?, path.to_owned());
+    let write = move || match file.write_all(page.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| write_failed(&path, error)),
+    };
+    run_blocking("write", write).await
 }
 
 /// Prints the name of a page that was written to a file.

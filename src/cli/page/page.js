@@ -102,6 +102,7 @@ class Viewer {
     this.root = root;
     this.image = image;
     this.index = Number(root.dataset.image);
+    this.kinds = root.dataset.kinds.split(" ");
     this.steps = [...document.querySelectorAll("a[data-step='" + this.index + "']")];
     this.map = root.querySelector(".map");
     this.status = root.querySelector(".status");
@@ -119,6 +120,10 @@ class Viewer {
     this.map.addEventListener("pointerover", (event) => this.point(event));
     new ResizeObserver(() => this.resize()).observe(this.map);
     this.draw();
+  }
+
+  title() {
+    return this.image.title || "Layer " + this.layer;
   }
 
   nodes() {
@@ -209,7 +214,7 @@ class Viewer {
   }
 
   tell(node) {
-    this.status.textContent = "Layer " + this.layer + ", " + this.describe(node);
+    this.status.textContent = this.title() + ", " + this.describe(node);
   }
 
   resize() {
@@ -238,7 +243,7 @@ class Viewer {
     for (let at = this.current(); at.id > 0; at = this.nodes()[at.parent]) parts.unshift(at);
     parts.unshift(this.nodes()[0]);
     for (const node of parts) {
-      const name = node.id === 0 ? "layer " + this.layer : node.name;
+      const name = node.id === 0 ? this.title().toLowerCase() : node.name;
       if (node.id === this.node) {
         const last = element("span", "", name);
         last.setAttribute("aria-current", "location");
@@ -266,7 +271,8 @@ class Viewer {
     const { width, height } = this.map.getBoundingClientRect();
     this.width = width;
     this.height = height;
-    this.map.setAttribute("aria-label", "Files of layer " + this.layer + " in " + this.path(node) + " by size");
+    const files = this.image.title || "Files of layer " + this.layer;
+    this.map.setAttribute("aria-label", files + " in " + this.path(node) + " by size");
     this.place(this.map, node, 0, 0, width, height, 0);
     const first = this.map.querySelector(".tile");
     if (first) first.tabIndex = 0;
@@ -303,7 +309,7 @@ class Viewer {
 
   drawTable() {
     const node = this.current();
-    this.caption.textContent = "Layer " + this.layer + ": " + this.path(node);
+    this.caption.textContent = this.title() + ": " + this.path(node);
     const rows = node.children.map((child) => {
       const row = element("tr");
       const name = element("th", "path");
@@ -316,7 +322,7 @@ class Viewer {
         name.textContent = child.name;
       }
       row.append(name);
-      for (const kind of KINDS) row.append(element("td", "number", child[kind] > 0 ? formatBytes(child[kind]) : ""));
+      for (const kind of this.kinds) row.append(element("td", "number", child[kind] > 0 ? formatBytes(child[kind]) : ""));
       row.append(element("td", "number", child.files.toLocaleString("en")));
       return row;
     });

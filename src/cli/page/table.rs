@@ -29,32 +29,36 @@ pub(in crate::cli) fn table<const N: usize>(
     columns: [Column; N],
     rows: &[[String; N]],
 ) -> Markup {
-    html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
-            table {
-                caption { (caption) }
-                thead {
-                    tr {
-                        @for column in columns {
-                            th scope="col" class=[column.class()] { (column.name()) }
-                        }
-                    }
+    let content = html! {
+        caption { (caption) }
+        thead {
+            tr {
+                @for column in columns {
+                    th scope="col" class=[column.class()] { (column.name()) }
                 }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            @for (at, (cell, column)) in row.iter().zip(columns).enumerate() {
-                                @if at == 0 {
-                                    th scope="row" class=[column.class()] { (shown(cell)) }
-                                } @else {
-                                    td class=[column.class()] { (shown(cell)) }
-                                }
-                            }
+            }
+        }
+        tbody {
+            @for row in rows {
+                tr {
+                    @for (at, (cell, column)) in row.iter().zip(columns).enumerate() {
+                        @if at == 0 {
+                            th scope="row" class=[column.class()] { (shown(cell)) }
+                        } @else {
+                            td class=[column.class()] { (shown(cell)) }
                         }
                     }
                 }
             }
         }
+    };
+    scrolled(caption, &content)
+}
+
+/// A table with this content, which the keyboard can scroll too.
+pub(super) fn scrolled(label: &str, content: &Markup) -> Markup {
+    html! {
+        div.scroll role="region" aria-label=(label) tabindex="0" { table { (content) } }
     }
 }
 

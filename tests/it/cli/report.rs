@@ -155,3 +155,46 @@ async fn diff_page_has_layers_and_settings() {
     let diff = cli.json(&["diff", "--json", &name, &other, "-o", "page.html"]).await;
     assert_eq!(diff["shared"]["layers"], 3);
 }
+
+#[tokio::test]
+async fn diff_page_has_files_only_if_asked_for() {
+    let (registry, name) = published(&wasteful()).await;
+    let top = gzip(&tar(&[
+        TarItem::file("opt/new", "x".repeat(700)),
+        TarItem::file("opt/.wh.big", ""),
+        TarItem::file("app/main", "changed"),
+    ]));
+    built(&[("COPY a", top)]).publish(&registry, "team/app", Some("2"));
+    let (cli, other) = (Cli::new(), registry.repository("team/app:2"));
+    registry.server.forget();
+    cli.run(&["diff", &name, &other, "-o", "page.html"]).await.expect(0, "");
+    assert_eq!(registry.server.count("/blobs/"), 2, "no layer");
+    assert_eq!(data(&read(&cli, "page.html"))["images"], json!([]));
+    let output = cli.run(&["diff", "--files", &name, &other, "-o", "page.html"]).await;
+    assert_eq!(output.expect(0, "").stdout, "page.html\n");
+    let page = read(&cli, "page.html");
+    let shown = data(&page);
+    let json = cli.json(&["diff", "--json", "--files", &name, &other, "-o", "page.html"]).await;
+    let bytes = |key: &str| json["files"][key]["bytes"].as_u64().unwrap();
+    let sums = ["added", "changed", "removed"].map(bytes);
+    assert_eq!(totals(&shown, 0)[..3], sums, "{json}");
+    assert!(sums[0] >= 700 && sums[2] > 50_000, "{sums:?}");
+    let limited = cli.run(&["diff", "--files", &name, &other, "opt/new", "-o", "-"]).await;
+    assert_eq!(totals(&data(&limited.expect(0, "").stdout), 0)[..3], [700, 0, 0]);
+    let same = cli.run(&["diff", "--files", &name, &name, "-o", "-"]).await;
+    assert!(same.expect(0, "").stdout.contains("No path differs."));
+}
+
+#[tokio::test]
+async fn page_is_written_to_pipe_and_its_reader_may_leave() {
+    let cli = Cli::new();
+    let pipe = cli.dir().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    let script = "\"$@\" & cat pipe > read; wait $!";
+    let output = cli.spawn_in_shell(script, &["report", "-o", "pipe"]).wait().await;
+    assert_eq!(output.expect(0, "").stdout, "pipe\n");
+    assert!(read(&cli, "read").starts_with("<!DOCTYPE html>"));
+    let script = "\"$@\" & head -c 9 pipe > read; wait $!";
+    cli.spawn_in_shell(script, &["report", "-o", "pipe"]).wait().await.expect(0, "");
+    assert_eq!(read(&cli, "read"), "<!DOCTYPE");
+}

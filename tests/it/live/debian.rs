@@ -1,5 +1,6 @@
 //! A real Debian image: the trees of other engines, and programs running in it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -150,4 +151,71 @@ async fn debian_pull_unpack_runs_in_chroot() {
     let root = cli.dir().join("root");
     assert_is_debian(&root);
     assert_same(&tree(&root), &unpack_with_umoci(debian));
+}
+
+/// What GNU tar lists of an archive: mode, owner, size and path of each entry, and the target of a link.
+fn listed_by_gnu_tar(archive: &Path) -> BTreeSet<String> {
+    let output = Command::new("tar")
+        .args(["--numeric-owner", "--quoting-style=literal", "-tvzf"])
+        .arg(archive)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let mut next = || words.next().unwrap().to_owned();
+        let (mode, owner, size) = (next(), next().replace('/', ":"), next());
+        // Date and time are before the name.
+        let start = line.find(&format!(" {} ", words.nth(1).unwrap())).unwrap() + 7;
+        let name = &line[start..];
+        let hard = name.split_once(" link to ").filter(|_| mode.starts_with('h'));
+        let hard = hard.map(|(name, other)| (name, other.trim_start_matches("./")));
+        let (name, link) = hard.or_else(|| name.split_once(" -> ")).unwrap_or((name, ""));
+        let name = name.trim_start_matches("./").trim_end_matches('/');
+        let size = if mode.starts_with('-') { &*size } else { "-" };
+        format!("{} {owner} {size} /{name} {link}", &mode[1..])
+    };
+    String::from_utf8(output.stdout).unwrap().lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn files_of_debian_layer_equal_list_of_gnu_tar() {
+    let test = "files_of_debian_layer_equal_list_of_gnu_tar";
+    let Some(debian) = Debian::get(test).filter(|_| needs(test, &["tar"])) else { return };
+    let (cli, place) = (Cli::new(), place(debian));
+    let layers = cli.json(&["layers", "--json", &place]).await;
+    let digest = layers[0]["digest"].as_str().unwrap().replace(':', "/");
+    let listed = listed_by_gnu_tar(&debian.layout().join("blobs").join(digest));
+    assert!(listed.len() > 1000, "{}", listed.len());
+    let output = cli.run(&["files", "--layer", "0", "--json", &place]).await;
+    let found: BTreeSet<String> = output.expect(0, "").stdout.lines().map(listed_line).collect();
+    let [missing, more]: [Vec<_>; 2] =
+        [listed.difference(&found).collect(), found.difference(&listed).collect()];
+    assert!(missing.is_empty() && more.is_empty(), "{missing:?} {more:?}");
+}
+
+/// A line of `files --json` in the form of [`listed_by_gnu_tar`].
+fn listed_line(line: &str) -> String {
+    let file: serde_json::Value = serde_json::from_str(line).unwrap();
+    let text = |key: &str| file[key].as_str().unwrap_or_default().to_owned();
+    let mode = u32::from_str_radix(&text("mode"), 8).unwrap();
+    let letters = (0..9).rev().map(|bit| match (mode >> bit & 1, bit % 3) {
+        (0, _) => '-',
+        (_, 2) => 'r',
+        (_, 1) => 'w',
+        _ => 'x',
+    });
+    let mut letters: Vec<char> = letters.collect();
+    for (bit, at, special) in [(11, 2, 's'), (10, 5, 's'), (9, 8, 't')] {
+        if mode >> bit & 1 == 1 {
+            letters[at] = if letters[at] == 'x' { special } else { special.to_ascii_uppercase() };
+        }
+    }
+    let letters: String = letters.into_iter().collect();
+    let hardlink = text("hardlink");
+    let is_file = text("type") == "file" && hardlink.is_empty();
+    let size = if is_file { file["size"].to_string() } else { "-".to_owned() };
+    let link = if hardlink.is_empty() { text("link") } else { hardlink[1..].to_owned() };
+    format!("{letters} {}:{} {size} {} {link}", file["uid"], file["gid"], text("path"))
 }

@@ -9,5 +9,6 @@ mod pull;
 mod push;
 mod registry;
 mod report;
+mod report_pages;
 mod serve;
 mod support;

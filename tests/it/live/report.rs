@@ -20,7 +20,7 @@ async fn opened(cli: &Cli, images: &[&str], width: u32) -> Browser {
     browser
 }
 
-fn assert_quiet(browser: &mut Browser) {
+pub(super) fn assert_quiet(browser: &mut Browser) {
     assert_eq!(browser.complaints(), Vec::<serde_json::Value>::new());
     let requests = browser.requests();
     assert!(requests.iter().all(|url| url.starts_with("file:///")), "{requests:?}");

@@ -146,6 +146,22 @@ impl Browser {
         }
     }
 
+    /// Shows the page in dark colors.
+    pub(crate) fn darken(&mut self) {
+        let dark = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        self.call("Emulation.setEmulatedMedia", &json!({"features": dark}));
+    }
+
+    /// What a screen reader is told: the role and name of everything that is not hidden from it.
+    pub(crate) fn accessible(&mut self) -> Vec<(String, String)> {
+        self.call("Accessibility.enable", &json!({}));
+        let tree = self.call("Accessibility.getFullAXTree", &json!({}));
+        let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
+        let nodes = tree["nodes"].as_array().unwrap().iter();
+        let nodes = nodes.filter(|node| node["ignored"] == json!(false));
+        nodes.map(|node| (text(&node["role"]), text(&node["name"]))).collect()
+    }
+
     /// What the page has complained of so far: exceptions, messages of the console, violations of its policy.
     pub(crate) fn complaints(&mut self) -> Vec<Value> {
         self.events_of(&["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"])

@@ -1,25 +1,34 @@
 //! `diff --files`: paths that two images do not have alike, and what the files of one cost a host that has the other.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+use crate::blocking::run_blocking;
 use crate::cli::commands::files::{PathFilter, lines};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
 use crate::cli::output::Lines;
+use crate::cli::page::size_tree::{PathBytes, SizeTree};
 use crate::cli::settings::Settings;
-use crate::cli::signals;
 use crate::cli::size::{plural, size};
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::escape::{escape, escape_json};
 use crate::image_layers::LayerBlob;
-use crate::insight::diff::files::{FileAspect, FileDiff, FileDifference, PathShare, file_diff};
+use crate::insight::diff::files::{
+    FileAspect, FileDiff, FileDifference, PathShare, file_diff_of_lists,
+};
+use crate::insight::files::list::FileList;
 use crate::insight::files::{
     ChangeKind, FileInfo, FileTree, ReadOptions, new_tree, read_layers_onto,
 };
+use crate::layer::EntryKind;
+
+/// Most rows of the page's picture.
+const MAX_ROWS: usize = 5000;
 
 /// What `diff` says without reading layers.
 pub(super) enum DiffHead {
@@ -27,31 +36,106 @@ pub(super) enum DiffHead {
     Text(String),
 }
 
-/// Reads the layers, each once, and prints everything.
-pub(super) async fn run(
+/// The files of two images, to be compared.
+pub(super) struct ComparedFiles {
+    lists: BothLists,
+    filter: PathFilter,
+    control: Control,
+}
+
+/// Reads the layers, each once.
+pub(super) async fn read(
     images: [OpenedImage; 2],
-    head: DiffHead,
     filter: PathFilter,
     settings: &Settings,
-) -> Result<ExitCode> {
-    let trees = read_both(images, settings).await.map_err(malformed)?;
-    let print = move || print_result(head, &trees, &filter);
-    let printed = crate::blocking::run_blocking("compare files", print).await;
-    match printed {
-        Err(error) if error.detail() == Some(ErrorDetail::BrokenPipe) => Ok(ExitCode::SUCCESS),
-        printed => printed.map(|()| ExitCode::SUCCESS),
+) -> Result<ComparedFiles> {
+    let control = settings.control.clone();
+    let lists = read_both(images, &control, settings).await.map_err(malformed)?;
+    Ok(ComparedFiles { lists, filter, control })
+}
+
+/// The differences by size.
+pub(super) struct DiffFiles {
+    pub(super) tree: SizeTree,
+    pub(super) totals: FileDiff,
+}
+
+impl ComparedFiles {
+    /// Prints everything.
+    pub(super) async fn print(self, head: DiffHead) -> Result<ExitCode> {
+        let printed = run_blocking("compare files", move || self.print_now(head)).await;
+        match printed {
+            Err(error) if error.detail() == Some(ErrorDetail::BrokenPipe) => Ok(ExitCode::SUCCESS),
+            printed => printed.map(|()| ExitCode::SUCCESS),
+        }
+    }
+
+    fn print_now(&self, head: DiffHead) -> Result<()> {
+        let mut lines = Lines::default();
+        match head {
+            DiffHead::Json(head) => print_json(&mut lines, &head, self)?,
+            DiffHead::Text(head) => {
+                lines.push(&head)?;
+                lines.push("FILES")?;
+                let totals = self.compare(|found| lines.push(&text_line(found)))?;
+                lines.push(&totals_text(&totals))?;
+            }
+        }
+        lines.flush()
+    }
+
+    /// Sums the differences of directories with many files.
+    pub(super) fn by_size(&self) -> Result<DiffFiles> {
+        let mut tree = SizeTree::new(MAX_ROWS);
+        let (mut of_a, mut of_b) = (HashSet::new(), HashSet::new());
+        let totals = self.compare(|found| {
+            let (mut bytes, counted) =
+                (PathBytes::default(), if found.b.is_some() { &mut of_b } else { &mut of_a });
+            let Some(file) = found.b.or(found.a).filter(|file| file.kind != EntryKind::Directory)
+            else {
+                return Ok(());
+            };
+            bytes.files = 1;
+            if file.names < 2 || counted.insert(file.inode) {
+                match (&found.a, &found.b) {
+                    (None, _) => bytes.added = file.size,
+                    (_, None) => bytes.deleted = file.size,
+                    _ => bytes.modified = file.size,
+                }
+            }
+            tree.add(found.path, bytes);
+            Ok(())
+        })?;
+        tree.end();
+        Ok(DiffFiles { tree, totals })
+    }
+
+    fn compare(
+        &self,
+        mut visit: impl FnMut(&FileDifference<'_>) -> Result<()>,
+    ) -> Result<FileDiff> {
+        let BothLists { a, b, shared } = &self.lists;
+        let visit = |found: &FileDifference<'_>| {
+            self.control.check("diff")?;
+            visit(found)
+        };
+        file_diff_of_lists(a, b, *shared, |path| self.filter.matches(path), visit)
     }
 }
 
 /// The files of both images.
-struct BothTrees {
-    a: FileTree,
-    b: FileTree,
+struct BothLists {
+    a: FileList,
+    b: FileList,
     /// Number of layers that both begin with.
     shared: usize,
 }
 
-async fn read_both(images: [OpenedImage; 2], settings: &Settings) -> Result<BothTrees> {
+async fn read_both(
+    images: [OpenedImage; 2],
+    control: &Control,
+    settings: &Settings,
+) -> Result<BothLists> {
     let [mut a, mut b] = images;
     let [source_a, source_b] = [&a, &b].map(|image| LayerSource::new(image, settings));
     let mut layers_a = source_a.layers(&a, settings)?;
@@ -63,23 +147,29 @@ async fn read_both(images: [OpenedImage; 2], settings: &Settings) -> Result<Both
     let is_local = |image: &OpenedImage| image.opened.source.endpoint().kind.is_local();
     let (lower, layers) =
         if is_local(&b) && !is_local(&a) { (&mut b, layers_b) } else { (&mut a, layers_a) };
-    let mut lower = read(lower, new_tree()?, layers, settings).await?;
+    let mut lower = read_tree(lower, new_tree()?, layers, control, settings).await?;
     let fork = lower.fork();
-    let tree_a = read(&mut a, lower, own_a, settings).await?;
-    let tree_b = read(&mut b, fork, own_b, settings).await?;
+    // Only one tree is in memory at a time.
+    let list_a = list(read_tree(&mut a, lower, own_a, control, settings).await?).await?;
+    let list_b = list(read_tree(&mut b, fork, own_b, control, settings).await?).await?;
     source_a.print_receipt(&a, settings);
     source_b.print_receipt(&b, settings);
-    Ok(BothTrees { a: tree_a, b: tree_b, shared })
+    Ok(BothLists { a: list_a, b: list_b, shared })
+}
+
+async fn list(tree: FileTree) -> Result<FileList> {
+    let fail = |error| Error::new(ErrorKind::Store, "temporary file").with_source(error);
+    run_blocking("compare files", move || FileList::new(tree).map_err(fail)).await
 }
 
 /// Applies layers to the tree of those below.
-async fn read(
+async fn read_tree(
     image: &mut OpenedImage,
     tree: FileTree,
     layers: Vec<LayerBlob<'static>>,
+    control: &Control,
     settings: &Settings,
 ) -> Result<FileTree> {
-    let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
     let own = control.clone();
     let work = move || {
         let options = ReadOptions::default().contents();
@@ -89,40 +179,13 @@ async fn read(
     run_with_progress(image, settings, &control.cancel, work).await
 }
 
-fn print_result(head: DiffHead, trees: &BothTrees, filter: &PathFilter) -> Result<()> {
-    let mut lines = Lines::default();
-    match head {
-        DiffHead::Json(head) => print_json(&mut lines, &head, trees, filter)?,
-        DiffHead::Text(head) => {
-            lines.push(&head)?;
-            lines.push("FILES")?;
-            let totals = compare(trees, filter, |found| lines.push(&text_line(found)))?;
-            lines.push(&totals_text(&totals))?;
-        }
-    }
-    lines.flush()
-}
-
-fn compare(
-    trees: &BothTrees,
-    filter: &PathFilter,
-    visit: impl FnMut(&FileDifference<'_>) -> Result<()>,
-) -> Result<FileDiff> {
-    file_diff(&trees.a, &trees.b, trees.shared, |path| filter.matches(path), visit)
-}
-
 /// Prints one object, whose last key is `files`. The changes are printed one by one: there may be a million.
-fn print_json(
-    lines: &mut Lines,
-    head: &Value,
-    trees: &BothTrees,
-    filter: &PathFilter,
-) -> Result<()> {
+fn print_json(lines: &mut Lines, head: &Value, files: &ComparedFiles) -> Result<()> {
     let head = compact(head)?;
     lines.push(head.strip_suffix("}").unwrap_or(&head))?;
     lines.push(",\"files\":{\"changes\":[")?;
     let mut comma = "";
-    let totals = compare(trees, filter, |found| {
+    let totals = files.compare(|found| {
         lines.push(&format!("{comma}{}", compact(&json_of(found))?))?;
         comma = ",";
         Ok(())

@@ -4,27 +4,74 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::compared::{ComparedImage, ImageDiff};
+use super::files::DiffFiles;
 use super::text::value_text;
 use crate::cli::page::bars::{Part, bar, legend};
 use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::treemap::treemap;
 use crate::cli::page::{Page, heading, numbers, shown};
 use crate::cli::size::{percent, plural, size};
 use crate::insight::command::display_command;
 use crate::insight::diff::config::ConfigChange;
+use crate::insight::diff::files::{FileDiff, PathShare};
 use crate::insight::diff::layers::{LayerDiff, LayerDiffRow, LayerSide};
 
-pub(super) fn page(diff: &ImageDiff<'_>) -> Page {
-    let (a, b) = (&diff.a.reference, &diff.b.reference);
-    let title = format!("{a} and {b}");
-    let lines = [about("A", diff.a), about("B", diff.b)];
-    let body = html! {
-        (heading(&title, &lines, &figures(diff)))
-        main {
+/// A page whose files may be read later.
+pub(super) struct DiffPage {
+    title: String,
+    head: Markup,
+    sections: Markup,
+}
+
+impl DiffPage {
+    pub(super) fn new(diff: &ImageDiff<'_>) -> Self {
+        let (a, b) = (&diff.a.reference, &diff.b.reference);
+        let title = format!("{a} and {b}");
+        let lines = [about("A", diff.a), about("B", diff.b)];
+        let head = heading(&title, &lines, &figures(diff));
+        let sections = html! {
             (layers(diff))
             @if let Some(changes) = &diff.config { (config(changes)) }
+        };
+        Self { title, head, sections }
+    }
+
+    /// The page, with files if they were compared.
+    pub(super) fn with_files(self, files: Option<&DiffFiles>) -> Page {
+        let data =
+            files.map(|found| json!({"title": "Files that differ", "layers": [found.tree.rows()]}));
+        let body = html! {
+            (self.head)
+            main {
+                (self.sections)
+                @if let Some(found) = files { (files_section(found)) }
+            }
+        };
+        let data = json!({"images": data.as_slice()});
+        Page { title: format!("{} - rpull diff", self.title), body, data }
+    }
+}
+
+fn files_section(found: &DiffFiles) -> Markup {
+    let FileDiff { added, changed, removed, pull, .. } = &found.totals;
+    let share = |name, share: &PathShare| (name, size(share.bytes), plural(share.paths, "path"));
+    let pull = ("New to A", size(pull.bytes), format!("{} of B", plural(pull.files, "file")));
+    html! {
+        section aria-labelledby="files" {
+            h2 #files { "Files" }
+            p.hint { "Uncompressed bytes of the paths at which A and B differ." }
+            (numbers(&[share("Added", added), share("Changed", changed), share("Removed", removed), pull]))
+            @if added.paths + changed.paths + removed.paths == 0 {
+                p { "No path differs." }
+            } @else {
+                (treemap(0, 0, &[
+                    ("added", "added: only B has it"),
+                    ("modified", "modified: bytes of B"),
+                    ("deleted", "deleted: only A has it"),
+                ]))
+            }
         }
-    };
-    Page { title: format!("{title} - rpull diff"), body, data: json!({"images": []}) }
+    }
 }
 
 fn about(side: &str, image: &ComparedImage) -> String {

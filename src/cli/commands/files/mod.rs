@@ -185,6 +185,7 @@ fn print_flat(
         _ => None,
     };
     let visit = |path: &[u8], file: &FileInfo<'_>| {
+        control.check("files")?;
         if start.is_none() && !listing.filter.matches(path) {
             return Ok(());
         }

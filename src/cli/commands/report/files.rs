@@ -4,13 +4,21 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::image::ReportedImage;
-use super::size_tree::{PathBytes, SizeTree};
-use crate::cli::page::bars::{Part, bar, legend};
+use crate::cli::page::bars::{Part, bar};
 use crate::cli::page::shown;
+use crate::cli::page::size_tree::{PathBytes, SizeTree};
 use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::treemap::{Kind, treemap};
 use crate::cli::size::size;
 use crate::insight::command::display_command;
 use crate::insight::history::HistoryRow;
+
+const KINDS: [Kind; 4] = [
+    ("added", "added"),
+    ("modified", "modified"),
+    ("deleted", "deletes bytes of lower layers"),
+    ("wasted", "wasted: hidden by a later layer"),
+];
 
 /// What the script draws of an image.
 pub(super) fn data(image: &ReportedImage) -> Value {
@@ -30,50 +38,10 @@ pub(super) fn layers_and_files(at: usize, image: &ReportedImage) -> Markup {
             }
             div {
                 h3 { "Files of the layer" }
-                noscript { p { "The picture of the files needs the script of this page." } }
-                (viewer(at, first.map_or(0, |(layer, _)| layer)))
+                (treemap(at, first.map_or(0, |(layer, _)| layer), &KINDS))
             }
         }
         (behind("Layers as a table", &layer_table(image)))
-    }
-}
-
-fn viewer(at: usize, layer: usize) -> Markup {
-    html! {
-        div data-image=(at) data-layer=(layer) hidden {
-            div.where {
-                button.up type="button" { "Up" }
-                nav aria-label="Directory" {}
-            }
-            div.map role="group" {}
-            p.status role="status" aria-live="polite" {}
-            (legend(&[
-                ("added", "added"),
-                ("modified", "modified"),
-                ("wasted", "wasted: hidden by a later layer"),
-                ("deleted", "deletes bytes of lower layers"),
-            ]))
-            p.hint {
-                "Area is uncompressed bytes. Click opens a directory; arrow keys move, Enter opens, Escape goes up."
-            }
-            details.behind {
-                summary { "Files as a table" }
-                div.scroll role="region" aria-label="Files as a table" tabindex="0" {
-                    table {
-                        caption {}
-                        thead {
-                            tr {
-                                th scope="col" { "Name" }
-                                @for name in ["Added", "Modified", "Deleted", "Wasted", "Files"] {
-                                    th.number scope="col" { (name) }
-                                }
-                            }
-                        }
-                        tbody {}
-                    }
-                }
-            }
-        }
     }
 }
 

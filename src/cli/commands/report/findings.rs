@@ -17,9 +17,10 @@ pub(super) fn findings(at: usize, image: &ReportedImage) -> Markup {
     html! {
         @if findings.is_empty() {
             p { "Nothing to improve was found." }
-        }
-        ul.findings {
-            @for finding in findings.iter().take(MAX_FINDINGS) { (card(at, finding)) }
+        } @else {
+            ul.findings {
+                @for finding in findings.iter().take(MAX_FINDINGS) { (card(at, finding)) }
+            }
         }
         @if left_out > 0 {
             p.hint { "And " (left_out) " more; " code { "rpull analyze" } " lists them." }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::size_tree::{PathBytes, SizeTree};
 use crate::cli::image::analysis::{analyze_layers, analyzer};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
+use crate::cli::page::size_tree::{PathBytes, SizeTree};
 use crate::cli::settings::Settings;
 use crate::digest::Digest;
 use crate::error::Result;

@@ -4,7 +4,6 @@ mod files;
 mod findings;
 mod image;
 mod overview;
-mod size_tree;
 mod stats;
 mod store;
 
@@ -44,7 +43,7 @@ pub(in crate::cli) async fn run(args: Report, settings: &Settings) -> Result<Exi
     let store = if args.is_about_store() { Some(store_usage(settings)?) } else { None };
     let ledger = if args.stats { Some(LedgerSums::read(settings)?) } else { None };
     let contents = Contents { images, store, ledger };
-    let written = output.write(&page(&contents).document()?)?;
+    let written = output.write(&page(&contents).document()?, settings).await?;
     print_result(written.as_deref(), &contents.images, settings)
 }
 
@@ -104,8 +103,14 @@ fn about(image: &ReportedImage) -> Vec<String> {
 fn section(at: usize, image: &ReportedImage, count: usize) -> Markup {
     if count == 1 {
         return html! {
-            section { h2 { "History and files" } (files::layers_and_files(at, image)) }
-            section { h2 { "Findings" } (findings::findings(at, image)) }
+            section aria-labelledby="files" {
+                h2 #files { "History and files" }
+                (files::layers_and_files(at, image))
+            }
+            section aria-labelledby="findings" {
+                h2 #findings { "Findings" }
+                (findings::findings(at, image))
+            }
         };
     }
     html! {

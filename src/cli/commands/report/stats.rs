@@ -18,6 +18,9 @@ const MAX_BARS: i64 = 60;
 /// Most rows of the table of repositories.
 const MAX_REPOSITORIES: usize = 50;
 
+/// The chart is at least as wide as this many bars: few days are no wall of color.
+const MIN_BARS: u32 = 12;
+
 const HEIGHT: f64 = 180.0;
 
 /// The sums of a ledger.
@@ -69,8 +72,8 @@ impl LedgerSums {
         let (length, periods) = periods(&days.collect::<Vec<_>>());
         let highest = periods.iter().map(|period| period.transferred.saturating_add(period.shared));
         let highest = highest.max().unwrap_or_default();
-        let width = 100.0 / f64::from(u32::try_from(periods.len()).unwrap_or(1).max(1));
-        let unit = if length == 1 { "day".to_owned() } else { format!("{length} days") };
+        let width = 100.0 / f64::from(u32::try_from(periods.len()).unwrap_or(1).max(MIN_BARS));
+        let unit = if length == 1 { "a day".to_owned() } else { format!("{length} days") };
         let label = format!("Bytes from {first} to {last}; the highest bar is {}", size(highest));
         html! {
             h3 { "Over time" }

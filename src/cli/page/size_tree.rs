@@ -1,4 +1,4 @@
-//! The paths of a layer by size: the largest one by one, the others summed per directory.
+//! The paths of a layer, or of a difference, by size: the largest one by one, the others summed per directory.
 //!
 //! However many files a layer has, its tree takes a bounded number of nodes. Totals of a directory are those of everything
 //! below it.
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 /// Uncompressed bytes of one path, or of all below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PathBytes {
-    pub(super) added: u64,
-    pub(super) modified: u64,
+pub(in crate::cli) struct PathBytes {
+    pub(in crate::cli) added: u64,
+    pub(in crate::cli) modified: u64,
     /// Bytes of lower layers that this layer deletes.
-    pub(super) deleted: u64,
+    pub(in crate::cli) deleted: u64,
     /// The part of `added` and `modified` that later layers hide.
-    pub(super) wasted: u64,
+    pub(in crate::cli) wasted: u64,
     /// Number of paths that are no directories.
-    pub(super) files: u64,
+    pub(in crate::cli) files: u64,
 }
 
 impl PathBytes {
-    pub(super) fn area(&self) -> u64 {
+    pub(in crate::cli) fn area(&self) -> u64 {
         self.added.saturating_add(self.modified).saturating_add(self.deleted)
     }
 
@@ -46,7 +46,7 @@ struct Node {
 
 /// A tree that is filled in the order of paths, directories before what is in them.
 #[derive(Debug)]
-pub(super) struct SizeTree {
+pub(in crate::cli) struct SizeTree {
     /// A parent comes before its children.
     nodes: Vec<Node>,
     /// Nodes from the root to the path that was added last.
@@ -59,7 +59,7 @@ pub(super) struct SizeTree {
 
 impl SizeTree {
     /// Keeps at most `limit` nodes below the root.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(in crate::cli) fn new(limit: usize) -> Self {
         let root = Node {
             parent: 0,
             name: Box::default(),
@@ -69,7 +69,7 @@ impl SizeTree {
         Self { nodes: vec![root], open: vec![0], limit, too_small: 0, by_path: HashMap::new() }
     }
 
-    pub(super) fn add(&mut self, path: &[u8], bytes: PathBytes) {
+    pub(in crate::cli) fn add(&mut self, path: &[u8], bytes: PathBytes) {
         let parts = || path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
         let is_open = |(part, number): &(&[u8], &usize)| {
             self.nodes.get(**number).is_some_and(|node| *node.name == **part)
@@ -93,7 +93,7 @@ impl SizeTree {
     }
 
     /// Ends adding.
-    pub(super) fn end(&mut self) {
+    pub(in crate::cli) fn end(&mut self) {
         self.open.truncate(1);
         self.reduce();
         let mut paths: Vec<Vec<u8>> = Vec::with_capacity(self.nodes.len());
@@ -139,7 +139,7 @@ impl SizeTree {
     }
 
     /// Marks bytes of a path as hidden by a later layer. Adding must have ended.
-    pub(super) fn add_wasted(&mut self, path: &[u8], bytes: u64) {
+    pub(in crate::cli) fn add_wasted(&mut self, path: &[u8], bytes: u64) {
         let mut path = path;
         let mut is_exact = true;
         let found = loop {
@@ -166,13 +166,13 @@ impl SizeTree {
     }
 
     /// Totals of the layer.
-    pub(super) fn total(&self) -> PathBytes {
+    pub(in crate::cli) fn total(&self) -> PathBytes {
         self.nodes.first().map(|root| root.bytes).unwrap_or_default()
     }
 
     /// The rows for the page, parents first: number of the parent's row, name (`null` for the files that have no row),
     /// bytes added, modified, deleted and wasted, and number of files.
-    pub(super) fn rows(&self) -> Vec<Value> {
+    pub(in crate::cli) fn rows(&self) -> Vec<Value> {
         let row = |parent: usize, name: Option<&[u8]>, bytes: &PathBytes| {
             let name = name.map(|name| crate::escape(&String::from_utf8_lossy(name)).into_owned());
             let wasted = bytes.wasted.min(bytes.added.saturating_add(bytes.modified));
