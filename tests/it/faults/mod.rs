@@ -5,6 +5,7 @@
 
 mod cases;
 mod random;
+mod seeds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,11 +41,20 @@ enum Journey {
     Copy,
 }
 
+/// The files of an image, one in each layer: name, size, seed.
+type Files = [(&'static str, usize, u64); 3];
+
+const HELD: Files = [("a", 9000, 1), ("b", 4000, 2), ("c", 300, 3)];
+const OTHER: Files = [("a", 9000, 1), ("d", 4000, 4), ("e", 300, 5)];
+
 /// Two registries, of which one has an image, and a directory for what is pulled.
 struct Lab {
     from: FakeRegistry,
-    to: FakeRegistry,
+    to: Arc<FakeRegistry>,
+    /// Tag 1.
     held: Image,
+    /// Tag 2, with the same base layer.
+    other: Image,
     dir: tempfile::TempDir,
     disturbed: Arc<AtomicBool>,
     faults: Arc<AtomicUsize>,
@@ -67,18 +77,17 @@ async fn registry() -> FakeRegistry {
 
 impl Lab {
     async fn new() -> Self {
-        let (from, to) = (registry().await, registry().await);
-        let layers: Vec<_> = [(9000, 1), (4000, 2), (300, 3)]
-            .map(|(size, seed)| layer(&[(["a", "b", "c"][seed - 1], &content(size, seed))]))
-            .into();
-        let held = image(Family::Oci, "amd64", &layers);
+        let (from, to) = (registry().await, Arc::new(registry().await));
+        let [held, other] = [HELD, OTHER].map(image_of);
         held.publish(&from, "app", Some("1"));
+        other.publish(&from, "app", Some("2"));
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("canary"), CANARY).unwrap();
         Self {
             from,
             to,
             held,
+            other,
             dir,
             disturbed: Arc::new(AtomicBool::new(true)),
             faults: Arc::default(),
@@ -90,7 +99,7 @@ impl Lab {
     /// Lets this change the replies of both registries while they are disturbed; `None` leaves one as it is.
     fn disturb(&self, fault: impl Fn(&Request, &Reply) -> Option<Reply> + Send + Sync + 'static) {
         let fault = Arc::new(fault);
-        for registry in [&self.from, &self.to] {
+        for registry in [&self.from, &*self.to] {
             let (fault, faults) = (Arc::clone(&fault), Arc::clone(&self.faults));
             let disturbed = Arc::clone(&self.disturbed);
             registry.disturb(move |request, reply| {
@@ -124,10 +133,10 @@ impl Lab {
 
     /// A client without any experience.
     fn client(&self) -> Client {
-        let mut options = RegistryOptions::default()
-            .retry(self.retry())
-            .timeouts(Timeouts::default().headers(self.idle).idle(self.idle));
-        for registry in [&self.from, &self.to] {
+        let idle = self.idle;
+        let timeouts = Timeouts::default().headers(idle).idle(idle).commit(idle);
+        let mut options = RegistryOptions::default().retry(self.retry()).timeouts(timeouts);
+        for registry in [&self.from, &*self.to] {
             let credential = parse_creds(&format!("user:{SECRET}")).unwrap();
             options.credentials = options.credentials.with(registry.server.host(), credential);
         }
@@ -201,40 +210,64 @@ impl Lab {
 
     /// Asserts that the image has arrived.
     fn assert_arrived(&self, journey: Journey) {
-        match journey {
+        self.assert_image(journey, &self.held);
+    }
+
+    /// The image that the target names.
+    fn named(&self, journey: Journey) -> Option<Image> {
+        let digest = match journey {
             Journey::Pull => {
-                let layout = Layout::open(&self.path("store")).unwrap();
-                let entry = layout.entry("app").unwrap().unwrap();
-                assert_eq!(entry.digest(), *self.held.manifest.digest());
-                for blob in self.held.blobs() {
-                    let path = self.path("store/blobs/sha256").join(blob.digest().encoded());
-                    assert_eq!(std::fs::read(path).unwrap(), blob.bytes);
-                }
+                let entry = Layout::open(&self.path("store")).unwrap().entry("app").unwrap();
+                entry?.digest().to_string()
             }
             Journey::Unpack => {
-                for (name, size, seed) in [("a", 9000, 1), ("b", 4000, 2), ("c", 300, 3)] {
-                    let found = std::fs::read(self.path("root").join(name)).unwrap();
-                    assert_eq!(found, content(size, seed));
-                }
+                let last = |files: Files| self.path("root").join(files[2].0).exists();
+                let image = [(HELD, &self.held), (OTHER, &self.other)];
+                let [found] =
+                    image.into_iter().filter(|(files, _)| last(*files)).collect::<Vec<_>>()[..]
+                else {
+                    return None;
+                };
+                found.1.manifest.digest().to_string()
             }
-            Journey::Push | Journey::Copy => {
-                let digest = self.held.manifest.digest().to_string();
-                assert_eq!(self.to.tagged("app", "1"), Some(digest));
-                for blob in self.held.blobs() {
-                    assert_eq!(
-                        self.to.blob_bytes("app", blob.digest()).as_ref(),
-                        Some(&blob.bytes)
-                    );
-                }
+            Journey::Push | Journey::Copy => self.to.tagged("app", "1")?,
+        };
+        [&self.held, &self.other]
+            .into_iter()
+            .find(|image| image.manifest.digest().as_str() == digest)
+            .cloned()
+    }
+
+    /// Asserts that the target has all of this image, and names it.
+    fn assert_image(&self, journey: Journey, image: &Image) {
+        let named = self.named(journey).map(|image| image.manifest.digest().clone());
+        assert_eq!(named.as_ref(), Some(image.manifest.digest()));
+        let is_held = image.manifest.digest() == self.held.manifest.digest();
+        for (name, size, seed) in if is_held { HELD } else { OTHER } {
+            if journey == Journey::Unpack {
+                let found = std::fs::read(self.path("root").join(name)).unwrap();
+                assert_eq!(found, random_blob(size, seed));
             }
+        }
+        for blob in image.blobs() {
+            let found = match journey {
+                Journey::Unpack => continue,
+                Journey::Pull => {
+                    let path = self.path("store/blobs/sha256").join(blob.digest().encoded());
+                    std::fs::read(path).ok().map(Into::into)
+                }
+                Journey::Push | Journey::Copy => self.to.blob_bytes("app", blob.digest()),
+            };
+            assert_eq!(found.as_ref(), Some(&blob.bytes), "{}", blob.digest());
         }
     }
 }
 
-fn reference(registry: &FakeRegistry) -> Reference {
-    registry.repository("app:1").parse().unwrap()
+fn image_of(files: Files) -> Image {
+    let layers = files.map(|(name, size, seed)| layer(&[(name, &random_blob(size, seed))]));
+    image(Family::Oci, "amd64", &layers)
 }
 
-fn content(size: usize, seed: usize) -> Vec<u8> {
-    random_blob(size, seed as u64)
+fn reference(registry: &FakeRegistry) -> Reference {
+    registry.repository("app:1").parse().unwrap()
 }
