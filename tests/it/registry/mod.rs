@@ -4,6 +4,7 @@ mod auth;
 mod catalog;
 mod content_encoding;
 mod delete;
+mod docker_hub;
 mod fixtures;
 mod limits;
 mod login;

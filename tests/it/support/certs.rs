@@ -37,6 +37,8 @@ impl Certs {
     pub(crate) const EXPIRED: &str = "expired";
     /// For another host.
     pub(crate) const WRONG_HOST: &str = "wrong-host";
+    /// For the hosts of Docker Hub.
+    pub(crate) const DOCKER_HUB: &str = "docker-hub";
     /// A client certificate.
     pub(crate) const CLIENT: &str = "client";
 
@@ -51,6 +53,7 @@ impl Certs {
             (Self::SERVER, &loopback[..]),
             (Self::EXPIRED, &loopback[..]),
             (Self::WRONG_HOST, &["elsewhere.test"]),
+            (Self::DOCKER_HUB, &["registry-1.docker.io", "auth.docker.io"]),
             (Self::CLIENT, &["client.test"]),
         ] {
             let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();

@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod certs;
 pub(crate) mod chunked;
 pub(crate) mod cli;
+pub(crate) mod connect_proxy;
 pub(crate) mod containerd_root;
 pub(crate) mod debian;
 pub(crate) mod docker_root;
