@@ -4,6 +4,7 @@
 //! without faults completes what is left.
 
 mod cases;
+mod machine;
 mod random;
 mod seeds;
 

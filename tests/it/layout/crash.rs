@@ -134,3 +134,44 @@ async fn journal_truncated_by_kill_is_harmless() {
     assert_eq!(std::fs::read_dir(cli.store().join("unsynced")).unwrap().count(), 1);
     assert_completed(&registry, &cli, &name, "fdatasync").await;
 }
+
+#[tokio::test]
+async fn prune_killed_at_any_step_keeps_named_images() {
+    if !needs("prune_killed_at_any_step_keeps_named_images", PROGRAMS) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let names = [1, 2].map(|tag| format!("{name}:{tag}"));
+    let prepare = async || {
+        let cli = Cli::new().without_privileges();
+        cli.run(&["pull", "-q", &names[0], &names[1]]).await.expect(0, "");
+        // The index alone forgets it, so that its blobs are prune's to delete.
+        let index = cli.store().join("index.json");
+        let mut value: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+        value["manifests"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|entry| !entry.to_string().contains(&names[1]));
+        std::fs::write(&index, value.to_string()).unwrap();
+        cli
+    };
+    let cli = prepare().await;
+    let blobs = committed(&cli).len();
+    let (output, calls) = trace(&cli, &["prune"]).await;
+    output.expect(0, "");
+    assert_eq!(committed(&cli).len(), blobs - 3, "config, layer and manifest");
+    let points = distinct(&calls);
+    assert!(has(&points, "unlink", "/blobs/sha256/"), "{points:?}");
+    for (call, path) in &points {
+        let (cli, point) = (prepare().await, format!("{call} of {path}"));
+        let output = inject(&cli, call, path, "signal=KILL", &["prune"]).await;
+        assert_eq!(output.signal(), Some(9), "{point}: {output:?}");
+        let seen = cli.json(&["verify", "--json"]).await;
+        assert_eq!(seen["bad"], json!([]), "{point}");
+        cli.run(&["prune"]).await.expect(0, "");
+        assert_eq!(committed(&cli).len(), blobs - 3, "{point}");
+        let kept = cli.report(&["pull", "--json", &names[0]]).await;
+        assert_eq!(kept["bytes"]["total"], kept["bytes"]["shared"], "{point}");
+    }
+}

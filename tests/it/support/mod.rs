@@ -21,6 +21,7 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod layer_cases;
 pub(crate) mod live;
+pub(crate) mod loop_disk;
 pub(crate) mod memory;
 pub(crate) mod mounted;
 pub(crate) mod outside_guard;

@@ -1,8 +1,9 @@
 //! Small file systems.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::live::leave_out;
 
 /// A mounted tmpfs; dropping it unmounts it.
 pub(crate) struct Small(PathBuf);
@@ -17,8 +18,7 @@ impl Small {
             return Some(Self(path.to_owned()));
         }
         let why = String::from_utf8_lossy(&output.stderr);
-        let why = format!("left out: {test}: nothing can be mounted here: {}", why.trim());
-        writeln!(std::io::stderr(), "{why}").unwrap();
+        leave_out(test, &format!("nothing can be mounted here: {}", why.trim()));
         None
     }
 }
