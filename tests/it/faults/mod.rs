@@ -3,6 +3,7 @@
 //! After every run: what is named is right, a file beside the targets is as before, no secret is in an error, and the next run
 //! without faults completes what is left.
 
+mod broken;
 mod cases;
 mod machine;
 mod random;
