@@ -3,6 +3,7 @@
 mod architecture;
 mod dependencies;
 mod docs;
+mod faults;
 mod fixture_support;
 mod imports;
 mod public_types;

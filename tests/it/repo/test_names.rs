@@ -56,7 +56,7 @@ fn tests_in(text: &str) -> Vec<&str> {
 }
 
 /// The paths of all tests: `tests/it/pull/resume::resume_range_ignored_skips_prefix`.
-fn test_paths() -> Vec<String> {
+pub(super) fn test_paths() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);
