@@ -1,7 +1,7 @@
-//! Against programs of this machine: docker-registry, skopeo, umoci, podman, buildah, docker, containerd, Chromium.
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman, buildah, docker, containerd, stargz-snapshotter,
+//! Chromium.
 
 mod archives;
-mod buildah;
 mod containerd;
 mod debian;
 mod docker;
@@ -12,3 +12,4 @@ mod report;
 mod report_pages;
 mod serve;
 mod support;
+mod tables_of_contents;

@@ -122,6 +122,13 @@ impl Containerd {
         run(self.ctr().args(import).args(options).arg(&archive));
     }
 
+    /// Converts the layers of an image with stargz-snapshotter's ctr-remote.
+    pub(crate) fn convert(&self, option: &str, from: &str, to: &str) {
+        let mut ctr = Command::new("ctr-remote");
+        ctr.arg("--address").arg(self.dir.path().join("socket"));
+        run(ctr.args(["images", "convert", "--oci", option, from, to]));
+    }
+
     /// Returns the tree that containerd unpacks from an image.
     pub(crate) fn tree(&self, layout: &Path, name: &str) -> Vec<Node> {
         self.import(layout, &["--no-unpack"]);

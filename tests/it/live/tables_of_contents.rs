@@ -1,0 +1,140 @@
+//! Layers with a table of contents that other tools write: buildah, and stargz-snapshotter's ctr-remote.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::chunked::text;
+use crate::support::cli::Cli;
+use crate::support::live::{Access, Live, LoggedRequest, is_root, needs};
+use crate::support::peers::Containerd;
+
+/// Runs buildah on storage of its own.
+fn buildah(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("buildah");
+    command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
+    // The vfs driver copies one directory per layer and needs no kernel features.
+    command.args(["--storage-driver", "vfs"]).args(args).current_dir(dir);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "buildah {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Files, links and a hole below the working directory.
+fn make_files(root: &Path) {
+    std::fs::create_dir_all(root.join("dir")).unwrap();
+    std::fs::write(root.join("dir/large"), text(2_000_000, 1)).unwrap();
+    std::fs::write(root.join("dir/small"), "small").unwrap();
+    std::fs::write(root.join("dir/empty"), "").unwrap();
+    std::fs::hard_link(root.join("dir/small"), root.join("hard")).unwrap();
+    std::os::unix::fs::symlink("dir/small", root.join("link")).unwrap();
+    let hole = std::fs::File::create(root.join("hole")).unwrap();
+    hole.set_len(1_000_000).unwrap();
+}
+
+/// Makes an image of [`make_files`] in the storage of buildah, and returns the directory of the files.
+fn make_image(dir: &Path) -> PathBuf {
+    let files = dir.join("files");
+    make_files(&files);
+    let container = buildah(dir, &["from", "scratch"]);
+    buildah(dir, &["copy", "-q", &container, "files", "/"]);
+    buildah(dir, &["commit", "-q", &container, "image"]);
+    files
+}
+
+/// Checks the files of an image at a registry by their table of contents, and that the whole layer gives the same.
+async fn check_by_table(live: &Live, name: &str, files: &Path) {
+    let (cli, before) = (Cli::new(), live.access_log().len());
+    let by_table = cli.run(&["files", "--json", name]).await;
+    by_table.expect(0, "by table of contents (verified by annotated digest, not all ");
+    for path in ["dir/large", "dir/small", "dir/empty", "hard", "link", "hole"] {
+        let output = cli.run(&["cat", name, path]).await;
+        output.expect(0, "by table of contents");
+        let expected = std::fs::read(files.join(path)).unwrap();
+        assert!(output.stdout.as_bytes() == expected, "{path}");
+    }
+    // Only of the large file nearly all bytes were requested.
+    let large = |line: &LoggedRequest| line.method == "GET" && line.bytes > 1_000_000;
+    let large: Vec<_> = live.access_log().into_iter().skip(before).filter(large).collect();
+    assert!(matches!(&large[..], [only] if only.status == 206), "{large:?}");
+    cli.run(&["pull", name]).await.expect(0, "");
+    assert_eq!(by_table.stdout, cli.run(&["files", "--json", name]).await.stdout);
+}
+
+#[tokio::test]
+async fn zstd_chunked_layer_of_buildah_is_read_by_table() {
+    let test = "zstd_chunked_layer_of_buildah_is_read_by_table";
+    if !needs(test, &["buildah", "docker-registry"]) || !is_root(test) {
+        return;
+    }
+    let (dir, live) = (tempfile::tempdir().unwrap(), Live::start(&Access::Open));
+    let files = make_image(dir.path());
+    let name = format!("{}/image:1", live.host());
+    let to = format!("docker://{name}");
+    let push = ["push", "--tls-verify=false", "--compression-format", "zstd:chunked", "image", &to];
+    buildah(dir.path(), &push);
+    check_by_table(&live, &name, &files).await;
+}
+
+/// Returns a registry with `image:NAME` for each conversion, an option of ctr-remote and the name of its source.
+async fn converted(dir: &Path, conversions: &[(&str, &str, &str)]) -> Live {
+    let (live, cli, containerd) = (Live::start(&Access::Open), Cli::new(), Containerd::start());
+    let layout = dir.join("layout");
+    buildah(dir, &["push", "image", &format!("oci:{}:plain", layout.display())]);
+    containerd.import(&layout, &["--no-unpack"]);
+    let image = |name: &str| format!("example.com/app:{name}");
+    for (name, option, from) in conversions {
+        containerd.convert(option, &image(from), &image(name));
+        let place = format!("containerd-root:{}:{}", containerd.root().display(), image(name));
+        cli.run(&["copy", &place, &format!("{}/image:{name}", live.host())]).await.expect(0, "");
+    }
+    live
+}
+
+#[tokio::test]
+async fn layers_of_ctr_remote_are_read_by_table() {
+    let test = "layers_of_ctr_remote_are_read_by_table";
+    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
+    if !needs(test, &programs) || !is_root(test) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = make_image(dir.path());
+    let conversions = [("estargz", "--estargz", "plain"), ("zstd", "--zstdchunked", "plain")];
+    let live = converted(dir.path(), &conversions).await;
+    for (name, ..) in conversions {
+        check_by_table(&live, &format!("{}/image:{name}", live.host()), &files).await;
+    }
+}
+
+/// ctr-remote leaves the media type and the annotations of the layers that it converts.
+#[tokio::test]
+async fn layers_of_ctr_remote_with_annotations_of_other_bytes_are_read() {
+    let test = "layers_of_ctr_remote_with_annotations_of_other_bytes_are_read";
+    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
+    if !needs(test, &programs) || !is_root(test) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = make_image(dir.path());
+    let conversions = [
+        ("zstd", "--zstdchunked", "plain"),
+        ("gzip-named-zstd", "--estargz", "zstd"),
+        ("tar-with-tables", "--uncompress", "zstd"),
+    ];
+    let live = converted(dir.path(), &conversions).await;
+    for name in ["gzip-named-zstd", "tar-with-tables"] {
+        let (cli, name) = (Cli::new(), format!("{}/image:{name}", live.host()));
+        for path in ["dir/large", "link", "hole"] {
+            let output = cli.run(&["cat", &name, path]).await;
+            output.expect(0, "");
+            assert!(
+                output.stdout.as_bytes() == std::fs::read(files.join(path)).unwrap(),
+                "{name} {path}"
+            );
+        }
+        let from_registry = cli.run(&["files", "--json", &name]).await;
+        cli.run(&["pull", &name]).await.expect(0, "");
+        assert_eq!(from_registry.stdout, cli.run(&["files", "--json", &name]).await.stdout);
+        cli.run(&["verify", &name]).await.expect(0, "");
+    }
+}
