@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::meter::Meter;
 
 /// Least gain of a trial in percent, if it adds enough connections for that.
-const GAIN: u64 = 15;
+const GAIN: u64 = 30;
 
 /// Time that new connections get before they are measured; longer if round trips are.
 const MIN_SETTLE: Duration = Duration::from_millis(100);
 const MIN_MEASURE: Duration = Duration::from_millis(200);
 
 /// A rate is measured over at least this many bytes, but no longer than this: few bytes come too unevenly to be compared.
-const MIN_BYTES: u64 = 4 << 20;
+const MIN_BYTES: u64 = 2 << 20;
 const MAX_MEASURE: Duration = Duration::from_secs(1);
 
 /// The first trial is small, but one slow connection must not spoil it.
@@ -115,11 +115,16 @@ impl Growth {
         MIN_SETTLE.max(self.round_trip * 8)
     }
 
-    /// How long a rate is measured: longer if it is low, or the source is far away.
-    pub(super) fn measure(&self, now: Instant) -> Duration {
-        let rate = self.meter.rate_over(now, MIN_MEASURE).unwrap_or_default();
+    /// The shortest time in which a rate is measured; longer if the source is far away.
+    pub(super) fn least_measure(&self) -> Duration {
+        MIN_MEASURE.max(self.round_trip * 4)
+    }
+
+    fn measure(&self, now: Instant) -> Duration {
+        let least = self.least_measure();
+        let rate = self.meter.rate_over(now, least).unwrap_or_default();
         let time = Duration::from_millis(MIN_BYTES.saturating_mul(1000) / rate.max(1));
-        MIN_MEASURE.max(self.round_trip * 4).max(time.min(MAX_MEASURE))
+        least.max(time.min(MAX_MEASURE))
     }
 
     /// Returns how many connections may be open, for a caller that has use for one more than `in_use`.

@@ -19,6 +19,12 @@ use crate::error::Error;
 /// Blobs that have not asked for this long are busy with something else than their source.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// How long the average of more connections is the better one.
+const AVERAGE_KEPT: Duration = Duration::from_secs(10);
+
+/// Time for the answer to the first range, while no other is requested.
+const FIRST_RANGE: Duration = Duration::from_secs(1);
+
 /// Percent of the time that all readers must have waited for their source: with more work than that, further connections could
 /// not bring twice as much.
 const MIN_IDLE: u64 = 50;
@@ -67,6 +73,7 @@ pub(in crate::transfer) struct Host {
     max: usize,
     permits: Arc<Semaphore>,
     ranges_refused: AtomicBool,
+    ranges_seen: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -77,8 +84,17 @@ struct State {
     /// Blobs that have use for more connections.
     loads: HashMap<u64, Load>,
     last_id: u64,
-    /// Of the last time when there were several connections.
-    average_rate: Option<u64>,
+    average: Option<Average>,
+    /// When a range was requested without knowing whether the source has ranges.
+    asked: Option<Instant>,
+}
+
+/// The rate of a connection when there were several.
+#[derive(Clone, Copy, Debug)]
+struct Average {
+    rate: u64,
+    connections: usize,
+    at: Instant,
 }
 
 /// What is left of a blob.
@@ -103,12 +119,14 @@ impl Host {
             readers: Readers::new(Instant::now()),
             loads: HashMap::new(),
             last_id: 0,
-            average_rate: None,
+            average: None,
+            asked: None,
         };
         Self {
             max,
             permits: Arc::new(Semaphore::new(max)),
             ranges_refused: AtomicBool::new(false),
+            ranges_seen: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -159,16 +177,19 @@ impl Host {
             .loads
             .values()
             .any(|other| now - other.asked < RECENT && other.is_longer_than(&own));
-        let time = state.growth.measure(now);
+        let time = state.growth.least_measure();
         if state.readers.idle_percent(now, time)? < MIN_IDLE {
             return None;
         }
         if !is_longest || !grants::is_worth_it(missing, connections, connection_rate, round_trip) {
             return None;
         }
-        if state.growth.allowed(now, in_use) <= in_use {
+        let is_asked = state.asked.is_some_and(|asked| now - asked < FIRST_RANGE);
+        let has_ranges = self.ranges_seen.load(Ordering::Relaxed);
+        if state.growth.allowed(now, in_use) <= in_use || (is_asked && !has_ranges) {
             return None;
         }
+        state.asked = Some(now);
         self.try_connect()
     }
 
@@ -190,14 +211,19 @@ impl Host {
 
     /// Bytes per second of a connection while there were several, now or before; `None` if they were not measured long enough.
     pub(super) fn average_rate(&self) -> Option<u64> {
-        let in_use = self.in_use();
+        let (now, connections) = (Instant::now(), self.in_use());
         let mut state = self.state();
-        if in_use > 1
-            && let Some(rate) = state.growth.rate_over(Instant::now(), pace::MIN_AGE)
+        // When most have done their part, only the slow ones may be left.
+        let had_more = state.average.is_some_and(|average| {
+            connections < average.connections && now - average.at < AVERAGE_KEPT
+        });
+        if connections > 1
+            && !had_more
+            && let Some(rate) = state.growth.rate_over(now, pace::MIN_AGE)
         {
-            state.average_rate = Some(rate / in_use as u64);
+            state.average = Some(Average { rate: rate / connections as u64, connections, at: now });
         }
-        state.average_rate
+        state.average.map(|average| average.rate)
     }
 
     pub(super) fn round_trip(&self) -> Duration {
@@ -223,6 +249,11 @@ impl Host {
         if matches!(error.status(), Some(429 | 503)) {
             self.state().growth.cut(Instant::now(), self.in_use());
         }
+    }
+
+    /// The source has answered a range with just that.
+    pub(super) fn confirm_ranges(&self) {
+        self.ranges_seen.store(true, Ordering::Relaxed);
     }
 
     /// The source has answered a range with the whole blob.

@@ -24,9 +24,11 @@ pub(super) fn range<'a>(
         if let Some(host) = &host {
             host.record_round_trip(began.elapsed());
         }
-        let Some(host) = host.filter(|_| opened.start != start) else {
+        let Some(host) = host else { return Ok(opened.stream) };
+        if opened.start == start {
+            host.confirm_ranges();
             return Ok(opened.stream);
-        };
+        }
         host.refuse_ranges();
         let error = Error::new(ErrorKind::Transport, format!("blob {}", descriptor.digest));
         Err(error.at(&source.endpoint().location).with_reason("range requests are ignored"))

@@ -9,7 +9,7 @@ use crate::support::http::{Fault, Reply};
 
 /// Slow enough that one connection would take seconds.
 async fn slow() -> Scenario {
-    let scenario = Scenario::new(9 << 20).await;
+    let scenario = Scenario::new(12 << 20).await;
     scenario.override_response(0..100, |reply| {
         let fault = Fault::Slow(64 << 10, Duration::from_millis(20));
         if reply.fault.is_some() { reply } else { reply.fault(fault) }
