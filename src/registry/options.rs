@@ -19,7 +19,8 @@ const DEFAULT_CONNECTIONS: usize = 6;
 pub struct RegistryOptions {
     /// Use plain http for every registry, not only for loopback.
     pub plain_http: bool,
-    /// Accept any certificate, also from server-supplied hosts.
+    /// Accept any certificate, also from server-supplied hosts, and use plain http for a registry that does not speak TLS. Secrets
+    /// are not sent over plain http, except to loopback.
     pub insecure: bool,
     /// Hosts in server-supplied URLs that may have private or loopback addresses.
     pub internal_hosts: Vec<url::Host<String>>,

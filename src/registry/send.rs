@@ -1,5 +1,5 @@
 //! Sends all requests of a registry client. Only here are credentials attached, challenges answered, redirects followed
-//! and http upgraded to https; [`super::http::exchange`] sends the single requests.
+//! and the scheme changed; [`super::http::exchange`] sends the single requests.
 //!
 //! Retries are up to the callers: documents use the crate's `retry`, bodies the transfer's reader.
 
@@ -69,7 +69,14 @@ impl Transport {
             } else {
                 None
             };
-            let response = self.http.exchange(request, &chain.url, authorization.as_ref()).await?;
+            let response = self.http.exchange(request, &chain.url, authorization.as_ref()).await;
+            let response = match response {
+                Err(failure) if is_registry && self.http.fall_back(&failure) => {
+                    chain.url = self.http.with_current_scheme(&chain.url);
+                    continue;
+                }
+                other => other?,
+            };
             let status = response.status();
             if is_registry {
                 self.announced_limit.note(response.headers(), &self.http.options.redactor);

@@ -13,7 +13,7 @@ pub(crate) struct RegistryArgs {
     /// Use plain HTTP (the default for loopback)
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
-    /// Do not verify TLS certificates
+    /// Do not verify TLS certificates; use plain HTTP if the registry does not support TLS
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
     /// Host in a private network that registries may refer to, for tokens or blobs (repeatable)

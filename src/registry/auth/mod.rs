@@ -163,11 +163,7 @@ impl Auth {
     }
 
     async fn basic(&self, http: &Connection, request: &Request<'_>) -> Result<HeaderValue> {
-        let origin = http.origin()?;
-        if !origin.is_https() && !origin.is_local() && !http.options.plain_http {
-            return Err(denied(request, &self.registry, "requires a password over plain HTTP")
-                .with_detail(ErrorDetail::SecretOverHttp));
-        }
+        self.check_https(http, request, "password")?;
         match self.credential(http, request).await? {
             Some(
                 Credential::Basic { user, password }
@@ -207,6 +203,10 @@ impl Auth {
             return Ok(header.clone());
         }
         let credential = self.credential(http, request).await?;
+        // The token of an account is as secret as its password.
+        if credential.is_some() {
+            self.check_https(http, request, "token")?;
+        }
         if let Some(Credential::RegistryToken(token)) = credential {
             return bearer_header(&token, request);
         }
@@ -218,6 +218,16 @@ impl Auth {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = issued.identity;
         cached.store(&header, Duration::from_secs(issued.lifetime_seconds), scopes);
         Ok(header)
+    }
+
+    /// Refuses to send a secret over plain http, unless the user allowed it.
+    fn check_https(&self, http: &Connection, request: &Request<'_>, secret: &str) -> Result<()> {
+        let origin = http.origin()?;
+        if origin.is_https() || origin.is_local() || http.options.plain_http {
+            return Ok(());
+        }
+        let reason = format!("requires a {secret} over plain HTTP");
+        Err(denied(request, &self.registry, &reason).with_detail(ErrorDetail::SecretOverHttp))
     }
 
     /// The credential for the repository, looked up once: helpers are programs and may prompt the user.

@@ -1,6 +1,7 @@
 //! The connection to one registry: its base URL, its HTTP clients and the hosts it redirects to.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -10,7 +11,7 @@ use super::hosts::HttpClients;
 use super::limiter::Limiters;
 use super::origin::{Origin, redact};
 use super::{url_policy, warnings::SeenWarnings};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::options::RegistryOptions;
 use crate::registry::redactor::Text;
 
@@ -19,6 +20,8 @@ pub(in crate::registry) struct Connection {
     pub(in crate::registry) options: Arc<RegistryOptions>,
     pub(in crate::registry) name: String,
     base: Mutex<Url>,
+    /// Whether the registry has responded, which settles its scheme.
+    has_responded: AtomicBool,
     pub(in crate::registry) clients: HttpClients,
     pub(in crate::registry) limiters: Arc<Limiters>,
     pub(in crate::registry) warnings: SeenWarnings,
@@ -37,6 +40,7 @@ impl Connection {
             options,
             name,
             base: Mutex::new(base),
+            has_responded: AtomicBool::new(false),
             clients,
             warnings: SeenWarnings::default(),
         }
@@ -54,18 +58,53 @@ impl Connection {
         self.base.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the URL with https if the registry has since turned out to require it.
+    /// Returns the URL with https if the registry has since turned out to require it, and with http if it has none.
     pub(in crate::registry) fn with_current_scheme(&self, url: &Url) -> Url {
-        let mut url = url.clone();
-        if self.base().scheme() == "https" {
-            _ = url.set_scheme("https");
+        let base = self.base();
+        let mut changed = url.clone();
+        _ = changed.set_scheme(base.scheme());
+        let is_registry = Origin::of(&changed).ok() == Origin::of(&base).ok();
+        if base.scheme() == "https" || (self.allows_fallback() && is_registry) {
+            changed
+        } else {
+            url.clone()
         }
-        url
     }
 
     pub(in crate::registry) fn upgrade(&self) {
+        self.set_scheme("https");
+    }
+
+    fn set_scheme(&self, scheme: &str) {
         let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        _ = base.set_scheme("https");
+        _ = base.set_scheme(scheme);
+    }
+
+    pub(super) fn note_response(&self) {
+        self.has_responded.store(true, Ordering::Relaxed);
+    }
+
+    fn allows_fallback(&self) -> bool {
+        self.options.insecure && !self.options.plain_http
+    }
+
+    /// Falls back to plain http if the user allows it and the failed request to the registry shows that it does not speak
+    /// TLS. Returns whether the request is to be repeated.
+    ///
+    /// Never after a response: whoever interferes later must not see requests in clear text.
+    pub(in crate::registry) fn fall_back(&self, failure: &Error) -> bool {
+        if failure.detail() != Some(ErrorDetail::NotTls) || !self.allows_fallback() {
+            return false;
+        }
+        if self.base().scheme() == "http" {
+            return true;
+        }
+        if self.has_responded.load(Ordering::Relaxed) {
+            return false;
+        }
+        tracing::info!("{} does not support TLS; using plain HTTP", self.name);
+        self.set_scheme("http");
+        true
     }
 
     /// Whether the response is how Go (a bare HTTP/1.0 status line) or nginx (an HTML page) answers plain http on a TLS
@@ -83,6 +122,7 @@ impl Connection {
         response.status() == StatusCode::BAD_REQUEST
             && requested.scheme() == "http"
             && !self.options.plain_http
+            && !self.options.insecure
             && Origin::of(requested).is_ok_and(|origin| origin.is_local())
             && (is_gos || is_page)
     }

@@ -47,6 +47,7 @@ impl Connection {
                 Ok(Ok(mut response)) => {
                     if origin == self.origin()? {
                         self.clients.url_policy.record_peer(response.remote_addr());
+                        self.note_response();
                     }
                     limiter.record_response(response.status());
                     request.log(url, &response, elapsed);

@@ -57,20 +57,23 @@ fn parrot(answer: &'static [u8]) -> (SocketAddr, Receiver<u8>) {
 }
 
 #[tokio::test]
-async fn tls_handshake_failure_never_falls_back_to_http() {
-    for (answer, hint) in [
-        (
-            &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..],
-            "hint: if the registry uses plain HTTP",
-        ),
-        (b"\x15\x03\x01\x00\x02\x02\x46", "error: manifest app:1"),
+async fn tls_handshake_failure_falls_back_to_http_only_if_insecure_and_not_tls() {
+    let certs = Certs::new();
+    let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
+    let not_tls = &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..];
+    let alert = &b"\x15\x03\x01\x00\x02\x02\x46"[..];
+    // 22 begins a TLS handshake, the G of GET is 71.
+    for (flags, answer, message, sent) in [
+        (&["--ca-file", &ca][..], not_tls, "hint: if the registry uses plain HTTP", &[22][..]),
+        (&["--insecure"], alert, "error: manifest app:1", &[22]),
+        (&["--insecure"], not_tls, "does not support TLS; using plain HTTP", &[22, 71]),
     ] {
         let (address, told) = parrot(answer);
-        let output = Cli::new().run(&["-v", "--insecure", &format!("{address}/app:1")]).await;
-        output.expect(6, hint);
+        let output = Cli::new().run(&[flags, &["-v", &format!("{address}/app:1")]].concat()).await;
+        assert!(matches!(output.code(), Some(1 | 6)), "{}", output.stderr);
+        assert!(output.stderr.contains(message), "no `{message}` in: {}", output.stderr);
         assert!(!output.stderr.contains("retrying"), "{}", output.stderr);
-        // 22 begins a TLS handshake; the G of GET would be 71.
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [22]);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), sent);
     }
 }
 
