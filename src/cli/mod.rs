@@ -16,6 +16,8 @@ mod page;
 mod peers;
 mod plain_progress;
 mod progress_bars;
+mod progress_line;
+mod progress_screen;
 mod prompt;
 mod rate;
 mod run;
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         }
     };
     output::set_color(cli.common.color);
+    terminal_width::set_wide(cli.common.wide);
     output::start_log(cli.common.verbose, cli.common.quiet);
     if let Some(bytes) = cli.common.zstd_window {
         crate::layer::limit_zstd_window(bytes);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anstream::ColorChoice;
-use indicatif::MultiProgress;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{Redactor, Text};
 
 /// The active progress bars. Other lines are printed above them.
-static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+static BARS: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Whether anything was written to stdout.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
@@ -54,7 +54,7 @@ pub(super) async fn open_special(path: &Path) -> Result<File> {
 }
 
 /// Prints further lines above these bars.
-pub(super) fn set_bars(bars: MultiProgress) {
+pub(super) fn set_bars(bars: ProgressBar) {
     *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
 }
 

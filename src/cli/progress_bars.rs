@@ -1,245 +1,211 @@
-//! Progress on a terminal: a line per layer as docker draws it, and a total with rate and remaining time.
+//! Draws progress on a terminal. indicatif draws and removes the lines, which [`Screen`] fits to the terminal's present size.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::labels::{ProgressLabels, phase_label};
 use super::output::{leave_bars, note, set_bars};
+use super::progress_line::total_line;
+use super::progress_screen::{ImageBlobs, Screen};
 use super::rate::Rate;
-use super::size::size;
+use super::terminal_width::progress_size;
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
-use crate::progress::{Completion, Event, Phase, Progress};
+use crate::document::Document;
+use crate::progress::{Event, Phase, Progress};
 
-/// With more blobs than this, only those in transfer have a line.
-const MAX_LINES: usize = 24;
-
-/// Redraw interval of the total while nothing arrives.
-const TICK_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Whether bytes were transferred just now. Only those count for the rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moved {
-    Now,
-    Earlier,
-}
+/// Time between two pictures.
+const TICK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Draws the progress of a run.
 #[derive(Debug)]
 pub(super) struct ProgressBars {
     labels: &'static ProgressLabels,
-    screen: MultiProgress,
-    state: Mutex<BarState>,
+    /// Locked while the lines are made, so it must not be held while anything is printed.
+    state: Arc<Mutex<DrawnState>>,
+    bar: Mutex<Option<ProgressBar>>,
 }
 
 #[derive(Debug, Default)]
-struct BarState {
-    blobs: HashMap<Digest, BlobBar>,
-    total: Option<Total>,
-    is_compact: bool,
+struct DrawnState {
+    /// The images that were resolved so far.
+    images: Vec<ImageBlobs>,
+    screen: Option<Screen>,
     /// Whether a run is going on: a phase beside it has no bar until the run is over.
     running: bool,
     /// Bytes of the phase, also while it has no bar.
     done: u64,
-    phase: Option<Total>,
+    phase: Option<PhaseBar>,
 }
 
-/// A bar with a rate.
 #[derive(Debug)]
-struct Total {
-    bar: ProgressBar,
+struct PhaseBar {
+    label: &'static str,
+    total: u64,
     rate: Rate,
 }
 
+/// What an event changes beside the state.
 #[derive(Debug)]
-struct BlobBar {
-    size: u64,
-    position: u64,
-    bar: Option<ProgressBar>,
+enum Effect {
+    Nothing,
+    Note(String),
+    StartDrawing,
+    /// Replaces what is drawn by these lines.
+    StopDrawing(Vec<String>),
+}
+
+impl DrawnState {
+    fn lines(&self, (columns, rows): (usize, usize)) -> Vec<String> {
+        // A full last column makes some terminals start another line.
+        let columns = columns.saturating_sub(1);
+        match (&self.screen, &self.phase) {
+            (Some(screen), _) => screen.lines(columns, rows),
+            (None, Some(PhaseBar { label, total, rate })) => {
+                // A pipe has no known size.
+                let total = if *total > 0 { self.done.max(*total) } else { 0 };
+                vec![total_line(label, (self.done, total), rate, columns)]
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Adds an image; a blob belongs to the first that needs it.
+    fn resolve(&mut self, reference: &str, documents: &[Document]) {
+        let blobs = documents.iter().flat_map(Document::blobs).map(|blob| blob.digest.clone());
+        let new =
+            blobs.filter(|digest| !self.images.iter().any(|(_, digests)| digests.contains(digest)));
+        let new = new.collect();
+        self.images.push((reference.to_owned(), new));
+    }
+
+    fn plan(&mut self, labels: &'static ProgressLabels, blobs: &[(&Descriptor, u64)]) -> Effect {
+        if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
+            return Effect::Nothing;
+        }
+        self.images.retain(|(_, digests)| {
+            digests.iter().any(|digest| blobs.iter().any(|(blob, _)| blob.digest == *digest))
+        });
+        self.screen = Some(Screen::new(labels, &self.images, blobs));
+        Effect::StartDrawing
+    }
+
+    fn advance_phase(&mut self, phase: Phase, done: u64, total: u64) -> Effect {
+        let before = self.done;
+        self.done = before.max(done);
+        if self.running {
+            return Effect::Nothing;
+        }
+        let is_new = self.phase.is_none();
+        let new = || PhaseBar { label: phase_label(phase), total, rate: Rate::default() };
+        let shown = self.phase.get_or_insert_with(new);
+        shown.total = total;
+        if is_new {
+            return Effect::StartDrawing;
+        }
+        shown.rate.add(self.done - before, Instant::now());
+        Effect::Nothing
+    }
+
+    fn end_phase(&mut self) -> Effect {
+        self.done = 0;
+        match self.phase.take() {
+            Some(_) => Effect::StopDrawing(Vec::new()),
+            None => Effect::Nothing,
+        }
+    }
+
+    fn end_run(&mut self) -> Effect {
+        self.running = false;
+        self.images.clear();
+        let Some(mut screen) = self.screen.take() else { return Effect::Nothing };
+        screen.stop();
+        let (columns, rows) = progress_size();
+        Effect::StopDrawing(screen.lines(columns, rows))
+    }
 }
 
 impl ProgressBars {
     pub(super) fn new(labels: &'static ProgressLabels) -> Self {
-        Self { labels, screen: MultiProgress::new(), state: Mutex::default() }
+        Self { labels, state: Arc::default(), bar: Mutex::default() }
     }
 
-    fn plan(&self, state: &mut BarState, blobs: &[(&Descriptor, u64)]) {
-        if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
-            return;
-        }
-        set_bars(self.screen.clone());
-        state.is_compact = blobs.len() > MAX_LINES;
-        for (blob, existing) in blobs {
-            let shared = blob.size == *existing;
-            let bar = (!state.is_compact).then(|| {
-                let bar = self.screen.add(ProgressBar::new(blob.size));
-                say(&bar, &blob.digest, if shared { "already exists" } else { "waiting" });
-                if shared {
-                    bar.finish();
-                }
-                bar
-            });
-            state
-                .blobs
-                .insert(blob.digest.clone(), BlobBar { size: blob.size, position: *existing, bar });
-        }
-        let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
-        let existing: u64 = blobs.iter().map(|(_, existing)| *existing).sum();
-        let total = self.bar_with_rate("total", existing, size);
-        total.bar.enable_steady_tick(TICK_INTERVAL);
-        state.total = Some(total);
+    fn state(&self) -> MutexGuard<'_, DrawnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a bar; what is there already is not part of the rate.
-    fn bar_with_rate(&self, labels: &'static str, existing: u64, size: u64) -> Total {
-        let rate = Rate::new();
-        let template = "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}";
-        let style = rate.show_in(style(template).progress_chars("=> "));
-        let bar = ProgressBar::new(size).with_style(style).with_message(labels);
-        Total { bar: self.screen.add(bar.with_position(existing)), rate }
-    }
-
-    fn advance_phase(&self, state: &mut BarState, phase: Phase, done: u64, size: u64) {
-        let before = state.done;
-        state.done = before.max(done);
-        if state.running {
-            return;
-        }
-        let new = || {
-            set_bars(self.screen.clone());
-            self.bar_with_rate(phase_label(phase), before, size)
+    fn start_drawing(&self) {
+        let state = Arc::clone(&self.state);
+        let draw = move |_: &ProgressState, text: &mut dyn Write| {
+            let lines = state.lock().unwrap_or_else(PoisonError::into_inner).lines(progress_size());
+            // Writing to the progress bar's buffer cannot fail.
+            _ = write!(text, "{}", lines.join("\n"));
         };
-        let Total { bar, rate } = state.phase.get_or_insert_with(new);
-        rate.add(state.done - before);
-        // A pipe has no known size.
-        if state.done > size {
-            bar.set_length(state.done);
-        }
-        bar.set_position(state.done);
+        // The template is a literal; an invalid one would fall back to a plain bar.
+        let style = ProgressStyle::with_template("{lines}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(0).with_style(style.with_key("lines", draw));
+        set_bars(bar.clone());
+        bar.enable_steady_tick(TICK_INTERVAL);
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
-    /// Moves the bar of a blob to `position`.
-    fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, moved: Moved) {
-        let is_compact = state.is_compact;
-        let Some(line) = state.blobs.get_mut(digest) else { return };
-        let bar =
-            line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
-        if position >= line.size && line.position < line.size {
-            say(bar, digest, self.labels.finishing);
-        } else if bar.message() != self.labels.moving && position < line.size {
-            bar.set_style(moving_style());
-            bar.set_prefix(digest.short().to_owned());
-            bar.set_message(self.labels.moving);
-        }
-        bar.set_position(position);
-        let added = position.saturating_sub(line.position);
-        let lost = line.position.saturating_sub(position);
-        line.position = position;
-        if is_compact && position >= line.size {
+    fn stop_drawing(&self, lines: &[String]) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-        if let Some(total) = &state.total {
-            total.bar.inc(added);
-            total.bar.dec(lost);
-            if moved == Moved::Now {
-                total.rate.add(added);
-            }
+        leave_bars();
+        for line in lines {
+            note(line);
         }
+    }
+
+    /// Applies an event to what is drawn.
+    fn apply(&self, event: &Event<'_>) -> Effect {
+        let mut state = self.state();
+        match (event, &mut state.screen) {
+            (Event::Resolved { reference, documents, .. }, _) => {
+                state.running = true;
+                state.resolve(reference, documents);
+                return Effect::Note(format!("{reference}: {}", self.labels.running));
+            }
+            (Event::Planned { blobs }, _) => return state.plan(self.labels, blobs),
+            (Event::BlobStarted { digest, position }, Some(screen)) => {
+                screen.start(digest, *position);
+            }
+            (Event::BlobAdvanced { digest, position }, Some(screen)) => {
+                screen.advance(digest, *position);
+            }
+            (Event::Retrying { digest, error, delay }, Some(screen)) => {
+                let (delay, reason) = (delay.as_secs_f64(), error.reason());
+                let reason = crate::escape(reason);
+                screen.wait(digest, format!("retrying in {delay:.1} s: {reason}"));
+            }
+            (Event::BlobFinished { digest, completion }, Some(screen)) => {
+                screen.finish(digest, *completion);
+            }
+            (Event::PhaseAdvanced { phase, done, total }, _) => {
+                return state.advance_phase(*phase, *done, *total);
+            }
+            (Event::PhaseFinished { .. }, _) => return state.end_phase(),
+            (Event::RunFinished, _) => return state.end_run(),
+            _ => {}
+        }
+        Effect::Nothing
     }
 }
 
 impl Progress for ProgressBars {
     fn on_event(&self, event: &Event<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Resolved { reference, .. } => {
-                state.running = true;
-                note(&format!("{reference}: {}", self.labels.running));
-            }
-            Event::Planned { blobs } => self.plan(&mut state, blobs),
-            Event::BlobStarted { digest, position } => {
-                self.advance(&mut state, digest, *position, Moved::Earlier);
-            }
-            Event::BlobAdvanced { digest, position } => {
-                self.advance(&mut state, digest, *position, Moved::Now);
-            }
-            Event::Retrying { digest, error, delay } => {
-                if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()) {
-                    say(
-                        bar,
-                        digest,
-                        &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.reason()),
-                    );
-                }
-            }
-            Event::BlobFinished { digest, completion } => {
-                let end = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
-                self.advance(&mut state, digest, end, Moved::Earlier);
-                if let Some(bar) = state
-                    .blobs
-                    .get(*digest)
-                    .and_then(|line| line.bar.as_ref())
-                    .filter(|_| !state.is_compact)
-                {
-                    match completion {
-                        Completion::Transferred => say(bar, digest, self.labels.done),
-                        Completion::Shared => say(bar, digest, "already exists"),
-                        Completion::Mounted(from) => {
-                            say(bar, digest, &format!("mounted from {from}"));
-                        }
-                    }
-                    bar.finish();
-                }
-            }
-            Event::PhaseAdvanced { phase, done, total } => {
-                self.advance_phase(&mut state, *phase, *done, *total);
-            }
-            Event::PhaseFinished { .. } => end_phase(&mut state),
-            Event::RunFinished => end_run(&mut state),
-            _ => {}
+        match self.apply(event) {
+            Effect::Nothing => {}
+            Effect::Note(line) => note(&line),
+            Effect::StartDrawing => self.start_drawing(),
+            Effect::StopDrawing(lines) => self.stop_drawing(&lines),
         }
     }
-}
-
-fn end_phase(state: &mut BarState) {
-    state.done = 0;
-    if let Some(shown) = state.phase.take() {
-        shown.bar.finish_and_clear();
-        leave_bars();
-    }
-}
-
-fn end_run(state: &mut BarState) {
-    state.running = false;
-    if let Some(total) = state.total.take() {
-        total.bar.finish_and_clear();
-    }
-    for (digest, line) in &state.blobs {
-        if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
-            say(bar, digest, &format!("stopped at {}", size(line.position)));
-            bar.abandon();
-        }
-    }
-    leave_bars();
-}
-
-/// Shows a text in place of the bar.
-fn say(bar: &ProgressBar, digest: &Digest, text: &str) {
-    bar.set_style(style("{prefix}: {msg}"));
-    bar.set_prefix(digest.short().to_owned());
-    bar.set_message(text.to_owned());
-}
-
-fn moving_style() -> ProgressStyle {
-    style("{prefix}: {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
-}
-
-fn style(template: &str) -> ProgressStyle {
-    // The templates are literals in this file; an invalid one falls back to a plain bar.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]
@@ -252,18 +218,16 @@ mod tests {
         let bars = ProgressBars::new(&labels::PULL);
         let advance =
             |done| bars.on_event(&Event::PhaseAdvanced { phase: Phase::Unpack, done, total: 6 });
-        let shown = || {
-            let state = bars.state.lock().unwrap();
-            state.phase.as_ref().map(|shown| (shown.bar.position(), shown.bar.length()))
-        };
-        bars.state.lock().unwrap().running = true;
+        let shown = || bars.state().lines((80, 24)).join("\n");
+        bars.state().running = true;
         advance(2);
         bars.on_event(&Event::RunFinished);
-        assert_eq!(shown(), None);
+        assert_eq!(shown(), "");
         advance(4);
         advance(3);
-        assert_eq!(shown(), Some((4, Some(6))), "threads tell it in any order");
+        assert!(shown().starts_with("unpacking  67 % ["), "{}", shown());
+        assert!(shown().ends_with("] 4 B/6 B"), "threads tell it in any order: {}", shown());
         bars.on_event(&Event::PhaseFinished { phase: Phase::Unpack });
-        assert_eq!(shown(), None);
+        assert_eq!(shown(), "");
     }
 }

@@ -1,64 +1,43 @@
-//! Computes the transfer rate and the remaining time. Only bytes moved in this run count: neither those of an earlier
-//! run nor blobs that already exist.
+//! Computes the transfer rate and the remaining time. Only bytes that arrive now count: neither those of an earlier run nor blobs
+//! that already exist.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressState, ProgressStyle};
 
 use super::size::size;
 
 /// The rate is the average of this time.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// No rate is shown before this time: the first packets would dominate it.
+/// No rate is shown before this time since the first bytes: a few packets would dominate it.
 const MIN_ELAPSED: Duration = Duration::from_millis(500);
+
+/// No remaining time is shown before this time: connections start slowly.
+const MIN_ELAPSED_TO_ESTIMATE: Duration = Duration::from_secs(2);
 
 /// Minimum time between two marks.
 const MARK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Counts bytes as they arrive.
-#[derive(Clone, Debug)]
-pub(super) struct Rate(Arc<Mutex<Counted>>);
-
-#[derive(Debug)]
-struct Counted {
-    start: Instant,
+#[derive(Debug, Default)]
+pub(super) struct Rate {
+    /// When the first bytes arrived.
+    start: Option<Instant>,
     bytes: u64,
     /// Total bytes at each of these times, oldest first.
     marks: VecDeque<(Instant, u64)>,
 }
 
 impl Rate {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Counted::new(Instant::now()))))
-    }
-
     /// Adds to the number of bytes.
-    pub(super) fn add(&self, bytes: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(bytes, Instant::now());
-    }
-
-    /// Adds the key `{rate}` to the style: ` 600.0 kB/s  12s left`, or nothing while the rate is unknown.
-    pub(super) fn show_in(&self, style: ProgressStyle) -> ProgressStyle {
-        let counted = Arc::clone(&self.0);
-        style.with_key("rate", move |state: &ProgressState, text: &mut dyn Write| {
-            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-            let rest = state.len().unwrap_or_default().saturating_sub(state.pos());
-            // Writing to the progress bar's buffer cannot fail.
-            _ = write!(text, "{}", counted.text(rest, Instant::now()));
-        })
-    }
-}
-
-impl Counted {
-    fn new(start: Instant) -> Self {
-        Self { start, bytes: 0, marks: VecDeque::from([(start, 0)]) }
-    }
-
-    fn add(&mut self, bytes: u64, now: Instant) {
+    pub(super) fn add(&mut self, bytes: u64, now: Instant) {
+        if bytes == 0 {
+            return;
+        }
+        if self.start.is_none() {
+            self.start = Some(now);
+            self.marks.push_back((now, 0));
+        }
         self.bytes += bytes;
         if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_INTERVAL) {
             self.marks.push_back((now, self.bytes));
@@ -73,17 +52,23 @@ impl Counted {
     /// Returns the rate in bytes per second.
     fn per_second(&self, now: Instant) -> Option<u64> {
         let (at, before) = self.marks.front()?;
-        if now.duration_since(self.start) < MIN_ELAPSED {
+        if now.duration_since(self.start?) < MIN_ELAPSED {
             return None;
         }
         let millis = now.duration_since(*at).as_millis().max(1);
         u64::try_from(u128::from(self.bytes - before) * 1000 / millis).ok().filter(|rate| *rate > 0)
     }
 
-    fn text(&self, rest: u64, now: Instant) -> String {
-        self.per_second(now).map_or_else(String::new, |rate| {
-            format!("  {}/s  {} left", size(rate), time(rest / rate))
-        })
+    /// Returns for example `600.0 kB/s`; `None` while it is unknown.
+    pub(super) fn text(&self, now: Instant) -> Option<String> {
+        Some(format!("{}/s", size(self.per_second(now)?)))
+    }
+
+    /// Returns the time for the remaining bytes, for example `1m 5s left`; `None` while it is unknown.
+    pub(super) fn time_left(&self, remaining: u64, now: Instant) -> Option<String> {
+        let is_steady = now.duration_since(self.start?) >= MIN_ELAPSED_TO_ESTIMATE;
+        let seconds = remaining / self.per_second(now).filter(|_| is_steady)?;
+        Some(format!("{} left", time(seconds)))
     }
 }
 
@@ -103,18 +88,24 @@ mod tests {
     fn rate_covers_last_seconds_and_drops_when_idle() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut counted = Counted::new(start);
-        counted.add(64_000, at(1));
-        assert_eq!(counted.text(1_000, at(400)), "", "one packet tells nothing");
+        let mut rate = Rate::default();
+        assert_eq!((rate.text(at(9000)), rate.time_left(1, at(9000))), (None, None));
+        rate.add(64_000, at(10_001));
+        assert_eq!(rate.text(at(10_400)), None, "one packet tells nothing");
         for step in 1..=40 {
-            counted.add(100_000, at(step * 250));
+            rate.add(100_000, at(10_000 + step * 250));
+            let left = rate.time_left(4_000_000, at(10_000 + step * 250));
+            assert_eq!(left.is_some(), step > 8, "{step}");
         }
-        assert_eq!(counted.text(4_000_000, at(10_000)), "  400.0 kB/s  10s left");
+        let shown = |rate: &Rate, remaining, millis| {
+            (rate.text(at(millis)).unwrap(), rate.time_left(remaining, at(millis)).unwrap())
+        };
+        assert_eq!(shown(&rate, 4_000_000, 20_000), ("400.0 kB/s".into(), "10s left".into()));
         for step in 41..=80 {
-            counted.add(25_000, at(step * 250));
+            rate.add(25_000, at(10_000 + step * 250));
         }
-        assert_eq!(counted.text(36_050_000, at(20_000)), "  100.0 kB/s  6m 0s left");
-        assert_eq!(counted.text(400_000_000, at(20_000)), "  100.0 kB/s  1h 6m left");
-        assert!(counted.per_second(at(60_000)).unwrap() < 20_000, "nothing arrives any more");
+        assert_eq!(shown(&rate, 36_050_000, 30_000), ("100.0 kB/s".into(), "6m 0s left".into()));
+        assert_eq!(rate.time_left(400_000_000, at(30_000)).unwrap(), "1h 6m left");
+        assert!(rate.per_second(at(70_000)).unwrap() < 20_000, "nothing arrives any more");
     }
 }

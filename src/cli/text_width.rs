@@ -7,6 +7,11 @@ pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Appends spaces to the text up to `columns`.
+pub(super) fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
 /// Cuts text to `columns`, with an ellipsis.
 pub(super) fn truncate(text: &str, columns: usize) -> String {
     if width(text) <= columns {

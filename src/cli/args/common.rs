@@ -10,6 +10,7 @@ use crate::layer::MAX_WINDOW_BYTES;
 /// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct CommonArgs {
     /// Directory of the local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
     #[arg(long, global = true, value_name = "DIR")]
@@ -41,6 +42,9 @@ pub(crate) struct CommonArgs {
         hide_possible_values = false
     )]
     pub(crate) color: When,
+    /// Print whole tables, however narrow the terminal is
+    #[arg(long, global = true)]
+    pub(crate) wide: bool,
     /// How to show progress
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressKind,

@@ -12,24 +12,14 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
-use crate::cli::text_width::truncate_start;
 use crate::error::Result;
 use crate::layout::LayoutUsage;
 use crate::unpack::overlay::OverlayUsage;
 
-/// Columns of three sizes with their gaps.
-const ALL_SIZES_WIDTH: usize = 33;
-
-/// Columns of two sizes with their gaps.
-const SOME_SIZES_WIDTH: usize = 22;
-
-/// Fewest characters of a name.
-const MIN_NAME_WIDTH: usize = 20;
-
-/// Characters of a name for which a column is left out. Longer names are cut off.
-const MAX_NAME_WIDTH: usize = 40;
+/// Columns of a name for which another column is left out. Longer names are cut off.
+const NAME_WIDTH: usize = 40;
 
 pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCode> {
     if let Some(text) = &args.location {
@@ -95,8 +85,14 @@ fn of_store(usage: &LayoutUsage, width: Option<usize>) -> String {
                 [registry.registry.clone(), registry.images.to_string(), size, unique]
             })
             .collect();
+        let columns = [
+            Column::cut_start("REGISTRY", 16),
+            Column::whole("IMAGES").optional(1),
+            Column::whole("SIZE"),
+            Column::whole("UNIQUE"),
+        ];
         // Writing to a `String` cannot fail.
-        _ = writeln!(text, "\n{}", table(["REGISTRY", "IMAGES", "SIZE", "UNIQUE"], &rows));
+        _ = writeln!(text, "\n{}", table(columns, &rows, width));
     }
     let partial = match usage.partial {
         0 => String::new(),
@@ -127,20 +123,15 @@ fn of_directory(path: &str, usage: &OverlayUsage, width: Option<usize>) -> Strin
 /// A table of images, each with its size, what others share, and what its removal frees. A narrow screen has no room for
 /// what is shared.
 fn image_table(images: &[(&str, [u64; 3])], width: Option<usize>) -> String {
-    let longest = images.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    let name = |name: &str, sizes: usize| match width {
-        Some(width) => truncate_start(name, width.saturating_sub(sizes).max(MIN_NAME_WIDTH)),
-        None => name.to_owned(),
-    };
-    if width.is_some_and(|width| width < longest.min(MAX_NAME_WIDTH) + ALL_SIZES_WIDTH) {
-        let row = |(reference, [all, _, frees]): &(&str, [u64; 3])| {
-            [name(reference, SOME_SIZES_WIDTH), size(*all), size(*frees)]
-        };
-        return table(["IMAGE", "SIZE", "RM FREES"], &images.iter().map(row).collect::<Vec<_>>());
-    }
     let row = |(reference, sizes): &(&str, [u64; 3])| {
         let [all, shared, frees] = sizes.map(size);
-        [name(reference, ALL_SIZES_WIDTH), all, shared, frees]
+        [(*reference).to_owned(), all, shared, frees]
     };
-    table(["IMAGE", "SIZE", "SHARED", "RM FREES"], &images.iter().map(row).collect::<Vec<_>>())
+    let columns = [
+        Column::cut_start("IMAGE", NAME_WIDTH),
+        Column::whole("SIZE"),
+        Column::whole("SHARED").optional(1),
+        Column::whole("RM FREES"),
+    ];
+    table(columns, &images.iter().map(row).collect::<Vec<_>>(), width)
 }

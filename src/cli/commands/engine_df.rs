@@ -9,7 +9,8 @@ use crate::cli::image::unpacked::shown_directory;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::terminal_width;
 use crate::engine_store::containerd::{ContainerdLayerUsage, ContainerdUsage};
 use crate::engine_store::docker::{DiskShare, DockerLayerUsage, DockerUsage};
 use crate::engine_store::{ContainerdRoot, DockerRoot};
@@ -60,11 +61,19 @@ fn of_containerd(usage: &ContainerdUsage) -> String {
     let images: Vec<_> = images.collect();
     let layers: Vec<_> = usage.layers.iter().map(containerd_layer).collect();
     let shares: Vec<_> = usage.shares.iter().map(share).collect();
+    let columns = [
+        Column::whole("LAYER"),
+        Column::whole("BLOB").optional(3),
+        Column::whole("SIZE"),
+        Column::whole("UNPACKED").optional(1),
+        Column::cut_start("DIRECTORY", 16).optional(2),
+        Column::cut_start("NEEDED BY", 16),
+    ];
     format!(
         "{}\n{}\n{}\n{} in {}, {} unreferenced\n",
-        table(["IMAGE", "DIGEST", "SIZE", "SHARED", "UNIQUE"], &images),
-        table(["LAYER", "BLOB", "SIZE", "UNPACKED", "DIRECTORY", "NEEDED BY"], &layers),
-        table(["SIZE", "COUNT", "DIRECTORY", "HOLDS"], &shares),
+        table(image_columns("DIGEST"), &images, terminal_width()),
+        table(columns, &layers, terminal_width()),
+        table(share_columns(), &shares, terminal_width()),
         size(usage.bytes),
         plural(usage.blobs, "blob"),
         size(usage.unreferenced),
@@ -92,11 +101,17 @@ fn of_docker(usage: &DockerUsage) -> String {
     let images: Vec<_> = images.collect();
     let layers: Vec<_> = usage.layers.iter().map(layer).collect();
     let shares: Vec<_> = usage.shares.iter().map(share).collect();
+    let columns = [
+        Column::whole("LAYER"),
+        Column::whole("SIZE"),
+        Column::cut_start("DIRECTORY", 16).optional(1),
+        Column::cut_start("NEEDED BY", 16),
+    ];
     format!(
         "{}\n{}\n{}{} in {}, {} unreferenced\n",
-        table(["IMAGE", "ID", "SIZE", "SHARED", "UNIQUE"], &images),
-        table(["LAYER", "SIZE", "DIRECTORY", "NEEDED BY"], &layers),
-        table(["SIZE", "COUNT", "DIRECTORY", "HOLDS"], &shares),
+        table(image_columns("ID"), &images, terminal_width()),
+        table(columns, &layers, terminal_width()),
+        table(share_columns(), &shares, terminal_width()),
         size(usage.bytes),
         plural(usage.layers.len() as u64, "layer"),
         size(usage.unreferenced),
@@ -118,4 +133,23 @@ fn layer(layer: &DockerLayerUsage) -> [String; 4] {
 
 fn share(share: &DiskShare) -> [String; 4] {
     [size(share.bytes), share.count.to_string(), share.directory.clone(), share.holds.clone()]
+}
+
+fn image_columns(id: &str) -> [Column<'_>; 5] {
+    [
+        Column::cut_start("IMAGE", 30),
+        Column::whole(id).optional(2),
+        Column::whole("SIZE"),
+        Column::whole("SHARED").optional(1),
+        Column::whole("UNIQUE"),
+    ]
+}
+
+fn share_columns() -> [Column<'static>; 4] {
+    [
+        Column::whole("SIZE"),
+        Column::whole("COUNT").optional(1),
+        Column::cut_start("DIRECTORY", 16),
+        Column::cut("HOLDS", 16),
+    ]
 }

@@ -9,12 +9,12 @@ use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::table;
-use crate::cli::text_width::truncate;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::{terminal_width, truncate_in_pipe};
 use crate::error::Result;
 use crate::insight::history::{HistoryRow, history};
 
-/// Width of the column CREATED BY, as in docker.
+/// Width of the column CREATED BY in a pipe, as in docker.
 const COMMAND_WIDTH: usize = 45;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let cells: Vec<[String; 5]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
-    output::text(&table(["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells))?;
+    output::text(&table(columns(), &cells, terminal_width().filter(|_| !args.no_trunc)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,8 +68,10 @@ fn print_with_directories(
             [image, created, created_by, size, directory, comment]
         })
         .collect();
-    let heading = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "DIRECTORY", "COMMENT"];
-    output::text(&table(heading, &cells))?;
+    let [image, created, created_by, size, comment] = columns();
+    let directory = Column::cut_start("DIRECTORY", 16).optional(1);
+    let columns = [image, created, created_by, size, directory, comment];
+    output::text(&table(columns, &cells, terminal_width().filter(|_| !no_trunc)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,9 +81,19 @@ fn id(row: &HistoryRow, no_trunc: bool) -> &str {
     if no_trunc { digest.as_str() } else { digest.short() }
 }
 
+fn columns() -> [Column<'static>; 5] {
+    [
+        Column::whole("IMAGE").optional(2),
+        Column::whole("CREATED"),
+        Column::cut("CREATED BY", 20),
+        Column::whole("SIZE"),
+        Column::cut("COMMENT", 8).optional(3),
+    ]
+}
+
 fn cells(row: &HistoryRow, no_trunc: bool) -> [String; 5] {
     let command = row.created_by.replace('\t', " ");
-    let command = if no_trunc { command } else { truncate(&command, COMMAND_WIDTH) };
+    let command = if no_trunc { command } else { truncate_in_pipe(command, COMMAND_WIDTH) };
     let created =
         row.created.as_deref().map(|text| if no_trunc { text.to_owned() } else { age(text) });
     let image = id(row, no_trunc).to_owned();

@@ -9,7 +9,8 @@ use crate::cli::age::age;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::terminal_width;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -33,7 +34,14 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
         rows.iter().try_for_each(|row| output::line(&crate::escape(&row.id())))?;
     } else {
         let cells: Vec<[String; 5]> = rows.iter().map(ImageRow::cells).collect();
-        output::text(&table(["IMAGE", "DIGEST", "PLATFORM", "CREATED", "SIZE"], &cells))?;
+        let columns = [
+            Column::cut_start("IMAGE", 30),
+            Column::whole("DIGEST").optional(3),
+            Column::cut("PLATFORM", 11).optional(1),
+            Column::whole("CREATED").optional(2),
+            Column::whole("SIZE"),
+        ];
+        output::text(&table(columns, &cells, terminal_width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

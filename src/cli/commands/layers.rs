@@ -8,14 +8,14 @@ use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::table;
-use crate::cli::text_width::truncate;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::{terminal_width, truncate_in_pipe};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::insight::command::display_command;
 use crate::insight::layers::{LayerRow, layers};
 
-/// Width of the column with commands.
+/// Width of the column with commands in a pipe.
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
@@ -44,8 +44,16 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let cells: Vec<[String; 7]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
-    let heading = ["LAYER", "KIND", "DIGEST", "DIFF_ID", "CHAIN_ID", "SIZE", "COMMAND"];
-    output::text(&table(heading, &cells))?;
+    let columns = [
+        Column::whole("LAYER"),
+        Column::whole("KIND").optional(1),
+        Column::whole("DIGEST"),
+        Column::whole("DIFF_ID").optional(2),
+        Column::whole("CHAIN_ID").optional(3),
+        Column::whole("SIZE"),
+        Column::cut("COMMAND", 20),
+    ];
+    output::text(&table(columns, &cells, terminal_width().filter(|_| !args.no_trunc)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,8 +74,16 @@ fn print_with_directories(
         [layer, kind, digest, chain_id, size, unpacked.shown(Some(row.index), no_trunc), command]
     };
     let cells: Vec<_> = rows.iter().map(with_directory).collect();
-    let heading = ["LAYER", "KIND", "DIGEST", "CHAIN_ID", "SIZE", "DIRECTORY", "COMMAND"];
-    output::text(&table(heading, &cells))?;
+    let columns = [
+        Column::whole("LAYER"),
+        Column::whole("KIND").optional(2),
+        Column::whole("DIGEST").optional(3),
+        Column::whole("CHAIN_ID").optional(4),
+        Column::whole("SIZE"),
+        Column::cut_start("DIRECTORY", 20),
+        Column::cut("COMMAND", 16).optional(1),
+    ];
+    output::text(&table(columns, &cells, terminal_width().filter(|_| !no_trunc)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,7 +94,7 @@ fn cells(row: &LayerRow, no_trunc: bool) -> [String; 7] {
         Some(digest) => digest.short().to_owned(),
     };
     let command = display_command(&row.created_by);
-    let command = if no_trunc { command } else { truncate(&command, COMMAND_WIDTH) };
+    let command = if no_trunc { command } else { truncate_in_pipe(command, COMMAND_WIDTH) };
     [
         row.index.to_string(),
         row.kind.to_string(),

@@ -17,7 +17,7 @@ use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::retention::{Candidate, Retained, RetentionRule};
@@ -146,11 +146,12 @@ fn text(selection: &Selection, freed: RemovalReport, plan: bool) -> String {
     let rows: Vec<[String; 3]> = going.chain(staying).collect();
     let mut text = String::new();
     if !rows.is_empty() {
-        text = table(["IMAGE", "CREATED", "RESULT"], &rows);
-    }
-    if terminal_width().is_some_and(|width| text.lines().any(|line| line.chars().count() > width)) {
-        let rows: Vec<_> = rows.into_iter().map(|[image, _, result]| [image, result]).collect();
-        text = table(["IMAGE", "RESULT"], &rows);
+        let columns = [
+            Column::cut_start("IMAGE", 40),
+            Column::whole("CREATED").optional(1),
+            Column::whole("RESULT"),
+        ];
+        text = table(columns, &rows, terminal_width());
     }
     let (verb, free) = if plan { ("would remove", "would free") } else { ("removed", "freed") };
     let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));

@@ -13,7 +13,7 @@ use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::text_width::truncate_start;
 use crate::error::Result;
@@ -209,9 +209,10 @@ fn group_rows(summary: &Summary, by: GroupBy, width: Option<usize>) -> String {
             [key, transferred, shared, sums.requests.to_string(), seconds, bar]
         });
         let heading = [&heading, "TRANSFERRED", "SHARED", "REQUESTS", "TIME", ""];
-        return table(heading, &rows.collect::<Vec<_>>());
+        return table(heading.map(Column::whole), &rows.collect::<Vec<_>>(), width);
     }
     let rows: Vec<[String; 4]> =
         groups.iter().map(|(key, sums)| <[String; 4]>::from(cells(key, sums))).collect();
-    table([&heading, "TRANSFERRED", "SHARED", ""], &rows)
+    let [transferred, shared, bar] = ["TRANSFERRED", "SHARED", ""].map(Column::whole);
+    table([Column::cut_start(&heading, 8), transferred, shared, bar.optional(1)], &rows, width)
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::cli::image::open::{OpenedLocation, not_an_image, read_config, store_else_registry};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::size::size;
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::terminal_width;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ParsedDocument};
@@ -96,7 +97,13 @@ pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
         [name, part.media_type.to_string(), part.digest.short().to_owned(), size(part.size)]
     };
     let rows: Vec<[String; 4]> = parts.iter().map(cells).collect();
-    table(["NAME", "TYPE", "DIGEST", "SIZE"], &rows)
+    let columns = [
+        Column::cut_start("NAME", 12),
+        Column::cut_start("TYPE", 16).optional(1),
+        Column::whole("DIGEST"),
+        Column::whole("SIZE"),
+    ];
+    table(columns, &rows, terminal_width())
 }
 
 /// The same as JSON.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::terminal_width;
 use crate::cli::{exit, output};
 use crate::error::Result;
 use crate::transfer::{BlobState, PlanBytes, PlanReport, PlannedImage};
@@ -44,7 +45,9 @@ fn text(plan: &PlanReport) -> String {
             [blob.digest.short().to_owned(), size(blob.size), state, blob.media_type.clone()]
         })
         .collect();
-    let mut text = table(["BLOB", "SIZE", "STATE", "TYPE"], &rows);
+    let [blob, size, state] = ["BLOB", "SIZE", "STATE"].map(Column::whole);
+    let columns = [blob, size, state, Column::cut_start("TYPE", 16).optional(1)];
+    let mut text = table(columns, &rows, terminal_width());
     // Writing to a `String` cannot fail.
     _ = writeln!(text, "{}: {}", plan.summary.reference, receipt(&plan.bytes));
     text

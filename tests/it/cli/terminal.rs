@@ -192,3 +192,36 @@ async fn server_text_is_escaped_on_terminal() {
     let rows = cli.json(&["history", "--json", &evil_name]).await;
     assert_eq!(rows[0]["created_by"], evil, "JSON has the text as it is");
 }
+
+#[tokio::test]
+async fn tables_fit_terminal_unless_wide() {
+    if !needs("tables_fit_terminal_unless_wide", &["script", "stty"]) {
+        return;
+    }
+    let (registry, [first, second], _) = published().await;
+    let repository = "platform/team-with-a-long-name/service-of-the-team";
+    for (image, tag) in [(&first, "1.2.3-release"), (&second, "1.2.4-release")] {
+        image.publish(&registry, repository, Some(tag));
+    }
+    let name = registry.repository(repository) + ":1.2.3-release";
+    let other = registry.repository(repository) + ":1.2.4-release";
+    let cli = Cli::new().env("TERM", "xterm");
+    cli.run(&[&name, &other]).await.expect(0, "");
+    let on_terminal = async |columns: usize, words: &str| {
+        let line = format!("exec script -qec \"stty cols {columns} rows 8; $1 {words}\" /dev/null");
+        cli.spawn_in_shell(&line, &[""]).wait().await.expect(0, "").stdout.replace('\r', "")
+    };
+    let commands = ["images", "df", &format!("history {name}"), &format!("layers {name}")];
+    let more = [format!("files {name}"), format!("diff {name} {other}")];
+    for words in commands.into_iter().chain(more.iter().map(String::as_str)) {
+        for columns in [50, 80] {
+            let shown = on_terminal(columns, words).await;
+            assert!(shown.lines().count() > 1, "{shown}");
+            for line in shown.lines() {
+                assert!(line.chars().count() <= columns, "{words} at {columns}: {line}");
+            }
+        }
+    }
+    assert!(on_terminal(50, "images --wide").await.contains(&name));
+    assert!(cli.run(&["images"]).await.stdout.contains(&name));
+}

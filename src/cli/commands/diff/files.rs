@@ -229,13 +229,13 @@ fn letter(found: &FileDifference<'_>) -> char {
 /// The line that `files` prints, and what a changed file was before.
 fn text_line(found: &FileDifference<'_>) -> String {
     let Some(file) = found.b.or(found.a) else { return String::new() };
-    let line = lines::text(&lines::shown(found.path), &file, None);
     let was: Vec<_> = match &found.a {
         Some(a) => found.differs.iter().map(|aspect| aspect_text(*aspect, a, &file)).collect(),
         None => Vec::new(),
     };
     let was = if was.is_empty() { String::new() } else { format!("  ({})", was.join(", ")) };
-    format!("{}  {line}{was}", letter(found))
+    let start = format!("{}  ", letter(found));
+    lines::text(&start, &lines::shown(found.path), &file, None, &was)
 }
 
 fn aspect_text(aspect: FileAspect, a: &FileInfo<'_>, b: &FileInfo<'_>) -> String {

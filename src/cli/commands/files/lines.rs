@@ -8,15 +8,23 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::cli::size::{plural, size};
+use crate::cli::terminal_width::terminal_width;
+use crate::cli::text_width::{truncate, truncate_start, width};
 use crate::escape;
 use crate::insight::files::{Change, FileInfo, Hidden};
 use crate::layer::EntryKind;
 
-/// Returns mode, owner, size and name, with what a link points to and the names of attributes.
+/// Columns of a name that what follows it leaves on a narrow terminal.
+const MIN_NAME_WIDTH: usize = 20;
+
+/// Returns mode, owner, size and name, with what a link points to and the names of attributes, between these texts. A terminal
+/// cuts the name first.
 pub(in crate::cli::commands) fn text(
+    start: &str,
     name: &str,
     file: &FileInfo<'_>,
     hardlink: Option<&[u8]>,
+    end: &str,
 ) -> String {
     let bytes = match file.kind {
         EntryKind::File => size(file.size),
@@ -26,19 +34,31 @@ pub(in crate::cli::commands) fn text(
         _ => "-".to_owned(),
     };
     let owner = format!("{}:{}", file.uid, file.gid);
-    let mut line = format!("{}  {owner:>5}  {bytes:>8}  {name}", mode(file));
+    let head = format!("{start}{}  {owner:>5}  {bytes:>8}  ", mode(file));
+    let mut tail = String::new();
     // Writing to a `String` cannot fail.
     if let Some(other) = hardlink {
-        _ = write!(line, " link to {}", shown(other));
+        _ = write!(tail, " link to {}", shown(other));
     }
     if file.kind == EntryKind::Symlink {
-        _ = write!(line, " -> {}", escape(&String::from_utf8_lossy(file.link)));
+        _ = write!(tail, " -> {}", escape(&String::from_utf8_lossy(file.link)));
     }
     if !file.xattrs.is_empty() {
         let names = file.xattrs.iter().map(|(name, _)| String::from_utf8_lossy(name));
-        _ = write!(line, " [{}]", escape(&names.collect::<Vec<_>>().join(" ")));
+        _ = write!(tail, " [{}]", escape(&names.collect::<Vec<_>>().join(" ")));
     }
-    line
+    tail.push_str(end);
+    fitted(&head, name, &tail, terminal_width())
+}
+
+fn fitted(head: &str, name: &str, tail: &str, terminal: Option<usize>) -> String {
+    let Some(columns) = terminal else { return format!("{head}{name}{tail}") };
+    let room = columns.saturating_sub(width(head));
+    let left = room.saturating_sub(width(tail)).max(room.min(MIN_NAME_WIDTH));
+    // An indented name of a tree has no directories before it.
+    let is_path = name.starts_with('/');
+    let name = if is_path { truncate_start(name, left) } else { truncate(name, left) };
+    truncate(&format!("{head}{name}{tail}"), columns)
 }
 
 /// Returns what a change hides, in brackets; empty if that is nothing.
@@ -161,4 +181,20 @@ pub(in crate::cli::commands) fn add_file(object: &mut Map<String, Value>, file: 
         ("xattrs", Value::Object(xattrs.collect())),
     ];
     object.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_on_terminal_loses_beginning_of_path_first() {
+        let line =
+            |columns| fitted("-rw-  ", "/usr/share/doc/copyright", " -> ../x", Some(columns));
+        assert_eq!(line(40), "-rw-  /usr/share/doc/copyright -> ../x");
+        assert_eq!(line(36), "-rw-  …r/share/doc/copyright -> ../x");
+        assert_eq!(line(30), "-rw-  …share/doc/copyright ->…");
+        assert_eq!(line(4), "-rw…");
+        assert_eq!(fitted("-  ", "    a-long-name", "", Some(12)), "-      a-lo…");
+    }
 }

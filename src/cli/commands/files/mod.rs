@@ -16,14 +16,14 @@ use crate::cli::output::Lines;
 use crate::cli::settings::Settings;
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
-use crate::cli::text_width::truncate;
+use crate::cli::terminal_width::{truncate_in_pipe, truncate_to_terminal};
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::insight::command::display_command;
 use crate::insight::files::{Change, FileInfo, LayerInput, LayerTotals, read_names};
 use crate::insight::layers::{LayerRow, layers};
 
-/// Width of the command in the heading of a layer.
+/// Width of the command in the heading of a layer, in a pipe.
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<ExitCode> {
@@ -95,15 +95,16 @@ fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Contr
         heading(number)?;
         let mut print = |name: &str| {
             let Some(file) = change.after.or(change.before) else { return Ok(()) };
-            let line = lines::text(name, &file, change.hardlink);
-            let hidden = lines::hidden_text(change);
-            lines.borrow_mut().push(&format!("{}  {line}{hidden}", change.kind.letter()))
+            let (start, hidden) =
+                (format!("{}  ", change.kind.letter()), lines::hidden_text(change));
+            lines.borrow_mut().push(&lines::text(&start, name, &file, change.hardlink, &hidden))
         };
         if !listing.tree {
             return print(&lines::shown(change.path));
         }
         let is_directory = is_directory(change.after.or(change.before).as_ref());
-        let parents = |name: &str| lines.borrow_mut().push(&format!("{:31}{name}", ""));
+        let parents =
+            |name: &str| lines.borrow_mut().push(&truncate_to_terminal(format!("{:31}{name}", "")));
         tree.borrow_mut().line(change.path, is_directory, parents, &mut print)
     };
     let end = |number: usize, totals: LayerTotals| {
@@ -141,14 +142,14 @@ impl Listing {
         let Some(row) = self.rows.iter().find(|row| row.index == number) else {
             return format!("layer {number}");
         };
-        let command = truncate(&display_command(&row.created_by), COMMAND_WIDTH);
+        let command = truncate_in_pipe(display_command(&row.created_by), COMMAND_WIDTH);
         let text = format!(
             "layer {number}  {}  {}  {}  {command}",
             row.kind,
             row.digest.short(),
             size(row.size)
         );
-        crate::escape(text.trim_end()).into_owned()
+        truncate_to_terminal(crate::escape(text.trim_end()).into_owned())
     }
 }
 
@@ -193,11 +194,13 @@ fn print_flat(
             return lines.push_json(&lines::file_json(path, file));
         }
         if !listing.tree {
-            return lines.push(&lines::text(&lines::shown(path), file, None));
+            return lines.push(&lines::text("", &lines::shown(path), file, None, ""));
         }
         let lines = std::cell::RefCell::new(&mut lines);
-        let parents = |name: &str| lines.borrow_mut().push(&format!("{:28}{name}", ""));
-        let mut print = |name: &str| lines.borrow_mut().push(&lines::text(name, file, None));
+        let parents =
+            |name: &str| lines.borrow_mut().push(&truncate_to_terminal(format!("{:28}{name}", "")));
+        let mut print =
+            |name: &str| lines.borrow_mut().push(&lines::text("", name, file, None, ""));
         tree.line(path, is_directory(Some(file)), parents, &mut print)
     };
     files.walk(start.as_deref().unwrap_or_default(), true, visit)?;
