@@ -1,6 +1,8 @@
 //! Checks free disk space before a large write.
 
 use std::os::fd::AsFd;
+#[cfg(feature = "cli")]
+use std::path::Path;
 
 /// Returns the free bytes of the file's file system if they are fewer than `bytes`; `None` if there is enough or it is
 /// unknown.
@@ -11,6 +13,15 @@ pub(crate) fn insufficient_space(file: impl AsFd, bytes: u64) -> Option<u64> {
     let found = rustix::fs::fstatvfs(file).ok()?;
     let free = found.f_bfree.saturating_mul(found.f_frsize);
     (found.f_blocks > 0 && found.f_bfree > 0 && bytes > free).then_some(free)
+}
+
+/// Returns the bytes that may still be written below the path, which need not exist; `None` if that is unknown.
+#[cfg(feature = "cli")]
+pub(crate) fn available_space(path: &Path) -> Option<u64> {
+    // A relative path without a directory is one of the working directory.
+    let parents = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let found = parents.chain([Path::new(".")]).find_map(|path| rustix::fs::statvfs(path).ok())?;
+    (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 #[cfg(test)]

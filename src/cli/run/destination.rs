@@ -255,6 +255,15 @@ impl Destination {
         }
     }
 
+    /// Returns the directory that blobs are written to, if there is one.
+    pub(in crate::cli) fn directory(&self, settings: &Settings) -> Option<PathBuf> {
+        match self {
+            Self::Store(_) => settings.store().ok(),
+            Self::Layout { path, .. } => Some(path.clone()),
+            Self::Registry { .. } | Self::Archive(..) => None,
+        }
+    }
+
     /// Returns the reference of a registry destination.
     pub(in crate::cli) fn image(&self) -> Option<&Reference> {
         match self {

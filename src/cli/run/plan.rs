@@ -1,20 +1,23 @@
 //! `--plan`: prints what would be transferred.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::Settings;
-use crate::cli::size::{percent, size};
+use crate::cli::size::{percent, plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::{exit, output};
 use crate::error::Result;
+use crate::free_space::available_space;
 use crate::transfer::{BlobState, PlanBytes, PlanReport, PlannedImage};
 
-/// Prints the plans, in the order of the arguments.
+/// Prints the plans, in the order of the arguments, and how much space is free in the `directory` that is written to.
 pub(in crate::cli) fn show(
     plans: &[PlannedImage],
+    directory: Option<&Path>,
     shape: JsonShape,
     settings: &Settings,
 ) -> Result<ExitCode> {
@@ -23,14 +26,18 @@ pub(in crate::cli) fn show(
         print_values(&values.collect::<Result<Vec<_>>>()?, shape)?;
     } else {
         let known = plans.iter().filter(|plan| plan.error.is_none());
-        known.map(|plan| &plan.report).try_for_each(|plan| output::text(&text(plan)))?;
+        let free = directory.and_then(available_space);
+        let known: Vec<&PlanReport> = known.map(|plan| &plan.report).collect();
+        let is_last = known.len() == 1;
+        let texts = known.iter().map(|plan| text(plan, free.filter(|_| is_last)));
+        texts.chain(sum(&known, free)).try_for_each(|text| output::text(&text))?;
     }
     let failures = plans.iter().filter_map(|plan| plan.error.as_ref());
     let codes: Vec<ExitCode> = failures.map(exit::report).collect();
     Ok(codes.first().copied().unwrap_or(ExitCode::SUCCESS))
 }
 
-fn text(plan: &PlanReport) -> String {
+fn text(plan: &PlanReport, free: Option<u64>) -> String {
     let rows: Vec<[String; 4]> = plan
         .blobs
         .iter()
@@ -49,12 +56,26 @@ fn text(plan: &PlanReport) -> String {
     let columns = [blob, size, state, Column::cut_start("TYPE", 16).optional(1)];
     let mut text = table(columns, &rows, terminal_width());
     // Writing to a `String` cannot fail.
-    _ = writeln!(text, "{}: {}", plan.summary.reference, receipt(&plan.bytes));
+    _ = writeln!(text, "{}: {}", plan.summary.reference, receipt(&plan.bytes, free));
     text
 }
 
-/// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %)`
-fn receipt(bytes: &PlanBytes) -> String {
+/// The sum of several plans. A blob belongs to the first image that needs it.
+fn sum(plans: &[&PlanReport], free: Option<u64>) -> Option<String> {
+    let mut bytes = PlanBytes::default();
+    for plan in plans {
+        bytes.total += plan.bytes.total;
+        bytes.shared += plan.bytes.shared;
+        bytes.mountable += plan.bytes.mountable;
+        bytes.partial += plan.bytes.partial;
+        bytes.missing += plan.bytes.missing;
+    }
+    let count = plans.len() as u64;
+    (count > 1).then(|| format!("{}: {}\n", plural(count, "image"), receipt(&bytes, free)))
+}
+
+/// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %), 52.4 GB free`
+fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
     let mut parts =
         vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
     if bytes.partial > 0 {
@@ -64,5 +85,8 @@ fn receipt(bytes: &PlanBytes) -> String {
         parts.push(format!("{} mounted", size(bytes.mountable)));
     }
     parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
+    if let Some(free) = free.filter(|_| bytes.missing > 0) {
+        parts.push(format!("{} free", size(free)));
+    }
     parts.join(", ")
 }

@@ -67,7 +67,9 @@ impl TransferRun {
         if self.only_plan {
             let target = destination.open_for_plan(settings).await?;
             let plans = or_cancelled(cancel, "plan", Box::pin(to(&target).plan())).await?;
-            return Ok((super::plan::show(&plans, shape, settings)?, Vec::new()));
+            let directory = destination.directory(settings);
+            let code = super::plan::show(&plans, directory.as_deref(), shape, settings)?;
+            return Ok((code, Vec::new()));
         }
         let target = destination.open(settings, wanted.len(), self.sync).await?;
         let finished = Box::pin(to(&target).run()).await.images;
