@@ -168,6 +168,7 @@
 //! - [`image_layers`]: reads all layers of an image, verified against its config;
 //! - [`mod@unpack`]: unpacks layers into a root directory, or into one directory per layer;
 //! - [`flatten`]: merges layers into one tree, and writes it as one tar;
+//! - `mirror` (part of `cli`): reads the file of `rpull mirror`, and selects tags;
 //! - `serve` (a feature): serves a layout as a registry;
 //! - `cli` (a feature): the command line, which is not part of the interface.
 //!
@@ -210,6 +211,8 @@ mod lock;
 pub mod media;
 pub mod memory;
 mod min_rate;
+#[cfg(feature = "cli")]
+mod mirror;
 pub mod name;
 pub mod oci;
 pub mod platform;

@@ -182,11 +182,10 @@ impl Run {
         let open = opening.map_err(|error| error.with_side(Side::Target))?;
         let platforms = self.platforms(source.source.endpoint().kind, &open)?;
         let request = ImageRequest {
-            source: Arc::clone(&source.source),
-            name: source.name.clone(),
             reference: open.reference,
             target_name: open.name,
             platforms,
+            ..ImageRequest::new(Arc::clone(&source.source), source.name.clone())
         };
         let is_push = self.verb == Verb::Push && open.target.endpoint().address.is_some();
         let layout = source.layout.clone().filter(|_| is_push);

@@ -60,6 +60,9 @@ pub(super) const COPY: ProgressLabels = ProgressLabels {
 
 pub(super) const COPY_TO_REGISTRY: ProgressLabels = ProgressLabels { to_registry: true, ..COPY };
 
+pub(super) const MIRROR: ProgressLabels =
+    ProgressLabels { running: "mirroring", done: "mirrored", ..COPY_TO_REGISTRY };
+
 pub(super) const SAVE: ProgressLabels = ProgressLabels {
     running: "saving",
     to_do: "save",

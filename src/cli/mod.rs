@@ -116,6 +116,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Pull(args) => Box::pin(commands::pull::run(args, &settings)).await,
             Verb::Push(args) => commands::push::run(args, &settings).await,
             Verb::Copy(args) => Box::pin(commands::copy::run(*args, &settings)).await,
+            Verb::Mirror(args) => Box::pin(commands::mirror::run(*args, &settings)).await,
             Verb::Save(args) => commands::save::run(args, &settings).await,
             Verb::Load(args) => commands::load::run(args, &settings).await,
             Verb::Inventory => commands::inventory::run(&settings),

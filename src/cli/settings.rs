@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::registry::credentials::{
     Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
 };
-use crate::registry::{Client, HostLimits, RegistryOptions};
+use crate::registry::{Client, HostLimit, HostLimits, RegistryOptions};
 use crate::retry::RetryPolicy;
 use crate::transfer::PlatformRequest;
 
@@ -118,6 +118,11 @@ impl Settings {
     /// Returns these settings for a command that moves this many blobs concurrently.
     pub(super) fn with_jobs(&self, jobs: u16) -> Self {
         Self { connections: jobs.into(), ..self.clone() }
+    }
+
+    /// Returns these settings with the limits of a host, instead of those in the configuration.
+    pub(super) fn with_limit(&self, host: &str, limit: HostLimit) -> Result<Self> {
+        Ok(Self { limits: self.limits.clone().with(host, limit)?, ..self.clone() })
     }
 
     /// Returns whether both have the same `--creds`.

@@ -11,9 +11,6 @@ use super::peers::counterpart;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
-/// Commands planned for later versions. As image names they would be pulled from Docker Hub.
-const RESERVED_VERBS: [&str; 1] = ["mirror"];
-
 /// Returns the arguments with the command in front, so that clap parses each option with its command.
 ///
 /// A word without any of `/ : @ .` is an image only if `in_store` returns true: a command of another tool, or a typing
@@ -57,9 +54,6 @@ fn not_an_image(
         Some(Error::new(ErrorKind::InvalidInput, what).with_hint(hint))
     };
     let pull = format!("to pull an image of that name: `rpull pull {word}`");
-    if RESERVED_VERBS.contains(&word) {
-        return error(format!("command `{word}` is not implemented yet"), pull);
-    }
     // Other texts that are not valid names are rejected as invalid references.
     let reference = word.parse().ok().filter(|_| !word.contains(['/', ':', '@', '.']))?;
     let (peer, near) = (counterpart(word), nearest(command, word));
@@ -140,7 +134,7 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
     let here = command
         .get_subcommands()
         .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()));
-    let verbs = here.chain(RESERVED_VERBS).chain(["help"]);
+    let verbs = here.chain(["help"]);
     let near = verbs.map(|verb| (edit_distance(verb, word), verb)).filter(|&(edits, verb)| {
         // For very short words nearly every command is within two edits.
         edits <= 2 && edits < word.chars().count().min(verb.len())
@@ -229,9 +223,6 @@ mod tests {
                 arrange(&format!("rpull {slip} a")).unwrap_err().contains(&format!("`{verb}`"))
             );
         }
-        assert!(
-            arrange("rpull mirror a b").unwrap_err().contains("`mirror` is not implemented yet")
-        );
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
     }

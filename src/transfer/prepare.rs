@@ -11,7 +11,7 @@ use super::request::{ArtifactOptions, ImageRequest};
 use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
 use super::resolve::source_documents::SourceDocuments;
-use super::run_state::Run;
+use super::run_state::{ImageRun, Run};
 use super::schedule::{BlobOrder, ImageEntry, Schedule, TargetRules};
 use super::side::OnSide as _;
 use super::table::{ImageId, Table, TargetId};
@@ -35,6 +35,12 @@ impl Run {
             0 | 1 => SourceDocuments::default(),
             _ => SourceDocuments::shared(),
         };
+        for ImageRun { request, route, .. } in self.images.rows() {
+            if let Some(found) = &request.found_at_target {
+                let state = &self.targets[route.target].state;
+                state.known().remember_name(&request.target_name, found.clone());
+            }
+        }
         let images = self.images.rows();
         let requests =
             images.map(|image| (&image.request, &*self.targets[image.route.target].state));

@@ -25,6 +25,9 @@ pub struct ImageSummary {
     pub reference: String,
     /// Digest that the name resolved to: the index, if there is one.
     pub digest: Option<Digest>,
+    /// Digest that the name has at the source; another one if only some platforms were transferred.
+    #[serde(skip)]
+    pub resolved: Option<Digest>,
     /// Digest of the platform's manifest; equal to `digest` for an image without an index.
     pub manifest: Option<Digest>,
     /// Media type of what the name resolved to.
@@ -62,6 +65,7 @@ impl ImageSummary {
         summary.referrers = graph.artifacts.referrers.then_some(referrers.len());
         summary.digest_tags = graph.artifacts.digest_tags.then_some(tags.len());
         summary.digest = Some(graph.root.digest.clone());
+        summary.resolved = Some(graph.resolved.clone());
         summary.manifest = graph.root_document().map(|document| document.digest().clone());
         summary.media_type = Some(graph.root.media_type.to_string());
         summary

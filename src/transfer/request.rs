@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::content::Source;
+use crate::content::{Presence, Source};
+use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
@@ -107,6 +108,10 @@ pub struct ImageRequest {
     pub target_name: ImageName,
     /// The platforms to transfer.
     pub platforms: PlatformSelection,
+    /// The artifacts to transfer with it; `None` for those in the options of the run.
+    pub artifacts: Option<ArtifactOptions>,
+    /// What the target has just answered about its name there, so that it need not be asked again.
+    pub found_at_target: Option<Presence<Descriptor>>,
 }
 
 impl ImageRequest {
@@ -119,13 +124,23 @@ impl ImageRequest {
             ImageName::Tag(text) | ImageName::Layout(text) => format!("{location}:{text}"),
         };
         let (target_name, platforms) = (name.clone(), PlatformSelection::All);
-        Self { source, name, reference, target_name, platforms }
+        Self {
+            source,
+            name,
+            reference,
+            target_name,
+            platforms,
+            artifacts: None,
+            found_at_target: None,
+        }
     }
 
     setters! {
         value into reference: String;
         value target_name: ImageName;
         value platforms: PlatformSelection;
+        optional artifacts: ArtifactOptions;
+        optional found_at_target: Presence<Descriptor>;
     }
 }
 

@@ -103,13 +103,22 @@ impl TargetState {
         self.inner.blob(descriptor, Effort::Local).await
     }
 
+    /// Returns what is remembered about the name, or else asks the target.
+    async fn name(&self, name: &ImageName) -> Result<Presence<Descriptor>> {
+        let remembered = self.known().take_name(name);
+        match remembered {
+            Some(found) => Ok(found),
+            None => self.inner.name(name, Effort::Request).await,
+        }
+    }
+
     /// Checks whether the name refers to this index already. If so, the documents below it are read at the target: the source may
     /// count requests. Costs one request.
     pub(super) async fn recognize(&self, name: &ImageName, index: &Document) -> Result<()> {
         if !self.inner.properties().manifests_imply_blobs {
             return Ok(());
         }
-        let found = self.inner.name(name, Effort::Request).await?;
+        let found = self.name(name).await?;
         let mut known = self.known();
         if is_document(&found, index) {
             known.imply(index);
@@ -127,11 +136,7 @@ impl TargetState {
         if !self.inner.properties().manifests_imply_blobs {
             return Ok(false);
         }
-        let remembered = self.known().take_name(image.name);
-        let found = match remembered {
-            Some(found) => found,
-            None => self.inner.name(image.name, Effort::Request).await?,
-        };
+        let found = self.name(image.name).await?;
         if is_document(&found, named) {
             self.known().imply_all(image.documents);
             return Ok(named.subject().is_none());

@@ -21,8 +21,9 @@ const LOCAL: [&str; 12] = [
 ];
 
 /// Commands that decompress layers or archives.
-const INFLATING: [&str; 11] = [
-    "pull", "push", "copy", "save", "load", "unpack", "export", "files", "cat", "analyze", "report",
+const INFLATING: [&str; 12] = [
+    "pull", "push", "copy", "mirror", "save", "load", "unpack", "export", "files", "cat",
+    "analyze", "report",
 ];
 
 /// Hides the options that have no effect from the help of each command, which accepts them nevertheless, so that an alias can

@@ -83,7 +83,7 @@ async fn one(
         ImageName::Layout(name) => name.clone(),
         _ => reference,
     });
-    Ok(ImageRequest { source, name, reference, target_name, platforms })
+    Ok(ImageRequest { reference, target_name, platforms, ..ImageRequest::new(source, name) })
 }
 
 /// Returns a request for every tag of the repository; each keeps its name.
@@ -98,12 +98,12 @@ async fn tags(
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;
         let (target_reference, target_name) = destination.name_of_tag(&reference, &tag)?;
+        let source = Arc::new(client.repository(&reference)?);
         requests.push(ImageRequest {
-            source: Arc::new(client.repository(&reference)?),
-            name: reference.name(),
             reference: target_reference,
             target_name,
             platforms: platforms.clone(),
+            ..ImageRequest::new(source, reference.name())
         });
     }
     Ok(requests)

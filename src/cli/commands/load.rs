@@ -53,11 +53,10 @@ struct Images {
 /// Lists every image of the archive once under each of its names; without a usable name, under its digest.
 async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result<Images> {
     let request = |name, reference, target_name| ImageRequest {
-        source: Arc::clone(archive) as Arc<dyn Source>,
-        name,
         reference,
         target_name,
         platforms: platforms.clone(),
+        ..ImageRequest::new(Arc::clone(archive) as Arc<dyn Source>, name)
     };
     let (mut images, mut unnamed) = (Images::default(), Vec::new());
     let mut seen = HashSet::new();

@@ -21,6 +21,7 @@ pub(super) mod layers;
 pub(super) mod limits;
 pub(super) mod load;
 pub(super) mod login;
+pub(super) mod mirror;
 mod overlay;
 pub(super) mod pull;
 pub(super) mod push;

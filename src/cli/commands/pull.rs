@@ -141,10 +141,9 @@ fn image_request(
     destination: &Destination,
 ) -> Result<ImageRequest> {
     Ok(ImageRequest {
-        source,
-        name,
         reference: reference.to_string(),
         target_name: destination.name(&reference.store_name())?,
         platforms: platforms.clone(),
+        ..ImageRequest::new(source, name)
     })
 }

@@ -41,11 +41,10 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         signals::or_cancelled(cancel, "push", opening).await??;
     let target_name = reference.name();
     let requests = [ImageRequest {
-        source,
-        name: name.clone(),
         reference: reference.to_string(),
         target_name,
         platforms,
+        ..ImageRequest::new(source, name.clone())
     }];
     let (code, finished) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     if let (Some(layout), [one]) = (layout, finished.as_slice())

@@ -67,11 +67,10 @@ async fn find(
                 .with_hint("rename one with `rpull tag`"));
         }
         requests.push(ImageRequest {
-            source,
-            name,
             reference,
             target_name,
             platforms: platforms.clone(),
+            ..ImageRequest::new(source, name)
         });
     }
     Ok(requests)

@@ -22,8 +22,7 @@ use crate::name::ImageName;
 use crate::progress::Phase;
 use crate::retry::RetryPolicy;
 use crate::transfer::{
-    ImageGraph, ImageRequest, PlatformSelection, ReceivedBlob, TransferOptions, read_blob,
-    read_small, resolve,
+    ImageGraph, ImageRequest, ReceivedBlob, TransferOptions, read_blob, read_small, resolve,
 };
 
 /// Maximum number of blobs that are read at the same time.
@@ -40,11 +39,9 @@ pub(super) async fn check(
     settings: &Settings,
 ) -> Result<VerifyReport> {
     let request = ImageRequest {
-        source: Arc::clone(source),
-        name,
         target_name: ImageName::Layout(reference.clone()),
         reference: reference.clone(),
-        platforms: PlatformSelection::All,
+        ..ImageRequest::new(Arc::clone(source), name)
     };
     let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new(String::new()));
     let graph = resolve(&request, &nowhere, &settings.retry).await?;

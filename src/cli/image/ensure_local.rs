@@ -113,11 +113,10 @@ impl<'a> EnsureLocal<'a> {
     /// Starts to pull the image into the store.
     async fn pull(&self, opened: OpenedLocation, settings: &Settings) -> Result<OpenedImage> {
         let request = ImageRequest {
-            source: Arc::clone(&opened.source),
-            name: opened.name.clone(),
             reference: opened.reference.clone(),
             target_name: Destination::for_pull(None)?.name(&opened.full_name)?,
             platforms: PlatformSelection::Single(platform(self.platform)?),
+            ..ImageRequest::new(Arc::clone(&opened.source), opened.name.clone())
         };
         let options = match self.pull {
             Some(moving) => options(moving, settings)?,

@@ -72,7 +72,7 @@ pub(in crate::cli) fn print_reports(
 }
 
 /// Warns about foreign layers, because an image without them does not run.
-fn warn_of_skipped(report: &Report) {
+pub(in crate::cli) fn warn_of_skipped(report: &Report) {
     let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
         let layers = if skipped == 1 { "layer was" } else { "layers were" };

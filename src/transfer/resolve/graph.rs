@@ -29,6 +29,8 @@ pub struct ResolvedImage {
 pub struct ImageGraph {
     /// The document that the name refers to: the index, if there is one or the target keeps the one that was selected from.
     pub root: Descriptor,
+    /// Digest of the document that the name refers to at the source.
+    pub resolved: Digest,
     /// Documents to store, children before parents; the last one gets the name.
     pub documents: Vec<Document>,
     /// Manifests among them, with the platform in the index or, after the commit, in the config.

@@ -31,6 +31,7 @@ pub(in crate::transfer) async fn resolve_all<'a>(
     let resolving = request.map(|(request, target)| {
         let named = &named;
         async move {
+            let artifacts = request.artifacts.unwrap_or(artifacts);
             check_total(named.load(Ordering::Relaxed), request)?;
             let finder = DocumentFinder::new(request, Some(target), documents, retry);
             let mut graph = resolve_for(&finder, request, target).await?;
@@ -84,6 +85,7 @@ async fn resolve_for(
     let found = root(finder, request, target).await?;
     let Provenance { repositories, parent_index } = request.source.provenance(&found).await;
     let mut root = found.descriptor().clone();
+    let resolved = root.digest.clone();
     if matches!(found.parsed(), ParsedDocument::Index(_))
         && !matches!(request.platforms, PlatformSelection::Single(_))
         // Reading a local source costs no requests.
@@ -102,6 +104,7 @@ async fn resolve_for(
     }
     let mut graph = ImageGraph {
         root,
+        resolved,
         documents,
         manifests: Vec::new(),
         blobs: Vec::new(),

@@ -60,22 +60,12 @@ async fn bare_word_in_store_is_pulled() {
     assert_eq!(proxy.lines(), [""; 0]);
 }
 
-/// Verbs that are reserved but not implemented.
-const LATER: &str = "mirror";
-
 #[tokio::test]
 async fn verb_is_never_pulled_as_image() {
     let cli = Cli::new();
     let help = cli.run(&["help", "pull"]).await;
     assert_eq!(help.expect(0, "").stdout, cli.run(&["pull", "--help"]).await.stdout);
     assert_eq!(cli.run(&["help"]).await.stdout, cli.run(&["--help"]).await.stdout);
-    for verb in LATER.split_whitespace() {
-        let output = cli.run(&[verb, "a", "b"]).await;
-        let words = format!(
-            "command `{verb}` is not implemented yet\nhint: to pull an image of that name: `rpull pull {verb}`"
-        );
-        output.expect(2, &words);
-    }
     for name in ["history", "copy", "help"] {
         let output = cli.run(&["pull", "--offline", name]).await;
         output.expect(3, &format!("docker.io/library/{name}:latest: not in the store"));

@@ -7,10 +7,11 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 37] = [
+const VERBS: [&str; 38] = [
     "pull",
     "push",
     "copy",
+    "mirror",
     "save",
     "load",
     "inventory",

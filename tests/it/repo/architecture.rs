@@ -168,6 +168,14 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         &["registry", "layout", "archive", "memory", "transfer", "unpack", "serve", "cli"],
         "the traits come before who has them",
     ),
+    (
+        "mirror",
+        &[
+            "registry", "layout", "archive", "memory", "transfer", "content", "cli", "unpack",
+            "insight", "tokio",
+        ],
+        "what is mirrored is decided without I/O",
+    ),
     ("control", ENDS_AND_ENGINE, "everything that takes long can take it"),
     ("progress", ENDS_AND_ENGINE, "everything that takes long can tell it"),
     (
@@ -216,6 +224,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("flate2", &["layer"]),
     ("zstd", &["layer"]),
     ("oci_spec", &["oci"]),
+    ("semver", &["mirror"]),
+    ("serde_saphyr", &["mirror"]),
 ];
 
 /// Files that import each other in a circle, one line for each circle. It must be exact: what is mended leaves it.

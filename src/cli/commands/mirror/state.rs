@@ -1,0 +1,154 @@
+//! What earlier runs have copied. It saves requests; without it, or with a wrong one, there are more of them.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::images::{Copied, MirrorImage, Pending, Status};
+use crate::atomic_file::{AtomicFile, Fsync};
+use crate::cli::args::Mirror;
+use crate::digest::Digest;
+use crate::transfer::{ImageResult, PlatformSelection};
+
+/// The version of the file's format.
+const VERSION: u32 = 1;
+
+/// What was copied, by name at the target.
+#[derive(Debug)]
+pub(super) struct State {
+    /// `None` if nothing is remembered.
+    path: Option<PathBuf>,
+    file: StateFile,
+    has_changed: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StateFile {
+    version: u32,
+    images: BTreeMap<String, Record>,
+}
+
+impl Default for StateFile {
+    fn default() -> Self {
+        Self { version: VERSION, images: BTreeMap::new() }
+    }
+}
+
+/// One copied image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    source: String,
+    /// Digest of the name at the source.
+    resolved: Digest,
+    /// Digest of the name at the target.
+    digest: Digest,
+    platforms: String,
+}
+
+impl State {
+    /// Reads the file of the arguments, or that of the mirror file in the user's state directory. What cannot be read is a
+    /// warning.
+    pub(super) fn open(args: &Mirror) -> Self {
+        let path = args.state.clone().or_else(|| default_path(args.file.as_deref()?));
+        let file = path.as_deref().and_then(read).unwrap_or_default();
+        Self { path, file, has_changed: false }
+    }
+
+    /// What was copied for this image, if it was copied in the same way.
+    pub(super) fn copied(&self, image: &Pending) -> Option<Copied> {
+        let record = self.file.images.get(&image.request.reference)?;
+        let is_same = record.source == image.source
+            && record.platforms == platforms(&image.request.platforms);
+        let Record { resolved, digest, .. } = record.clone();
+        is_same.then_some(Copied { resolved, digest })
+    }
+
+    /// Remembers what has been copied, or has not changed.
+    pub(super) fn record(&mut self, images: &[MirrorImage], results: &[ImageResult]) {
+        let mut results = results.iter();
+        for image in images {
+            match &image.status {
+                Status::Unchanged(pending, copied) => self.insert(pending, copied.clone()),
+                Status::Pending(pending) => {
+                    let Some(result) = results.next() else { continue };
+                    let summary = &result.report.summary;
+                    if let (None, Some(resolved), Some(digest)) =
+                        (result.first_error(), &summary.resolved, &summary.digest)
+                    {
+                        let (resolved, digest) = (resolved.clone(), digest.clone());
+                        self.insert(pending, Copied { resolved, digest });
+                    }
+                }
+                Status::Failed(_) => {}
+            }
+        }
+    }
+
+    fn insert(&mut self, image: &Pending, copied: Copied) {
+        let Copied { resolved, digest } = copied;
+        let platforms = platforms(&image.request.platforms);
+        let record = Record { source: image.source.clone(), resolved, digest, platforms };
+        let name = image.request.reference.clone();
+        let former = self.file.images.insert(name, record.clone());
+        self.has_changed |= former.as_ref() != Some(&record);
+    }
+
+    /// Writes the file, if anything has changed. A failure is a warning.
+    pub(super) fn save(&self) {
+        let Some(path) = self.path.as_deref().filter(|_| self.has_changed) else { return };
+        if let Err(error) = write(path, &self.file) {
+            tracing::warn!("the state is not saved: {}: {error}", path.display());
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<StateFile> {
+    let ignoring = |reason: &str| {
+        tracing::warn!("ignoring the state in {}: {reason}", path.display());
+        None
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => match serde_json::from_slice::<StateFile>(&bytes) {
+            Ok(file) if file.version == VERSION => Some(file),
+            Ok(file) => ignoring(&format!("its version is {}, not {VERSION}", file.version)),
+            Err(error) => ignoring(&error.to_string()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => ignoring(&error.to_string()),
+    }
+}
+
+fn write(path: &Path, state: &StateFile) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let file = AtomicFile::create(path, 0o644)?;
+    file.file().write_all(serde_json::to_string_pretty(state)?.as_bytes())?;
+    file.publish(Fsync::None)
+}
+
+/// `$XDG_STATE_HOME/rpull/mirror-<hash>.json`, for a mirror file of this path.
+fn default_path(file: &Path) -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
+    };
+    let dir =
+        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let file = std::fs::canonicalize(file).ok()?;
+    let hash = Digest::sha256(file.as_os_str().as_encoded_bytes());
+    Some(dir.join("rpull").join(format!("mirror-{}.json", hash.short())))
+}
+
+/// The selection as text, for comparison.
+fn platforms(selection: &PlatformSelection) -> String {
+    match selection {
+        PlatformSelection::All => "all".to_owned(),
+        PlatformSelection::Single(one) => one.platform.to_string(),
+        PlatformSelection::FilteredIndex(several) => {
+            several.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        }
+        other => format!("{other:?}"),
+    }
+}

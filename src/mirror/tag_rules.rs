@@ -1,0 +1,254 @@
+//! Which tags of a repository are mirrored.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use glob::Pattern;
+use regex_lite::Regex;
+
+use super::version::{TagVersion, VersionRange};
+use crate::reference::{is_digest_tag, is_tag};
+
+/// Rules for the tags of a repository. Without any, every tag is selected.
+///
+/// A tag is selected if one of the included patterns matches, or if there are none; if it is in the range; and if it is not
+/// excluded. Of these only the latest versions are kept, if so many are asked for. A tag that is included by name is selected
+/// in any case, unless it is excluded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TagRules {
+    pub(super) names: Vec<String>,
+    pub(super) included: TagPatterns,
+    pub(super) excluded: TagPatterns,
+    pub(super) range: Option<VersionRange>,
+    pub(super) prereleases: bool,
+    pub(super) latest: Option<usize>,
+}
+
+impl TagRules {
+    /// Returns the tags, if the rules name each of them: then they need not be listed.
+    pub(crate) fn only_names(&self) -> Option<&[String]> {
+        let is_open = self.names.is_empty()
+            || !self.included.is_empty()
+            || self.range.is_some()
+            || self.latest.is_some();
+        (!is_open).then_some(&self.names)
+    }
+
+    /// Selects from the tags of a repository, in their order; named ones that are not there come first.
+    ///
+    /// Tags that cosign derives from digests are selected only if nothing is included, or by name.
+    pub(crate) fn select(&self, tags: &[String]) -> Vec<String> {
+        let known: HashSet<&String> = tags.iter().collect();
+        let missing = self.names.iter().filter(|name| !known.contains(name));
+        let mut selected: HashSet<&String> = self.names.iter().collect();
+        match self.latest {
+            Some(count) => selected.extend(self.latest(count, tags)),
+            None => selected.extend(tags.iter().filter(|tag| self.accepts(tag))),
+        }
+        let wanted = |tag: &&String| selected.contains(tag) && !self.excluded.matches(tag);
+        missing.chain(tags).filter(wanted).cloned().collect()
+    }
+
+    fn latest<'a>(&self, count: usize, tags: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let accepted = tags.iter().filter(|tag| self.accepts(tag) && !self.names.contains(tag));
+        let mut versions: Vec<(TagVersion, &String)> =
+            accepted.filter_map(|tag| Some((self.version(tag)?, tag))).collect();
+        versions.sort_unstable_by(|one, other| Reverse(one).cmp(&Reverse(other)));
+        versions.into_iter().take(count).map(|(_, tag)| tag)
+    }
+
+    /// Whether patterns and range accept the tag, without regard to its name.
+    fn accepts(&self, tag: &str) -> bool {
+        let has_rules = !self.included.is_empty() || self.range.is_some() || self.latest.is_some();
+        if !has_rules {
+            return self.names.is_empty();
+        }
+        let is_included = self.included.is_empty() || self.included.matches(tag);
+        let is_in_range = self.range.as_ref().is_none_or(|range| {
+            TagVersion::parse(tag).is_some_and(|version| range.matches(&version, self.prereleases))
+        });
+        is_included && is_in_range && !self.excluded.matches(tag) && !is_digest_tag(tag)
+    }
+
+    /// The version of the tag, if it counts among the latest ones.
+    fn version(&self, tag: &str) -> Option<TagVersion> {
+        let version = TagVersion::parse(tag)?;
+        // A range decides itself about pre-releases.
+        let counts = self.prereleases || self.range.is_some() || !version.is_prerelease();
+        counts.then_some(version)
+    }
+}
+
+/// Patterns for tags: one of them must match.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TagPatterns {
+    pub(super) globs: Vec<Pattern>,
+    pub(super) regexes: Vec<Regex>,
+}
+
+impl TagPatterns {
+    pub(super) fn is_empty(&self) -> bool {
+        self.globs.is_empty() && self.regexes.is_empty()
+    }
+
+    pub(crate) fn matches(&self, tag: &str) -> bool {
+        self.globs.iter().any(|glob| glob.matches(tag))
+            || self.regexes.iter().any(|regex| regex.is_match(tag))
+    }
+}
+
+/// A pattern, or the exact name of a tag.
+#[derive(Debug)]
+pub(super) enum TagPattern {
+    Name(String),
+    Glob(Pattern),
+}
+
+impl TagPattern {
+    /// # Errors
+    /// What is wrong with the pattern.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text.contains(['*', '?', '[']) {
+            return glob(text).map(Self::Glob);
+        }
+        if is_tag(text) {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        Err("neither a tag nor a pattern".to_owned())
+    }
+}
+
+/// # Errors
+/// What is wrong with the pattern.
+pub(super) fn glob(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.msg.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAGS: [&str; 13] = [
+        "1.9.0",
+        "1.10.0",
+        "v1.11.1",
+        "1.11.0-rc.1",
+        "2.0.0-rc.1",
+        "2.0.0",
+        "edge",
+        "latest",
+        "3.1-alpine",
+        "3.2-alpine",
+        "2",
+        "nightly-20240105",
+        "sha256-44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.sig",
+    ];
+
+    fn select(rules: &TagRules) -> Vec<String> {
+        rules.select(&TAGS.map(str::to_owned))
+    }
+
+    fn globs(patterns: &[&str]) -> TagPatterns {
+        let globs = patterns.iter().map(|text| glob(text).unwrap()).collect();
+        TagPatterns { globs, regexes: Vec::new() }
+    }
+
+    fn regex(pattern: &str) -> TagPatterns {
+        TagPatterns { globs: Vec::new(), regexes: vec![Regex::new(pattern).unwrap()] }
+    }
+
+    fn range(text: &str) -> Option<VersionRange> {
+        Some(VersionRange::parse(text).unwrap())
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn tags_without_rules_are_all_selected() {
+        assert_eq!(select(&TagRules::default()), TAGS);
+        let rules = TagRules { excluded: globs(&["sha256-*", "*-*"]), ..TagRules::default() };
+        assert_eq!(select(&rules), ["1.9.0", "1.10.0", "v1.11.1", "2.0.0", "edge", "latest", "2"]);
+    }
+
+    #[test]
+    fn tags_are_selected_by_name_glob_regex_and_range() {
+        let default = TagRules::default;
+        for (rules, expected) in [
+            (TagRules { names: names(&["latest", "gone"]), ..default() }, vec!["gone", "latest"]),
+            (
+                TagRules { included: globs(&["1.*", "e?ge"]), ..default() },
+                vec!["1.9.0", "1.10.0", "1.11.0-rc.1", "edge"],
+            ),
+            (
+                TagRules { included: regex(r"^v?\d+\.\d+\.\d+$"), ..default() },
+                vec!["1.9.0", "1.10.0", "v1.11.1", "2.0.0"],
+            ),
+            (
+                TagRules { included: regex("."), excluded: regex("[.-]"), ..default() },
+                vec!["edge", "latest", "2"],
+            ),
+            (
+                TagRules { range: range(">=1.10"), ..default() },
+                vec!["1.10.0", "v1.11.1", "2.0.0", "2"],
+            ),
+            (
+                TagRules { range: range(">=1.10 <3"), prereleases: true, ..default() },
+                vec!["1.10.0", "v1.11.1", "1.11.0-rc.1", "2.0.0-rc.1", "2.0.0", "2"],
+            ),
+            (
+                TagRules {
+                    included: globs(&["*-alpine"]),
+                    range: range("3"),
+                    prereleases: true,
+                    ..default()
+                },
+                vec!["3.1-alpine", "3.2-alpine"],
+            ),
+            (
+                TagRules { names: names(&["edge"]), range: range("2.0"), ..default() },
+                vec!["2.0.0", "edge", "2"],
+            ),
+            (
+                TagRules { names: names(&["edge", "2"]), excluded: globs(&["e*"]), ..default() },
+                vec!["2"],
+            ),
+        ] {
+            assert_eq!(select(&rules), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn latest_tags_are_those_of_highest_versions() {
+        let default = TagRules::default;
+        for (rules, expected) in [
+            (TagRules { latest: Some(2), ..default() }, vec!["2.0.0", "2"]),
+            (
+                TagRules { latest: Some(3), range: range("<2"), ..default() },
+                vec!["1.9.0", "1.10.0", "v1.11.1"],
+            ),
+            (
+                TagRules { latest: Some(1), names: names(&["latest", "2.0.0"]), ..default() },
+                vec!["2.0.0", "latest", "2"],
+            ),
+            (TagRules { latest: Some(1), excluded: globs(&["2*"]), ..default() }, vec!["v1.11.1"]),
+            (TagRules { latest: Some(1), prereleases: true, ..default() }, vec!["3.2-alpine"]),
+            (TagRules { latest: Some(0), ..default() }, vec![]),
+            (
+                TagRules { latest: Some(99), included: globs(&["1.1*"]), ..default() },
+                vec!["1.10.0"],
+            ),
+        ] {
+            assert_eq!(select(&rules), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn only_named_tags_need_no_list() {
+        let rules = TagRules { names: names(&["1", "2"]), ..TagRules::default() };
+        assert_eq!(rules.only_names().unwrap(), ["1", "2"]);
+        let latest = TagRules { latest: Some(1), ..rules };
+        assert!(latest.only_names().is_none() && TagRules::default().only_names().is_none());
+    }
+}

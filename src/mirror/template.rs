@@ -1,0 +1,155 @@
+//! Names of images at their targets, made of parts of their names at the source: `reg.example/mirror/{{repository}}`.
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::location::{DefaultLocation, Location};
+use crate::reference::Reference;
+
+/// A target with placeholders for parts of the source's name.
+#[derive(Clone, Debug)]
+pub(crate) struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Registry,
+    Repository,
+    Name,
+    Tag,
+}
+
+/// The parts of an image's name at its source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageParts<'a> {
+    pub(crate) registry: &'a str,
+    pub(crate) repository: &'a str,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) digest: Option<&'a Digest>,
+}
+
+impl<'a> From<&'a Reference> for ImageParts<'a> {
+    fn from(reference: &'a Reference) -> Self {
+        Self {
+            registry: reference.registry(),
+            repository: reference.repository(),
+            tag: reference.tag(),
+            digest: reference.digest(),
+        }
+    }
+}
+
+impl Template {
+    /// # Errors
+    /// What is wrong: an unknown placeholder, or text that is no location whatever is filled in.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let Some((name, after)) = after.split_once("}}") else {
+                return Err("missing `}}`".to_owned());
+            };
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(match name.trim() {
+                "registry" => Part::Registry,
+                "repository" => Part::Repository,
+                "name" => Part::Name,
+                "tag" => Part::Tag,
+                other => {
+                    return Err(format!(
+                        "unknown placeholder `{other}`, expected registry, repository, name or tag"
+                    ));
+                }
+            });
+            rest = after;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        let template = Self(parts);
+        let example =
+            ImageParts { registry: "example", repository: "a/b", tag: Some("1"), digest: None };
+        template.render(&example).map_err(|error| error.chain())?;
+        Ok(template)
+    }
+
+    /// Returns the target of an image. In a repository without a tag it keeps its tag, or else its digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the image lacks a part, or the text is no location to write to.
+    pub(crate) fn render(&self, image: &ImageParts<'_>) -> Result<Location> {
+        let mut text = String::new();
+        for part in &self.0 {
+            text.push_str(match part {
+                Part::Text(text) => text,
+                Part::Registry => image.registry,
+                Part::Repository => image.repository,
+                Part::Name => image.repository.rsplit('/').next().unwrap_or_default(),
+                Part::Tag => image.tag.ok_or_else(|| {
+                    Error::new(ErrorKind::InvalidInput, "`{{tag}}`")
+                        .with_reason("the image has no tag")
+                })?,
+            });
+        }
+        let mut location = Location::parse(&text, DefaultLocation::Registry)?;
+        let bare = text.strip_prefix("docker://").unwrap_or(&text);
+        if matches!(location, Location::Registry(_))
+            && let Ok(repository) = Reference::repository_only(bare)
+        {
+            location = Location::Registry(match (image.tag, image.digest) {
+                (Some(tag), _) => repository.with_tag(tag)?,
+                (None, Some(digest)) => format!("{repository}@{digest}").parse()?,
+                (None, None) => bare.parse()?,
+            });
+        }
+        location.check_as_target()?;
+        Ok(location)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(template: &str, image: &str) -> Result<String> {
+        let image: Reference = image.parse().unwrap();
+        Ok(Template::parse(template).unwrap().render(&ImageParts::from(&image))?.to_string())
+    }
+
+    #[test]
+    fn template_fills_in_parts_of_name() {
+        let digest = Digest::sha256(b"x");
+        let pinned = format!("alpine@{digest}");
+        let kept = format!("reg.io/a@{digest}");
+        for (template, image, expected) in [
+            ("reg.io/m/{{repository}}", "alpine:3", "reg.io/m/library/alpine:3"),
+            ("reg.io/{{name}}", "ghcr.io/org/app:1", "reg.io/app:1"),
+            (
+                "reg.io/{{registry}}/{{ repository }}",
+                "ghcr.io/org/app:1",
+                "reg.io/ghcr.io/org/app:1",
+            ),
+            ("reg.io/app:v{{tag}}", "ghcr.io/org/app:1", "reg.io/app:v1"),
+            ("docker://reg.io/app", "ghcr.io/org/app:1", "reg.io/app:1"),
+            ("reg.io/app:stable", "ghcr.io/org/app:1", "reg.io/app:stable"),
+            ("oci:/srv/{{name}}", "ghcr.io/org/app:1", "oci:/srv/app"),
+            ("oci:/srv/all:{{repository}}-{{tag}}", "r.io/app:1", "oci:/srv/all:app-1"),
+            ("store:{{repository}}:{{tag}}", "r.io/app:1", "store:docker.io/library/app:1"),
+            ("reg.io/a", &pinned, &kept),
+        ] {
+            assert_eq!(render(template, image).unwrap(), expected, "{template} {image}");
+        }
+        assert!(render("reg.io/a:{{tag}}", &pinned).is_err(), "no tag");
+    }
+
+    #[test]
+    fn malformed_template_is_rejected() {
+        for (template, reason) in [
+            ("reg.io/{{repo}}", "unknown placeholder `repo`, expected registry"),
+            ("reg.io/{{repository", "missing `}}`"),
+            ("REG.io/{{name}}/A", "lowercase"),
+            ("docker-root:/var/lib/docker", "read"),
+            ("", "empty"),
+        ] {
+            let error = Template::parse(template).unwrap_err();
+            assert!(error.contains(reason), "{template}: {error}");
+        }
+    }
+}
