@@ -2,9 +2,7 @@
 //! only the tree of one of them has to be in memory.
 
 use std::fs::File;
-use std::io::{
-    self, BufRead, BufReader, BufWriter, Cursor, IntoInnerError, Read as _, Seek as _, Write as _,
-};
+use std::io::{self, BufRead, BufReader, Cursor, Read as _, Seek as _, Write as _};
 use std::sync::Arc;
 
 use super::attributes::Attributes;
@@ -14,6 +12,9 @@ use super::tree::FileTree;
 
 /// Bytes of a list that stay in memory.
 const MAX_MEMORY_BYTES: usize = 8 << 20;
+
+/// Bytes that are written together.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// What is known of all files of a tree, without the tree.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl FileList {
 #[derive(Default)]
 struct RecordWriter {
     pending: Vec<u8>,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     /// Whether no temporary file can be created, so that all of the list stays in memory.
     has_no_file: bool,
     last: Vec<u8>,
@@ -102,13 +103,14 @@ impl RecordWriter {
         output.extend(file.content.iter().flat_map(|content| content.bytes()));
         self.last.truncate(same);
         self.last.extend_from_slice(rest);
-        if self.pending.len() > MAX_MEMORY_BYTES { self.flush() } else { Ok(()) }
+        let limit = if self.file.is_some() { WRITE_BYTES } else { MAX_MEMORY_BYTES };
+        if self.pending.len() > limit { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         if self.file.is_none() && !self.has_no_file {
             match tempfile::tempfile() {
-                Ok(file) => self.file = Some(BufWriter::new(file)),
+                Ok(file) => self.file = Some(file),
                 Err(error) => {
                     tracing::info!("the list of files stays in memory: {error}");
                     self.has_no_file = true;
@@ -116,8 +118,7 @@ impl RecordWriter {
             }
         }
         if let Some(file) = &mut self.file {
-            file.write_all(&self.pending)?;
-            self.pending.clear();
+            file.write_all(&std::mem::take(&mut self.pending))?;
         }
         Ok(())
     }
@@ -128,7 +129,7 @@ impl RecordWriter {
         }
         Ok(match self.file {
             None => Records::Memory(self.pending),
-            Some(file) => Records::File(file.into_inner().map_err(IntoInnerError::into_error)?),
+            Some(file) => Records::File(file),
         })
     }
 }
@@ -263,7 +264,7 @@ mod tests {
             let path = format!("dir-{}/file-{}", number % 97, number * 31).into_bytes();
             let kind = if number % 5 == 0 { EntryKind::Symlink } else { EntryKind::File };
             let size = if kind == EntryKind::File { 1_u64 << (number % 63) } else { 0 };
-            let link = if kind == EntryKind::Symlink { path.repeat(3) } else { Vec::new() };
+            let link = if kind == EntryKind::Symlink { path.repeat(9) } else { Vec::new() };
             let mtime = Timestamp { seconds: i64::try_from(number).unwrap() - 7, nanoseconds: 0 };
             let xattrs = vec![(b"user.a".to_vec(), (number % 3).to_string().into_bytes())];
             let entry = LayerEntry { path, kind, size, link, mtime, xattrs, ..implicit_dir() };

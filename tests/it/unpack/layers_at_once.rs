@@ -68,11 +68,12 @@ fn layers_read_at_once_equal_layers_read_in_turn() {
     assert!(whole > 20, "{whole}");
 }
 
+type Damage = fn(&mut LayerBlob<'_>);
+
 #[test]
 fn error_of_second_layer_comes_after_changes_of_first() {
     let items = |name: &str| tar(&[TarItem::dir("d"), TarItem::file(&format!("d/{name}"), "x")]);
     let tars: Vec<_> = ["a", "b", "c", "d"].map(items).into();
-    type Damage = fn(&mut LayerBlob<'_>);
     let damages: [Damage; 3] = [
         |layer| layer.diff_id = Digest::sha256(b"other"),
         |layer| layer.open = Box::new(|_| Err(io::Error::other("cannot be opened"))),
