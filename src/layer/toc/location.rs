@@ -55,6 +55,8 @@ pub(crate) struct TableLocation {
     size: Option<u64>,
     /// Whether the range is that of a footer, so that another one cannot be right.
     is_final: bool,
+    /// Whether the layer has the annotations of both formats, which may be those of other bytes.
+    has_both: bool,
 }
 
 /// What the bytes of a [`TableLocation`] give.
@@ -70,9 +72,10 @@ pub(crate) enum Opened {
 impl TableLocation {
     /// Reads the annotations of a layer. `None` if it has no table, or not one of these two kinds.
     ///
-    /// A layer may have the annotations of both: stargz-snapshotter writes them to zstd:chunked layers, and others keep
-    /// them when they compress a layer again. The table in the compression that the media type names is the one of these
-    /// bytes. A media type that names none leaves the only one.
+    /// A layer may have the annotations of both: stargz-snapshotter writes them to zstd:chunked layers, and leaves them when
+    /// it compresses a layer again. Then the table in the compression that the media type names is looked for, and if the
+    /// annotated one is not there, the annotations are those of other bytes: there is no table. A media type that names no
+    /// compression leaves the only annotation.
     ///
     /// # Errors
     /// If the table is not inside of the layer.
@@ -86,19 +89,24 @@ impl TableLocation {
             digest.filter(|digest| digest.algorithm().is_ok())
         };
         let zstd = ZSTD_KEYS.iter().find_map(|(digest, at)| Some((get(digest)?, get(at)?)));
+        let has_both = zstd.is_some() && get(GZIP_KEY).is_some();
         let of_type =
             |ends: &[&str]| ends.iter().any(|end| layer.media_type.as_str().ends_with(end));
         let (is_zstd, is_gzip) = (of_type(&["+zstd", ".zstd"]), of_type(&["+gzip", ".gzip"]));
         match (zstd.filter(|_| !is_gzip), get(GZIP_KEY).filter(|_| !is_zstd)) {
             (Some((checksum, position)), None) => {
                 let Some(digest) = digest(checksum) else { return Ok(None) };
-                Self::zstd(digest, position, layer.size)
+                match Self::zstd(digest, position, layer.size) {
+                    Err(_) if has_both => Ok(None),
+                    found => Ok(found?.map(|found| Self { has_both, ..found })),
+                }
             }
             (None, Some(checksum)) => {
                 let Some(digest) = digest(checksum) else { return Ok(None) };
                 let range = layer.size - TAIL_LEN.min(layer.size / 2)..layer.size;
                 let compression = Compression::Gzip;
-                Ok(Some(Self { range, compression, digest, size: None, is_final: false }))
+                let (size, is_final) = (None, false);
+                Ok(Some(Self { range, compression, digest, size, is_final, has_both }))
             }
             _ => Ok(None),
         }
@@ -113,7 +121,8 @@ impl TableLocation {
             return Ok(None);
         }
         let (compression, size) = (Compression::Zstd, Some(*size));
-        Ok(Some(Self { range, compression, digest, size, is_final: true }))
+        let (is_final, has_both) = (true, false);
+        Ok(Some(Self { range, compression, digest, size, is_final, has_both }))
     }
 
     /// Reads the table from the bytes of the range.
@@ -121,6 +130,14 @@ impl TableLocation {
     /// # Errors
     /// If the table does not have the annotated digest, is malformed, or names bytes outside of the layer.
     pub(crate) fn open(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
+        let may_be_absent = self.has_both;
+        match self.open_annotated(bytes, control) {
+            Err(_) if may_be_absent && !control.cancel.is_cancelled() => Ok(Opened::None),
+            opened => opened,
+        }
+    }
+
+    fn open_annotated(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
         let table = match self.size {
             Some(size) => {
                 check("its table of contents", &self.digest, bytes)?;

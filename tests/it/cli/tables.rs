@@ -187,6 +187,23 @@ async fn layer_with_annotations_of_both_formats_is_read_by_table_of_its_compress
     }
 }
 
+#[tokio::test]
+async fn layer_with_annotations_of_both_formats_of_other_bytes_is_read_whole() {
+    let [gzip, zstd] = FORMATS.map(|format| sample(format, |_| {}).layers[0].clone());
+    for (format, other) in [(FORMATS[0], &zstd), (FORMATS[1], &gzip)] {
+        let mut image = sample(format, |_| {});
+        // The media type of the other format too: a conversion has left both.
+        let layer = &mut image.layers[0].descriptor;
+        layer.annotations.extend(other.descriptor.annotations.clone());
+        layer.media_type = other.descriptor.media_type.clone();
+        let image = assemble(Family::Oci, image.config, image.layers);
+        let (_registry, cli, name) = publish(&image).await;
+        let output = cli.run(&["cat", &name, "etc/small"]).await;
+        output.expect(0, "of 1 layer, not kept");
+        assert!(output.stdout.as_bytes() == text(1000, 2), "{format:?}");
+    }
+}
+
 /// An image of three layers with tables: a file, a link to it, and another file.
 fn three_layers() -> Image {
     let link = |table: &mut Value| {
