@@ -75,4 +75,4 @@ pub use self::plan::TargetPlan;
 pub(crate) use self::reader::reader_stream;
 pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source, UnpackedLayer};
 pub use self::target::{EmptyTarget, OpenBlob, Role, Target, TargetProperties, TargetWriter};
-pub use self::writer::{BlobWriter, Opened, UploadStore};
+pub use self::writer::{BlobRanges, BlobWriter, Opened, UploadStore};

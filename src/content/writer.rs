@@ -17,13 +17,15 @@
 use std::fmt;
 use std::fs::File;
 use std::future::ready;
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{ByteStream, Presence};
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 use crate::verifier::Verified;
 
@@ -71,6 +73,20 @@ pub trait BlobWriter: Send {
         Ok(None)
     }
 
+    /// A place for bytes that arrive before those in front of them; `None` if the target takes bytes in order only.
+    fn ranges(&self) -> Option<Arc<dyn BlobRanges>> {
+        None
+    }
+
+    /// Takes the next bytes, which were written by [`BlobRanges::write_at`]: they are before `offset` afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the target has no [`BlobWriter::ranges`].
+    fn advance(&mut self, bytes: u64) -> Result<()> {
+        let reason = format!("{bytes} bytes were never written");
+        Err(Error::new(ErrorKind::Unsupported, "blob writer").with_reason(reason))
+    }
+
     /// Appends bytes. A target that keeps partials has them afterwards, even if the process is killed.
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
@@ -80,7 +96,7 @@ pub trait BlobWriter: Send {
     /// Makes the blob visible under its digest.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if `proof` is for another blob, or for another number
+    /// [`ErrorKind::Mismatch`] if `proof` is for another blob, or for another number
     /// of bytes than were written; the blob then stays absent.
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
 
@@ -89,6 +105,19 @@ pub trait BlobWriter: Send {
         let _ = reason;
         Box::pin(ready(()))
     }
+}
+
+/// The bytes of a blob beyond the [`BlobWriter::offset`] of its open writer. Dropped before the writer is used for anything but
+/// [`BlobWriter::write`] and [`BlobWriter::advance`].
+pub trait BlobRanges: Send + Sync {
+    /// The ranges that are there, of an earlier attempt or run, in order and with a gap before each. Not verified.
+    fn present(&self) -> Vec<Range<u64>>;
+
+    /// Writes bytes, none of them beyond the end of the blob. The target has them afterwards, even if the process is killed.
+    fn write_at(&self, position: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Reads the first bytes of a range that was written; as many as it likes, but not none.
+    fn read_at(&self, range: Range<u64>) -> Result<Bytes>;
 }
 
 /// Stores URLs of unfinished uploads from one run to the next. A failure here never fails a run: without the URL an

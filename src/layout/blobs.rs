@@ -93,11 +93,6 @@ pub(super) fn blob_size(root: &Path, digest: &Digest) -> Result<Option<u64>> {
     length(&blob_path(root, digest)?)
 }
 
-/// Bytes of the blob that were received and are not verified.
-pub(super) fn partial_size_of(root: &Path, digest: &Digest) -> Result<u64> {
-    Ok(length(&partial_path(root, digest)?)?.unwrap_or(0))
-}
-
 pub(super) fn length(path: &Path) -> Result<Option<u64>> {
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
@@ -162,7 +157,8 @@ pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream
     }))
 }
 
-fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+/// The first bytes of a range of a file, at most [`BUFFER_SIZE`].
+pub(super) fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let left = range.end.saturating_sub(range.start);
     let mut buffer = vec![0; usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE)];
     let read = retry_on_intr(|| pread(file, &mut buffer[..], range.start))?;

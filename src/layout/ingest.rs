@@ -2,15 +2,17 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::partial::{self, PartialFile};
 use super::{LayoutInner, blobs, create, io_error, sync_dir};
-use crate::content::{BlobWriter, ByteStream, Opened, Presence};
+use crate::blocking::run_blocking;
+use crate::content::{BlobRanges, BlobWriter, ByteStream, Opened, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, WaitTimer};
@@ -62,19 +64,19 @@ async fn open_unless(
             // The previous owner of the lock renamed this file; its bytes are under another name.
             continue;
         }
+        let (file, is_of_other_boot) = PartialFile::open(file, &path, mode)?;
         let mut partial = PartialBlob {
             inner: Arc::clone(inner),
             descriptor: descriptor.clone(),
-            file,
-            path: path.clone(),
+            file: Arc::new(file),
             kept: 0,
         };
         if exists()? {
-            // Committed between the lookup and the lock; the locked file is a new, empty one.
+            // Committed between the lookup and the lock: these bytes are of no use.
+            partial.clear()?;
             return Ok(None);
         }
-        partial.kept = partial.length()?;
-        if partial.kept > descriptor.size {
+        if partial.file.length()? > descriptor.size {
             if path != own_path {
                 // Two descriptors disagree about the size. Only the bytes can show which is right; until then both
                 // partials are kept.
@@ -83,6 +85,11 @@ async fn open_unless(
             }
             partial.clear()?;
         }
+        if is_of_other_boot {
+            let file = Arc::clone(&partial.file);
+            run_blocking(&what, move || file.check()).await?;
+        }
+        partial.kept = partial.file.prefix()?;
         return Ok(Some(Box::new(partial)));
     }
 }
@@ -103,49 +110,41 @@ struct PartialBlob {
     inner: Arc<LayoutInner>,
     descriptor: Descriptor,
     /// Open for reading and writing, with an exclusive lock on it.
-    file: File,
-    path: PathBuf,
+    file: Arc<PartialFile>,
     kept: u64,
 }
 
 impl PartialBlob {
-    fn length(&self) -> Result<u64> {
-        self.file
-            .metadata()
-            .map(|found| found.len())
-            .map_err(|error| io_error("read", &self.path, error))
-    }
-
     fn clear(&mut self) -> Result<()> {
         self.kept = 0;
-        self.file.set_len(0).map_err(|error| io_error("empty", &self.path, error))
+        self.file.clear()
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(bytes, self.kept)
-            .map_err(|error| io_error("write", &self.path, error))?;
+        self.file.write(self.kept, bytes)?;
         self.kept += bytes.len() as u64;
         Ok(())
     }
 
     fn publish(&mut self, proof: &Verified) -> Result<()> {
         let Descriptor { digest, size, .. } = self.descriptor.clone();
-        if proof.descriptor().digest != digest || self.length()? != size {
+        let file = &self.file;
+        if proof.descriptor().digest != digest || self.kept != size || file.length()? != size {
             let reason = "internal error: written bytes differ from verified bytes";
             return Err(
                 Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(reason)
             );
         }
-        if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {
+        file.end_list()?;
+        if let Err(error) = publish(&self.inner, file.file(), file.path(), proof) {
             // The sync failed, so nothing is left of the bytes.
-            self.kept = self.length()?;
+            self.kept = file.length()?;
             return Err(error);
         }
         let longer = blobs::partial_path(&self.inner.root, &digest)?;
-        if longer != self.path {
+        if longer != file.path() && longer.exists() {
             // It was for a different size, so it could never have become this blob.
-            drop(std::fs::remove_file(longer));
+            drop(partial::remove(&longer));
         }
         Ok(())
     }
@@ -187,18 +186,29 @@ impl BlobWriter for PartialBlob {
     }
 
     fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
-        let file = self.file.try_clone().map_err(|error| io_error("read", &self.path, error))?;
-        Ok(Presence::Present(blobs::stream(file, self.path.clone(), 0..self.kept)))
+        let path = self.file.path();
+        let file = self.file.file().try_clone().map_err(|error| io_error("read", path, error))?;
+        Ok(Presence::Present(blobs::stream(file, path.to_owned(), 0..self.kept)))
     }
 
     fn file(&self) -> Result<Option<File>> {
         // Opened again: a duplicate of the handle would hold the lock as long as a reader exists.
-        let found = blobs::open_regular(&self.path).and_then(|file| {
-            let own = self.file.metadata()?;
+        let found = blobs::open_regular(self.file.path()).and_then(|file| {
+            let own = self.file.file().metadata()?;
             let found = file.metadata()?;
             Ok(((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(file))
         });
-        found.map_err(|error| io_error("open", &self.path, error))
+        found.map_err(|error| io_error("open", self.file.path(), error))
+    }
+
+    fn ranges(&self) -> Option<Arc<dyn BlobRanges>> {
+        self.file.track(self.kept);
+        Some(Arc::clone(&self.file) as Arc<dyn BlobRanges>)
+    }
+
+    fn advance(&mut self, bytes: u64) -> Result<()> {
+        self.kept += bytes;
+        Ok(())
     }
 
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
@@ -217,8 +227,9 @@ impl BlobWriter for PartialBlob {
 impl Drop for PartialBlob {
     fn drop(&mut self) {
         // Nothing was received, so there is nothing to resume. The lock is still held, so no other process uses the file.
-        if self.kept == 0 && is_same_file(&self.file, &self.path).unwrap_or(false) {
-            drop(std::fs::remove_file(&self.path));
+        let (file, path) = (self.file.file(), self.file.path());
+        if self.file.is_empty() && is_same_file(file, path).unwrap_or(false) {
+            drop(partial::remove(path));
         }
     }
 }

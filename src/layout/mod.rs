@@ -4,7 +4,7 @@
 //! oci-layout            {"imageLayoutVersion":"1.0.0"}; locked by a process that changes index.json
 //! index.json            the images, with their names
 //! blobs/sha256/<hex>    verified bytes, renamed here once complete
-//! ingest/sha256-<hex>   partial blobs; each is locked by its writer
+//! ingest/sha256-<hex>   partial blobs; each is locked by its writer (with gaps: see `partial`)
 //! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
 //! served/               which repositories have which blobs, if the layout is served (see `links`)
 //! overlays.json         overlay directories that images were unpacked to
@@ -38,8 +38,10 @@ mod options;
 mod origins;
 mod overlays;
 mod parallel;
+mod partial;
 mod prune;
 mod reach;
+mod records;
 mod referrers;
 mod rehash;
 mod removal;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::io::files;
 use super::reach::Reachable;
-use super::{IndexEntry, Layout, blobs, io_error, links};
+use super::{IndexEntry, Layout, blobs, io_error, links, partial};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
@@ -17,9 +17,6 @@ use crate::setters::setters;
 
 /// Age after which a partial or session is not resumed any more.
 pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
-
-/// Directories of unfinished writes.
-const INGEST_DIRS: [&str; 2] = ["ingest", "sessions"];
 
 /// Options of [`Layout::prune`].
 #[derive(Clone, Debug, Default)]
@@ -116,7 +113,7 @@ impl Layout {
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let PruneOptions { plan, partials, filter } = options;
         let mut report = PruneReport::default();
-        for dir in INGEST_DIRS.into_iter().chain([links::DIR_NAME]) {
+        for dir in ["ingest", "sessions", links::DIR_NAME] {
             check_not_symlink(&self.root().join(dir))?;
         }
         let (reachable, orphaned) = self.reachable_and_orphaned(self.all_entries()?)?;
@@ -136,15 +133,14 @@ impl Layout {
         if !plan {
             self.remove_stale_links()?;
         }
-        for dir in INGEST_DIRS {
-            for (path, size) in files(&self.root().join(dir))? {
-                let is_meant = filter.matches(&path, size, partial_digest(&path).as_ref());
-                if is_meant && (is_old(&path) || (partials && is_unlocked(&path))) {
-                    report.partials += 1;
-                    report.partial_bytes += size;
-                    if !plan {
-                        remove(&path)?;
-                    }
+        let sessions = files(&self.root().join("sessions"))?;
+        for (path, size) in partial::partials(self.root())?.into_iter().chain(sessions) {
+            let is_meant = filter.matches(&path, size, partial_digest(&path).as_ref());
+            if is_meant && (is_old(&path) || (partials && is_unlocked(&path))) {
+                report.partials += 1;
+                report.partial_bytes += size;
+                if !plan {
+                    partial::remove(&path)?;
                 }
             }
         }

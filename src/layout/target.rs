@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::writer::LayoutWriter;
-use super::{Layout, LayoutInner, blobs};
+use super::{Layout, LayoutInner, blobs, partial};
 use crate::content::{BlobPresence, Target, TargetPlan, TargetProperties, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
@@ -23,7 +23,7 @@ impl LayoutInner {
         if self.has(descriptor)? {
             return Ok(BlobPresence::Complete);
         }
-        match blobs::partial_size_of(&self.root, &descriptor.digest)? {
+        match partial::received_of(&self.root, &descriptor.digest)? {
             bytes if bytes == 0 || bytes > descriptor.size => Ok(BlobPresence::Absent),
             bytes => Ok(BlobPresence::Partial(bytes)),
         }

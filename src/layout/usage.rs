@@ -1,13 +1,13 @@
 //! Disk usage of a layout, in total, per image and per registry.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::io::files;
 use super::reach::Reachable;
-use super::{IndexEntry, Layout};
+use super::{IndexEntry, Layout, partial};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::reference::Reference;
@@ -102,8 +102,8 @@ impl Layout {
             images.entries.iter().enumerate().map(|(at, entry)| usage(at, entry)).collect();
         rows.sort_by(|a, b| a.reference.cmp(&b.reference));
         let (bytes, referenced) = (sharing.all(), sharing.referenced());
-        let (partials, partial) = count(self.root(), "ingest")?;
-        let (sessions, session_bytes) = count(self.root(), "sessions")?;
+        let (partials, partial) = count(&partial::partials(self.root())?);
+        let (sessions, session_bytes) = count(&files(&self.root().join("sessions"))?);
         Ok(LayoutUsage {
             images: rows,
             registries: images.by_registry(&sharing),
@@ -119,10 +119,9 @@ impl Layout {
     }
 }
 
-/// Number of files in a directory of the layout, and their bytes.
-fn count(root: &Path, name: &str) -> Result<(u64, u64)> {
-    let files = files(&root.join(name))?;
-    Ok((files.len() as u64, files.iter().map(|(_, size)| size).sum()))
+/// Number of files, and their bytes.
+fn count(files: &[(PathBuf, u64)]) -> (u64, u64) {
+    (files.len() as u64, files.iter().map(|(_, size)| size).sum())
 }
 
 /// The entries of a layout with everything that is reachable from them.

@@ -28,6 +28,11 @@ impl BlobCounters {
         self.resent.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes of the partial are of no use.
+    pub(in crate::transfer) fn remove_resumed(&self, bytes: u64) {
+        self.resumed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Counts everything so far as discarded: the blob starts over.
     pub(in crate::transfer) fn reset(&self) {
         self.resumed.store(0, Ordering::Relaxed);

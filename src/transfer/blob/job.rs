@@ -116,7 +116,10 @@ async fn attempt(
 ) -> Result<Verified, AttemptError> {
     let offset = start.offset(writer);
     let digest = &job.descriptor.digest;
-    job.counters.set_resumed(offset);
+    let ranges = writer.ranges().filter(|_| start == StartAt::Partial);
+    let present = ranges.as_ref().map(|ranges| ranges.present()).unwrap_or_default();
+    let early: u64 = present.iter().map(|range| range.end - range.start).sum();
+    job.counters.set_resumed(offset + early);
     job.context.progress.on_event(&Event::BlobStarted { digest, position: offset });
     let mut reader =
         ResumingReader::new(&*job.source, &job.descriptor, offset, &job.context, &job.counters);
@@ -124,8 +127,14 @@ async fn attempt(
         // Ranges may be what was wrong.
         reader = reader.in_one_stream();
     }
+    if let Some(ranges) = ranges {
+        reader = reader.with_ranges(ranges);
+    }
     let sent = fill(job, writer, start, &mut reader).await;
     let was_resumed = offset > 0 || reader.was_resumed();
+    let has_failed = reader.has_failed();
+    // Nothing is written any more, nor counted.
+    drop(reader);
     let error = match sent {
         Ok(proof) => return Ok(proof),
         Err(error) => error,
@@ -134,7 +143,7 @@ async fn attempt(
         return Err(AttemptError { error, was_resumed });
     }
     job.counters.reset();
-    if reader.has_failed() {
+    if has_failed {
         // The response does not fit the descriptor, which may be the wrong one of both: the partial may be fine.
         return Err(AttemptError { error, was_resumed });
     }
@@ -177,7 +186,11 @@ async fn fill(
             }
             verifier.check_length(chunk.len())?;
             // Written before it is hashed: a killed process keeps everything that it had received.
-            writer.write(chunk.clone()).await?;
+            if reader.is_stored() {
+                writer.advance(chunk.len() as u64)?;
+            } else {
+                writer.write(chunk.clone()).await?;
+            }
             verifier.hash(&chunk);
             job.feed.advance(&chunk);
         }

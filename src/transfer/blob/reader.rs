@@ -1,12 +1,13 @@
 //! The bytes of a blob in order. If a connection ends early, stalls or breaks, the blob is requested again at the position that was
 //! reached. Ranges further ahead may arrive over connections of their own ([`Ahead`]). The caller verifies the bytes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::content::{BlobRequest, ByteStream, Source};
+use crate::content::{BlobRanges, BlobRequest, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
@@ -40,6 +41,10 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Number of consecutive windows below the minimum rate. New bytes do not reset it.
     slow_windows: u32,
     is_too_slow: bool,
+    /// Whether the target has the last chunk already.
+    is_stored: bool,
+    /// Whether it was there before.
+    is_resumed: bool,
     /// Delivered bytes that have not passed the throttle: bytes are written before the reader waits.
     unthrottled: u64,
 }
@@ -73,8 +78,21 @@ impl<'a> ResumingReader<'a> {
             min_rate: MinimumRate::default(),
             slow_windows: 0,
             is_too_slow: false,
+            is_stored: false,
+            is_resumed: false,
             unthrottled: 0,
         }
+    }
+
+    /// Keeps bytes that arrive early in the partial, and does not request what is there.
+    pub(in crate::transfer) fn with_ranges(mut self, ranges: Arc<dyn BlobRanges>) -> Self {
+        self.ahead.keep_in(ranges);
+        self
+    }
+
+    /// Whether the target has the last chunk already.
+    pub(in crate::transfer) fn is_stored(&self) -> bool {
+        self.is_stored
     }
 
     /// Uses one connection only.
@@ -106,6 +124,9 @@ impl<'a> ResumingReader<'a> {
         loop {
             let started = Instant::now();
             let next = self.try_next().await;
+            if let Some(error) = self.ahead.handover.take_write_error() {
+                return Err(error);
+            }
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
             // Time in which the host is known to be down does not count as slow.
             let is_down = next.as_ref().is_err_and(|error| error.outage().is_some());
@@ -120,7 +141,9 @@ impl<'a> ResumingReader<'a> {
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
                     self.position += chunk.len() as u64;
-                    self.counters.add_transferred(chunk.len() as u64);
+                    if !self.is_resumed {
+                        self.counters.add_transferred(chunk.len() as u64);
+                    }
                     let event = Event::BlobAdvanced {
                         digest: &self.descriptor.digest,
                         position: self.position,
@@ -145,8 +168,15 @@ impl<'a> ResumingReader<'a> {
             self.context.check_limit(self.descriptor.digest.as_str())?;
         }
         loop {
-            if let Some(chunk) = self.ahead.next_early() {
-                return Ok(Some(self.context.take_within_limit(chunk)));
+            if let Some(early) = self.ahead.handover.next() {
+                (self.is_stored, self.is_resumed) = (early.is_stored, early.is_resumed);
+                // Other ranges go on meanwhile.
+                self.ahead.drive(std::future::ready(())).await;
+                return Ok(Some(early.bytes));
+            }
+            (self.is_stored, self.is_resumed) = (false, false);
+            if self.ahead.handover.has_write_error() {
+                return Ok(None);
             }
             if self.body.is_none() {
                 if self.position == self.descriptor.size && self.responses > 0 {
@@ -183,9 +213,9 @@ impl<'a> ResumingReader<'a> {
         let body = self.ahead.drive(self.source.open_blob(request)).await?;
         if let Some(host) = self.ahead.host() {
             host.record_round_trip(began.elapsed());
-            if body.start < self.position {
-                host.refuse_ranges();
-            }
+        }
+        if body.start < self.position {
+            self.ahead.replace_by_whole();
         }
         self.skip = self.position.saturating_sub(body.start);
         self.body = Some(body.stream);

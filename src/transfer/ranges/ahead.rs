@@ -1,4 +1,4 @@
-//! The ranges of a blob beyond the position of its reader: requested, received into memory, and handed over in order.
+//! The ranges of a blob beyond the position of its reader: requested, received, and handed over in order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future;
 use tokio::time::{Instant, Interval, interval};
 
 use super::clock::WaitClock;
+use super::early::Place;
 use super::grants::{self, Span};
+use super::handover::Handover;
 use super::hosts::{Host, Hosts, Permit};
 use super::pace::Pace;
 use super::part::{Part, Received};
 use super::request;
-use crate::content::{ByteStream, Source};
+use crate::content::{BlobRanges, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::transfer::blob::counters::BlobCounters;
 
@@ -39,7 +40,6 @@ const MAX_FAILURES: u32 = 6;
 pub(in crate::transfer) struct Ahead<'a> {
     source: &'a dyn Source,
     descriptor: &'a Descriptor,
-    hosts: &'a Hosts,
     host: Option<Arc<Host>>,
     received: &'a AtomicU64,
     counters: &'a BlobCounters,
@@ -52,17 +52,15 @@ pub(in crate::transfer) struct Ahead<'a> {
     own_pace: Pace,
     own_is_slow: bool,
     clock: WaitClock,
-    /// Early bytes at the reader's position.
-    early: VecDeque<Bytes>,
+    pub(in crate::transfer) handover: Handover<'a>,
     /// In order.
     parts: VecDeque<Part<'a>>,
     /// Bytes that have arrived early since they were last asked for.
     arrived: u64,
 }
 
-/// A range that is the reader's own from now on. What has arrived of it is in [`Ahead::next_early`].
+/// A range that is the reader's own from now on. What has arrived of it is handed over first.
 pub(in crate::transfer) struct Taken<'a> {
-    /// What is still to come.
     pub(in crate::transfer) connection: Option<(ByteStream<'a>, Permit)>,
 }
 
@@ -85,11 +83,11 @@ impl<'a> Ahead<'a> {
         received: &'a AtomicU64,
         counters: &'a BlobCounters,
     ) -> Self {
+        let place = Place { window: &hosts.window, file: None, size: descriptor.size };
         let host = hosts.get(source.endpoint());
         Self {
             source,
             descriptor,
-            hosts,
             clock: WaitClock::new(host.clone()),
             host,
             received,
@@ -99,10 +97,16 @@ impl<'a> Ahead<'a> {
             is_receiving: false,
             own_pace: Pace::new(Duration::ZERO),
             own_is_slow: false,
-            early: VecDeque::new(),
+            handover: Handover::new(place, counters),
             parts: VecDeque::new(),
             arrived: 0,
         }
+    }
+
+    /// Keeps early bytes in the partial of the target, too, and uses those that are there.
+    pub(in crate::transfer) fn keep_in(&mut self, file: Arc<dyn BlobRanges>) {
+        self.parts = file.present().iter().map(Part::resumed).collect();
+        self.handover.keep_in(file);
     }
 
     pub(in crate::transfer) fn host(&self) -> Option<&Host> {
@@ -150,15 +154,15 @@ impl<'a> Ahead<'a> {
 
     /// Returns what the reader has to request at its position, where [`Ahead::take`] has nothing.
     pub(in crate::transfer) fn begin(&mut self, position: u64) -> Range<u64> {
-        let host = self.host.clone().filter(|_| self.splitting.is_some());
-        if host.as_ref().is_some_and(|host| host.are_ranges_refused()) {
+        if self.host.as_ref().is_some_and(|host| host.are_ranges_refused()) {
             self.discard();
         }
+        let host = self.host.clone().filter(|_| self.splitting.is_some());
         let size = self.descriptor.size;
         let mut end = self.parts.front().map_or(size, |part| part.span.start);
         if let Some(host) = host.filter(|host| host.is_split()) {
             // A request for all would be cut soon, which costs a connection.
-            end = grants::cut(position..end, host.range_length(self.hosts.window.limit())).end;
+            end = grants::cut(position..end, host.range_length(self.handover.place.limit())).end;
         }
         self.own = Span::new(&(position..end));
         self.is_receiving = false;
@@ -168,6 +172,15 @@ impl<'a> Ahead<'a> {
             Pace::new(self.clock.stopped())
         };
         position..end
+    }
+
+    /// The reader's own body is all of the blob, whatever was requested.
+    pub(in crate::transfer) fn replace_by_whole(&mut self) {
+        if let Some(host) = &self.host {
+            host.refuse_ranges();
+        }
+        self.discard();
+        (self.own.end, self.own.requested) = (self.descriptor.size, self.descriptor.size);
     }
 
     /// Where the reader's own body ends or is cut.
@@ -189,22 +202,13 @@ impl<'a> Ahead<'a> {
 
     /// Removes and returns the range that begins at the reader's position, with the bytes received so far; `None` without one.
     pub(in crate::transfer) fn take(&mut self, position: u64) -> Option<Taken<'a>> {
-        if self.parts.front()?.span.start != position {
-            return None;
-        }
+        self.parts.front().filter(|part| part.span.start == position)?;
         let part = self.parts.pop_front()?;
         (self.own, self.own_pace) = (part.span, part.pace);
         self.is_receiving = part.is_connected();
         let (early, connection) = part.into_parts();
-        self.early = early;
+        self.handover.begin(early);
         Some(Taken { connection })
-    }
-
-    /// The next early bytes at the reader's position.
-    pub(in crate::transfer) fn next_early(&mut self) -> Option<Bytes> {
-        let chunk = self.early.pop_front()?;
-        self.hosts.window.release(chunk.len() as u64);
-        Some(chunk)
     }
 
     /// Bytes that have arrived early since the last call.
@@ -259,9 +263,10 @@ impl<'a> Ahead<'a> {
         self.grow(now);
         let mut index = 0;
         while let Some(part) = self.parts.get_mut(index) {
-            let received = part.receive(&self.hosts.window, self.descriptor.size, now, context);
+            let (received, stored) = part.receive(&self.handover.place, now, context);
             let is_empty = part.early() == 0;
             self.record(&received, is_empty);
+            self.handover.record_write(stored);
             if received.has_ended && is_empty {
                 self.remove_empty(index);
             } else {
@@ -346,7 +351,7 @@ impl<'a> Ahead<'a> {
         }
         splitting.next_growth = now + GROWTH_INTERVAL;
         let id = splitting.id;
-        while self.hosts.window.has_room() {
+        while self.handover.place.has_room() {
             let parts = self.parts.iter();
             let spans: Vec<Span> =
                 [self.own].into_iter().chain(parts.clone().map(|part| part.span)).collect();
@@ -354,7 +359,7 @@ impl<'a> Ahead<'a> {
             let missing = self.descriptor.size.saturating_sub(self.own.reached + early);
             let connections = 1 + parts.filter(|part| part.is_connected()).count();
             let last = (missing / connections as u64).max(MIN_LAST_RANGE);
-            let length = host.range_length(self.hosts.window.limit()).min(last);
+            let length = host.range_length(self.handover.place.limit()).min(last);
             let Some(range) = grants::next_grant(&spans, self.descriptor.size, length) else {
                 break;
             };
@@ -380,16 +385,13 @@ impl<'a> Ahead<'a> {
 
     /// Gives up everything that is ahead.
     fn discard(&mut self) {
-        let waiting: u64 = self.early.drain(..).map(|chunk| chunk.len() as u64).sum();
-        let bytes = waiting + self.parts.drain(..).map(|part| part.early()).sum::<u64>();
-        self.hosts.window.release(bytes);
-        self.counters.add_resent(bytes);
+        self.handover.discard(self.parts.drain(..).map(|part| part.into_parts().0));
     }
 }
 
 impl Drop for Ahead<'_> {
     fn drop(&mut self) {
-        self.discard();
+        self.handover.end(self.parts.drain(..).map(|part| part.into_parts().0));
         if let (Some(host), Some(splitting)) = (&self.host, &self.splitting) {
             host.forget(splitting.id);
         }

@@ -8,21 +8,28 @@
 //!   meter      how fast something grows
 //! grants     which bytes the next connection of a blob gets                 (pure functions)
 //! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
-//!   clock    how long the reader has waited for its source
-//!   window     memory for bytes that arrived early
+//!   clock      how long the reader has waited for its source
+//!   handover   bytes that arrived early, on their way to the reader
+//!   early        those of one range
+//!   window       memory for them
 //! ```
 //!
 //! The reader of a blob ([`ResumingReader`](super::blob)) requests all of it, as it would without ranges. If more connections
 //! are worth it, ranges ahead of its position are requested over further ones, and its own body is cut where the first of
-//! these begins. When the reader gets there, it takes the early bytes from memory, and the range becomes its own body, so that
-//! only the reader retries. A range that fails is given up where it stands; what is missing is requested again later.
+//! these begins. When the reader gets there, it takes the early bytes, and the range becomes its own body, so that only the reader
+//! retries. A range that fails is given up where it stands; what is missing is requested again later.
 //!
-//! The body of the reader never waits for the window: if it did, the window could be full of bytes that need its bytes first.
+//! A target with a file for the blob ([`BlobRanges`](crate::content::BlobRanges)) gets early bytes at once, so that a run that is
+//! killed has lost none, and the next one requests only the gaps. Memory is then a cache for hashing: what does not fit into the
+//! window is read back. For any other target ranges wait while the window is full. The body of the reader never waits for it: if
+//! it did, the window could be full of bytes that need its bytes first.
 
 pub(in crate::transfer) mod ahead;
 mod clock;
+mod early;
 mod grants;
 mod growth;
+mod handover;
 pub(in crate::transfer) mod hosts;
 mod meter;
 mod pace;

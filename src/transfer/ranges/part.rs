@@ -1,30 +1,24 @@
-//! One range of a blob, received into memory before its turn.
+//! One range of a blob, received before its turn.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
+use super::early::{Early, Place};
 use super::grants::Span;
 use super::hosts::Permit;
 use super::pace::Pace;
-use super::window::Window;
 use crate::content::ByteStream;
-use crate::error::Error;
-
-/// Early bytes are copied into chunks of this size: those of a connection can keep much larger buffers in memory.
-const CHUNK: usize = 256 << 10;
+use crate::error::{Error, Result};
 
 /// Chunks that are taken from one connection before it is the turn of the next.
 const CHUNKS_PER_TURN: usize = 16;
 
 pub(super) struct Part<'a> {
     pub(super) span: Span,
-    early: VecDeque<Bytes>,
-    last: BytesMut,
+    early: Early,
     pub(super) pace: Pace,
     connection: Option<(ByteStream<'a>, Permit)>,
 }
@@ -49,9 +43,18 @@ impl<'a> Part<'a> {
         Self {
             pace: Pace::new(now),
             span: Span::new(range),
-            early: VecDeque::new(),
-            last: BytesMut::new(),
+            early: Early::new(range.start),
             connection: Some((stream, permit)),
+        }
+    }
+
+    /// A range that was received by an earlier run.
+    pub(super) fn resumed(range: &Range<u64>) -> Self {
+        Self {
+            pace: Pace::new(Duration::ZERO),
+            span: Span { reached: range.end, ..Span::new(range) },
+            early: Early::resumed(range),
+            connection: None,
         }
     }
 
@@ -59,7 +62,7 @@ impl<'a> Part<'a> {
         self.connection.is_some()
     }
 
-    /// Bytes in memory.
+    /// Bytes that have arrived.
     pub(super) fn early(&self) -> u64 {
         self.span.reached - self.span.start
     }
@@ -83,26 +86,29 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Takes what has arrived, as long as the window has room. A part that has ended has no connection.
+    /// Takes what has arrived, as long as there is room for it, and returns whether the target has stored it. A part that has ended
+    /// has no connection.
     pub(super) fn receive(
         &mut self,
-        window: &Window,
-        size: u64,
+        place: &Place<'_>,
         now: Duration,
         context: &mut Context<'_>,
-    ) -> Received {
+    ) -> (Received, Result<()>) {
         let mut received = Received::default();
+        let mut stored = Ok(());
         for _ in 0..CHUNKS_PER_TURN {
-            let Some((stream, _)) = &mut self.connection else { return received };
-            if !window.has_room() {
+            let Some((stream, _)) = &mut self.connection else { return (received, stored) };
+            if !place.has_room() {
                 self.pace.restart(now);
-                return received;
+                return (received, stored);
             }
             match stream.poll_next_unpin(context) {
-                Poll::Pending => return received,
+                Poll::Pending => {
+                    return (received, stored.and_then(|()| self.early.store(place)));
+                }
                 Poll::Ready(Some(Ok(chunk))) => {
-                    let kept = self.keep(&chunk, size);
-                    window.add(kept);
+                    let kept;
+                    (kept, stored) = self.keep(&chunk, place);
                     self.pace.record(kept);
                     received.bytes += kept;
                     received.excess += chunk.len() as u64 - kept;
@@ -115,23 +121,24 @@ impl<'a> Part<'a> {
             if self.span.left() == 0 {
                 self.connection = None;
                 received.has_ended = true;
+                stored = stored.and_then(|()| self.early.store(place));
+            }
+            if stored.is_err() {
+                return (received, stored);
             }
         }
         context.waker().wake_by_ref();
-        received
+        (received, stored)
     }
 
-    /// Keeps the bytes up to the end of the range, and returns their number. Whatever is beyond the end of the blob is kept, too:
+    /// Keeps the bytes up to the end of the range, and returns their number. The first byte beyond the end of the blob is kept, too:
     /// the verification must see it.
-    fn keep(&mut self, chunk: &Bytes, size: u64) -> u64 {
-        let most = if self.span.end < size { self.span.left() } else { u64::MAX };
+    fn keep(&mut self, chunk: &[u8], place: &Place<'_>) -> (u64, Result<()>) {
+        let most = self.span.left() + u64::from(self.span.end >= place.size);
         let kept = usize::try_from(most).unwrap_or(usize::MAX).min(chunk.len());
-        self.last.extend_from_slice(chunk.get(..kept).unwrap_or_default());
-        if self.last.len() >= CHUNK {
-            self.early.push_back(self.last.split().freeze());
-        }
+        let pushed = self.early.push(chunk.get(..kept).unwrap_or_default(), place);
         self.span.reached += kept as u64;
-        kept as u64
+        (kept as u64, pushed)
     }
 
     /// Ends the range where it stands.
@@ -142,10 +149,7 @@ impl<'a> Part<'a> {
     }
 
     /// The early bytes, and the connection if there is more to come.
-    pub(super) fn into_parts(mut self) -> (VecDeque<Bytes>, Option<(ByteStream<'a>, Permit)>) {
-        if !self.last.is_empty() {
-            self.early.push_back(self.last.freeze());
-        }
+    pub(super) fn into_parts(self) -> (Early, Option<(ByteStream<'a>, Permit)>) {
         (self.early, self.connection)
     }
 }

@@ -1,14 +1,19 @@
 //! A pull that is killed at each of its steps: the next one completes it, and no wrong bytes are ever under a digest.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use rpull::layout::{Layout, LayoutOptions};
 use serde_json::json;
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
+use crate::support::http::Fault;
+use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
 use crate::support::samples::published;
 use crate::support::strace::{distinct, inject, trace};
+use crate::support::writing;
 
 /// Permissions do not bind root, so the commands run without its privileges.
 const PROGRAMS: &[&str] = &["strace", "setpriv"];
@@ -109,6 +114,65 @@ async fn pull_next_version_killed_at_any_step_completes() {
         let points = kill_everywhere(&registry, &format!("{name}:2"), flags, prepare).await;
         assert!(has(&points, "rename", "/index.json.new"), "{points:?}");
         assert_eq!(has(&points, "fsync", "/ingest/sha256-"), !flags.is_empty(), "{points:?}");
+    }
+}
+
+#[tokio::test]
+async fn pull_of_gaps_killed_at_any_step_completes() {
+    if !needs("pull_of_gaps_killed_at_any_step_completes", PROGRAMS) {
+        return;
+    }
+    let (registry, [held, _], name) = published().await;
+    let blob = &held.layers[0];
+    let prepare = async || {
+        let cli = Cli::new().without_privileges();
+        let layout = Layout::create(&cli.store(), LayoutOptions::default().private()).unwrap();
+        let mut writer = writing::open(&*writing::begin(&layout).await, &blob.descriptor).await;
+        let ranges = writer.ranges().unwrap();
+        writer.write(blob.bytes.slice(..1000)).await.unwrap();
+        for range in [2000..3000, 5000..6000] {
+            ranges.write_at(range.start as u64, &blob.bytes.slice(range)).unwrap();
+        }
+        cli
+    };
+    let points = kill_everywhere(&registry, &format!("{name}:1"), &[], prepare).await;
+    let of_list = points.iter().filter(|(_, path)| path.ends_with(".ranges"));
+    let calls: BTreeSet<&str> = of_list.map(|(call, _)| call.as_str()).collect();
+    assert!(calls.contains("pwrite64"), "{points:?}");
+    assert!(calls.iter().any(|call| call.starts_with("unlink")), "{points:?}");
+}
+
+#[tokio::test]
+async fn pull_with_ranges_killed_at_first_gap_completes() {
+    if !needs("pull_with_ranges_killed_at_first_gap_completes", PROGRAMS) {
+        return;
+    }
+    let registry = FakeRegistry::start().await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(12 << 20, 1))])]);
+    held.publish(&registry, "app", Some("1"));
+    let name = registry.repository("app") + ":1";
+    let digest = held.layers[0].digest().to_string();
+    let slow = || {
+        let digest = digest.clone();
+        registry.disturb(move |request, reply| {
+            let fault = Fault::Slow(16 << 10, Duration::from_millis(20));
+            if request.path.ends_with(&digest) { reply.fault(fault) } else { reply }
+        });
+    };
+    slow();
+    let new = || Cli::new().without_privileges();
+    let (output, calls) = trace(&new(), &[&name]).await;
+    output.expect(0, "");
+    let points = distinct(&calls).into_iter().filter(|(_, path)| path.ends_with(".ranges"));
+    let points: Vec<_> = points.collect();
+    assert!(points.len() > 2, "{points:?}");
+    for (call, path) in points {
+        slow();
+        let (cli, point) = (new(), format!("{call} of {path}"));
+        let output = inject(&cli, &call, &path, "signal=KILL", &[&name]).await;
+        assert_eq!(output.signal(), Some(9), "{point}: {output:?}");
+        registry.disturb(|_, reply| reply);
+        assert_completed(&registry, &cli, &name, &point).await;
     }
 }
 

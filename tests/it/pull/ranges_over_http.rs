@@ -8,7 +8,7 @@ use super::Scenario;
 use crate::support::http::{Fault, Reply};
 
 /// Slow enough that one connection would take seconds.
-async fn slow() -> Scenario {
+pub(super) async fn slow() -> Scenario {
     let scenario = Scenario::new(12 << 20).await;
     scenario.override_response(0..100, |reply| {
         let fault = Fault::Slow(64 << 10, Duration::from_millis(20));

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ pub(crate) struct Reply {
     /// For HEAD the body of a GET: only its length is sent.
     pub(crate) body: Bytes,
     pub(crate) fault: Option<Fault>,
+    /// Counts the bytes of the body that [`Fault::Slow`] has sent.
+    pub(crate) sent: Option<Arc<AtomicU64>>,
 }
 
 /// A fault of a response. Byte counts are of the body.
@@ -56,7 +60,7 @@ pub(super) enum After {
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), fault: None }
+        Self { status, headers: Vec::new(), body: body.into(), fault: None, sent: None }
     }
 
     pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
@@ -83,6 +87,12 @@ impl Reply {
 
     pub(crate) fn fault(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
+        self
+    }
+
+    /// Counts the bytes that [`Fault::Slow`] sends.
+    pub(crate) fn counted(mut self, sent: &Arc<AtomicU64>) -> Self {
+        self.sent = Some(Arc::clone(sent));
         self
     }
 
@@ -149,6 +159,9 @@ impl Reply {
                 for piece in self.body.chunks(n) {
                     stream.write_all(piece).await?;
                     stream.flush().await?;
+                    if let Some(sent) = &self.sent {
+                        sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    }
                     tokio::time::sleep(every).await;
                 }
                 Ok(After::KeepAlive)

@@ -1,0 +1,170 @@
+//! Bytes of one range that have arrived before their turn: in the file of the target if it takes them, and in memory as long as
+//! the window has room.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::window::Window;
+use crate::content::BlobRanges;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Early bytes are copied into chunks of this size: those of a connection can keep much larger buffers in memory.
+const CHUNK: usize = 256 << 10;
+
+/// Where early bytes of a blob go.
+pub(super) struct Place<'a> {
+    pub(super) window: &'a Window,
+    /// `None` if the target takes bytes in order only.
+    pub(super) file: Option<Arc<dyn BlobRanges>>,
+    /// Size of the blob.
+    pub(super) size: u64,
+}
+
+impl Place<'_> {
+    /// Whether bytes may be read before their turn.
+    pub(super) fn has_room(&self) -> bool {
+        self.window.has_room() || (self.file.is_some() && self.window.limit() > 0)
+    }
+
+    /// How many bytes may be ahead.
+    pub(super) fn limit(&self) -> u64 {
+        if self.file.is_some() && self.window.limit() > 0 { u64::MAX } else { self.window.limit() }
+    }
+}
+
+/// In order and without a gap.
+pub(super) struct Early {
+    /// Of the first byte.
+    position: u64,
+    end: u64,
+    chunks: VecDeque<Chunk>,
+    /// The last bytes, which will be one chunk.
+    last: BytesMut,
+    /// How many of these are in the file.
+    stored: usize,
+    is_resumed: bool,
+}
+
+enum Chunk {
+    Memory(Bytes),
+    /// This many bytes in the file only.
+    File(u64),
+}
+
+/// Bytes whose turn it is.
+pub(in crate::transfer) struct EarlyBytes {
+    pub(in crate::transfer) bytes: Bytes,
+    /// Whether the file of the target has them.
+    pub(in crate::transfer) is_stored: bool,
+    /// Whether they were there before.
+    pub(in crate::transfer) is_resumed: bool,
+}
+
+impl Early {
+    pub(super) fn new(position: u64) -> Self {
+        let (chunks, last) = (VecDeque::new(), BytesMut::new());
+        Self { position, end: position, chunks, last, stored: 0, is_resumed: false }
+    }
+
+    /// A range of the file that was received earlier.
+    pub(super) fn resumed(range: &Range<u64>) -> Self {
+        let chunks = VecDeque::from([Chunk::File(range.end - range.start)]);
+        Self { end: range.end, chunks, is_resumed: true, ..Self::new(range.start) }
+    }
+
+    /// Number of bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.end - self.position
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8], place: &Place<'_>) -> Result<()> {
+        self.last.extend_from_slice(bytes);
+        self.end += bytes.len() as u64;
+        place.window.add(bytes.len() as u64);
+        if self.last.len() < CHUNK {
+            return Ok(());
+        }
+        self.store(place)?;
+        let is_stored = self.stored == self.last.len();
+        let chunk = self.take_last();
+        if place.window.has_room() || !is_stored {
+            self.chunks.push_back(Chunk::Memory(chunk));
+            return Ok(());
+        }
+        let length = chunk.len() as u64;
+        place.window.release(length);
+        match self.chunks.back_mut() {
+            Some(Chunk::File(stored)) => *stored += length,
+            _ => self.chunks.push_back(Chunk::File(length)),
+        }
+        Ok(())
+    }
+
+    fn take_last(&mut self) -> Bytes {
+        self.stored = 0;
+        self.last.split().freeze()
+    }
+
+    /// Writes to the file what it does not have yet.
+    pub(super) fn store(&mut self, place: &Place<'_>) -> Result<()> {
+        let Some(file) = &place.file else { return Ok(()) };
+        let start = self.end - self.last.len() as u64;
+        // Bytes beyond the end of the blob are for the verification only.
+        let within = usize::try_from(place.size.saturating_sub(start)).unwrap_or(usize::MAX);
+        let within = within.min(self.last.len());
+        if let Some(new) = self.last.get(self.stored..within).filter(|new| !new.is_empty()) {
+            file.write_at(start + self.stored as u64, new)?;
+            self.stored = within;
+        }
+        Ok(())
+    }
+
+    /// Removes and returns the first bytes. All must have been stored before.
+    pub(super) fn pop(&mut self, place: &Place<'_>) -> Result<Option<EarlyBytes>> {
+        let bytes = match self.chunks.pop_front() {
+            Some(Chunk::Memory(bytes)) => bytes,
+            Some(Chunk::File(length)) => {
+                let bytes = read(place, self.position..self.position + length)?;
+                let left = length - bytes.len() as u64;
+                if left > 0 {
+                    self.chunks.push_front(Chunk::File(left));
+                }
+                return Ok(Some(self.advance(bytes, place)));
+            }
+            None if self.last.is_empty() => return Ok(None),
+            None => self.take_last(),
+        };
+        place.window.release(bytes.len() as u64);
+        Ok(Some(self.advance(bytes, place)))
+    }
+
+    fn advance(&mut self, bytes: Bytes, place: &Place<'_>) -> EarlyBytes {
+        self.position += bytes.len() as u64;
+        let is_stored = place.file.is_some() && self.position <= place.size;
+        EarlyBytes { bytes, is_stored, is_resumed: self.is_resumed }
+    }
+
+    /// Gives the memory back.
+    pub(super) fn discard(&mut self, window: &Window) {
+        let memory = self.chunks.drain(..).map(|chunk| match chunk {
+            Chunk::Memory(bytes) => bytes.len() as u64,
+            Chunk::File(_) => 0,
+        });
+        window.release(memory.sum::<u64>() + self.last.len() as u64);
+        self.last.clear();
+        self.position = self.end;
+    }
+}
+
+fn read(place: &Place<'_>, range: Range<u64>) -> Result<Bytes> {
+    let lost = || Error::new(ErrorKind::Store, "partial").with_reason("has lost bytes");
+    let bytes = place.file.as_ref().ok_or_else(lost)?.read_at(range)?;
+    if bytes.is_empty() { Err(lost()) } else { Ok(bytes) }
+}
