@@ -106,12 +106,11 @@ impl Repair<'_> {
 
     fn repository(&self, origin: &str) -> Result<Repository> {
         let reference: Reference = origin.parse()?;
-        let client = match self.client.get() {
-            Some(client) => client,
-            None => {
-                let client = self.settings.client(origin, ForeignLayers::Ignore)?;
-                self.client.get_or_init(|| client)
-            }
+        let client = if let Some(client) = self.client.get() {
+            client
+        } else {
+            let client = self.settings.client(origin, ForeignLayers::Ignore)?;
+            self.client.get_or_init(|| client)
         };
         client.repository(&reference)
     }

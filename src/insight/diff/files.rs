@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind};
 use crate::insight::files::{ContentId, FileInfo, FileTree, MergeError, TreeFiles, merge};
 #[cfg(feature = "cli")]
-use crate::insight::files::{SortedFiles, list::FileList};
+use crate::insight::files::{SortedFiles as _, list::FileList};
 use crate::layer::EntryKind;
 
 /// What can differ between two files of one path. Times and the number of names are not compared.

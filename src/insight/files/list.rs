@@ -267,7 +267,7 @@ mod tests {
             let link = if kind == EntryKind::Symlink { path.repeat(9) } else { Vec::new() };
             let mtime = Timestamp { seconds: i64::try_from(number).unwrap() - 7, nanoseconds: 0 };
             let xattrs = vec![(b"user.a".to_vec(), (number % 3).to_string().into_bytes())];
-            let entry = LayerEntry { path, kind, size, link, mtime, xattrs, ..implicit_dir() };
+            let entry = LayerEntry { path, kind, mtime, size, link, xattrs, ..implicit_dir() };
             tree.entry(entry).unwrap();
             if number % 2 == 0 {
                 tree.set_content(ContentId::from_sha256(&[7; 32]));
@@ -303,7 +303,9 @@ mod tests {
     fn numbers_are_read_as_written() {
         let numbers = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX];
         let mut bytes = Vec::new();
-        numbers.iter().for_each(|number| put(&mut bytes, *number));
+        for number in numbers {
+            put(&mut bytes, number);
+        }
         let mut input = Cursor::new(bytes);
         let read: Vec<u64> = numbers.iter().map(|_| get(&mut input).unwrap()).collect();
         assert_eq!(read, numbers);
