@@ -96,8 +96,8 @@ fn colors_have_contrast_of_wcag_in_light_and_dark() {
 #[test]
 fn every_color_of_palettes_is_checked() {
     let names = |pairs: &[(&'static str, &'static [&'static str])]| {
-        let names = pairs.iter().flat_map(|(front, backs)| backs.iter().chain([front]).copied());
-        names.collect::<BTreeSet<_>>()
+        let both = pairs.iter().flat_map(|(front, backs)| backs.iter().chain([front]).copied());
+        both.collect::<BTreeSet<_>>()
     };
     let checked: BTreeSet<&str> = names(&TEXT).union(&names(&GRAPHICS)).copied().collect();
     for palette in palettes() {

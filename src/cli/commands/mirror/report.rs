@@ -12,7 +12,8 @@ use crate::cli::output::{self, Lines, note};
 use crate::cli::run::report::{json_of, receipt, warn_of_skipped};
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
-use crate::cli::table::table;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::terminal_width;
 use crate::cli::{exit, hint};
 use crate::content::RequestCounts;
 use crate::digest::Digest;
@@ -274,7 +275,9 @@ pub(super) fn plan(
     }
     lines.flush()?;
     if !settings.json {
-        output::text(&table(["IMAGE", "SIZE", "MISSING", "STATE"], &rows))?;
+        let [size, missing, state] = ["SIZE", "MISSING", "STATE"].map(Column::whole);
+        let columns = [Column::cut_start("IMAGE", 16), size, missing, state];
+        output::text(&table(columns, &rows, terminal_width()))?;
         let requests = plural(requests(images, ends).total(), "request");
         let counts = counts(images, failed.len()).replacen("mirrored", "would mirror", 1);
         output::line(&format!("{counts}; {}; {requests} for this plan", blobs.summary()))?;
