@@ -221,7 +221,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve", "engine_store::daemon"]),
     ("tokio_rustls", &["serve"]),
     ("tar", &[]),
-    ("flate2", &["layer"]),
+    ("flate2", &["layer", "layout::records"]),
     ("zstd", &["layer"]),
     ("oci_spec", &["oci"]),
     ("semver", &["mirror"]),
