@@ -139,6 +139,9 @@ impl PartialBlob {
         if let Err(error) = publish(&self.inner, file.file(), file.path(), proof) {
             // The sync failed, so nothing is left of the bytes.
             self.kept = file.length()?;
+            if self.kept == 0 {
+                file.clear()?;
+            }
             return Err(error);
         }
         let longer = blobs::partial_path(&self.inner.root, &digest)?;
