@@ -118,12 +118,12 @@ impl PartialFile {
     }
 
     pub(super) fn write(&self, position: u64, bytes: &[u8]) -> Result<()> {
-        self.write_recorded(self.ranges().as_mut(), position, bytes)
+        self.write_recorded(&mut self.ranges(), position, bytes)
     }
 
     fn write_recorded(
         &self,
-        ranges: Option<&mut Ranges>,
+        ranges: &mut Option<Ranges>,
         position: u64,
         bytes: &[u8],
     ) -> Result<()> {
@@ -182,7 +182,7 @@ impl PartialFile {
             Some(list) => list,
             None => self.open_list()?,
         };
-        let text = ranges.records.to_list(boot);
+        let text = ranges.records.renumbered_list(boot);
         list.write_all_at(&text, 0)
             .and_then(|()| list.set_len(text.len() as u64))
             .map_err(|error| io_error("write", &list_path(&self.path), error))?;
@@ -203,7 +203,7 @@ impl BlobRanges for PartialFile {
         if let Some(ranges) = ranges.as_mut().filter(|ranges| ranges.list.is_none()) {
             self.write_list(ranges, &boot_id())?;
         }
-        self.write_recorded(ranges.as_mut(), position, bytes)
+        self.write_recorded(&mut ranges, position, bytes)
     }
 
     fn read_at(&self, range: Range<u64>) -> Result<Bytes> {

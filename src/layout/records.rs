@@ -100,7 +100,7 @@ impl Records {
     }
 
     /// The whole list. Lines are numbered anew.
-    pub(super) fn to_list(&mut self, boot: &str) -> Vec<u8> {
+    pub(super) fn renumbered_list(&mut self, boot: &str) -> Vec<u8> {
         let mut list = padded(&format!("{MAGIC}{boot}")).to_vec();
         for (line, (start, record)) in self.by_start.iter_mut().enumerate() {
             record.line = line;
@@ -270,7 +270,7 @@ mod tests {
     fn list_with_wrong_lines_has_the_others() {
         let mut records = Records::of_prefix(10);
         records.add(20, &bytes(5));
-        let list = records.to_list("0a");
+        let list = records.renumbered_list("0a");
         let parse = |list: &[u8], length| {
             let list = Records::parse(list, length)?;
             assert_eq!(list.boot, "0a");

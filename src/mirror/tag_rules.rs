@@ -157,8 +157,8 @@ mod tests {
         TagPatterns { globs: Vec::new(), regexes: vec![Regex::new(pattern).unwrap()] }
     }
 
-    fn range(text: &str) -> Option<VersionRange> {
-        Some(VersionRange::parse(text).unwrap())
+    fn range(text: &str) -> VersionRange {
+        VersionRange::parse(text).unwrap()
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -190,24 +190,24 @@ mod tests {
                 vec!["edge", "latest", "2"],
             ),
             (
-                TagRules { range: range(">=1.10"), ..default() },
+                TagRules { range: Some(range(">=1.10")), ..default() },
                 vec!["1.10.0", "v1.11.1", "2.0.0", "2"],
             ),
             (
-                TagRules { range: range(">=1.10 <3"), prereleases: true, ..default() },
+                TagRules { range: Some(range(">=1.10 <3")), prereleases: true, ..default() },
                 vec!["1.10.0", "v1.11.1", "1.11.0-rc.1", "2.0.0-rc.1", "2.0.0", "2"],
             ),
             (
                 TagRules {
                     included: globs(&["*-alpine"]),
-                    range: range("3"),
+                    range: Some(range("3")),
                     prereleases: true,
                     ..default()
                 },
                 vec!["3.1-alpine", "3.2-alpine"],
             ),
             (
-                TagRules { names: names(&["edge"]), range: range("2.0"), ..default() },
+                TagRules { names: names(&["edge"]), range: Some(range("2.0")), ..default() },
                 vec!["2.0.0", "edge", "2"],
             ),
             (
@@ -225,7 +225,7 @@ mod tests {
         for (rules, expected) in [
             (TagRules { latest: Some(2), ..default() }, vec!["2.0.0", "2"]),
             (
-                TagRules { latest: Some(3), range: range("<2"), ..default() },
+                TagRules { latest: Some(3), range: Some(range("<2")), ..default() },
                 vec!["1.9.0", "1.10.0", "v1.11.1"],
             ),
             (

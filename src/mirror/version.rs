@@ -26,10 +26,10 @@ impl TagVersion {
         // Tags cannot contain `+`: helm writes `_` before build metadata.
         let (pre, _) = suffix.split_once('_').unwrap_or((suffix, ""));
         let pre = Prerelease::new(pre.trim_start_matches(['-', '.'])).ok()?;
-        let [major, minor, patch] = match numbers.as_slice() {
-            &[major] => [major, 0, 0],
-            &[major, minor] => [major, minor, 0],
-            &[major, minor, patch] => [major, minor, patch],
+        let [major, minor, patch] = match *numbers.as_slice() {
+            [major] => [major, 0, 0],
+            [major, minor] => [major, minor, 0],
+            [major, minor, patch] => [major, minor, patch],
             _ => return None,
         };
         let version = Version { major, minor, patch, pre, build: BuildMetadata::EMPTY };

@@ -16,6 +16,7 @@ use crate::retry::{Failures, announce};
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::ranges::ahead::Ahead;
+use crate::transfer::ranges::early::BytesPlace;
 use crate::transfer::ranges::hosts::Permit;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
@@ -41,10 +42,7 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Number of consecutive windows below the minimum rate. New bytes do not reset it.
     slow_windows: u32,
     is_too_slow: bool,
-    /// Whether the target has the last chunk already.
-    is_stored: bool,
-    /// Whether it was there before.
-    is_resumed: bool,
+    last_place: BytesPlace,
     /// Delivered bytes that have not passed the throttle: bytes are written before the reader waits.
     unthrottled: u64,
 }
@@ -78,8 +76,7 @@ impl<'a> ResumingReader<'a> {
             min_rate: MinimumRate::default(),
             slow_windows: 0,
             is_too_slow: false,
-            is_stored: false,
-            is_resumed: false,
+            last_place: BytesPlace::Memory,
             unthrottled: 0,
         }
     }
@@ -92,7 +89,7 @@ impl<'a> ResumingReader<'a> {
 
     /// Whether the target has the last chunk already.
     pub(in crate::transfer) fn is_stored(&self) -> bool {
-        self.is_stored
+        self.last_place != BytesPlace::Memory
     }
 
     /// Uses one connection only.
@@ -141,7 +138,7 @@ impl<'a> ResumingReader<'a> {
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
                     self.position += chunk.len() as u64;
-                    if !self.is_resumed {
+                    if self.last_place != BytesPlace::TargetBefore {
                         self.counters.add_transferred(chunk.len() as u64);
                     }
                     let event = Event::BlobAdvanced {
@@ -169,12 +166,12 @@ impl<'a> ResumingReader<'a> {
         }
         loop {
             if let Some(early) = self.ahead.handover.next() {
-                (self.is_stored, self.is_resumed) = (early.is_stored, early.is_resumed);
+                self.last_place = early.place;
                 // Other ranges go on meanwhile.
                 self.ahead.drive(std::future::ready(())).await;
                 return Ok(Some(early.bytes));
             }
-            (self.is_stored, self.is_resumed) = (false, false);
+            self.last_place = BytesPlace::Memory;
             if self.ahead.handover.has_write_error() {
                 return Ok(None);
             }

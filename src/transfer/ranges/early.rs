@@ -57,10 +57,18 @@ enum Chunk {
 /// Bytes whose turn it is.
 pub(in crate::transfer) struct EarlyBytes {
     pub(in crate::transfer) bytes: Bytes,
-    /// Whether the file of the target has them.
-    pub(in crate::transfer) is_stored: bool,
-    /// Whether they were there before.
-    pub(in crate::transfer) is_resumed: bool,
+    pub(in crate::transfer) place: BytesPlace,
+}
+
+/// Where the next bytes of a blob are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transfer) enum BytesPlace {
+    /// In memory only.
+    Memory,
+    /// In the file of the target, too.
+    Target,
+    /// In the file of the target since before this run.
+    TargetBefore,
 }
 
 impl Early {
@@ -147,8 +155,12 @@ impl Early {
 
     fn advance(&mut self, bytes: Bytes, place: &Place<'_>) -> EarlyBytes {
         self.position += bytes.len() as u64;
-        let is_stored = place.file.is_some() && self.position <= place.size;
-        EarlyBytes { bytes, is_stored, is_resumed: self.is_resumed }
+        let place = match place.file {
+            Some(_) if self.is_resumed => BytesPlace::TargetBefore,
+            Some(_) if self.position <= place.size => BytesPlace::Target,
+            _ => BytesPlace::Memory,
+        };
+        EarlyBytes { bytes, place }
     }
 
     /// Gives the memory back.

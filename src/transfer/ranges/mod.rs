@@ -26,7 +26,7 @@
 
 pub(in crate::transfer) mod ahead;
 mod clock;
-mod early;
+pub(in crate::transfer) mod early;
 mod grants;
 mod growth;
 mod handover;

@@ -25,7 +25,7 @@ type SourceDigests = Mutex<HashMap<(usize, ImageName), Arc<OnceCell<Option<Diges
 enum Compared {
     Unchanged(Copied),
     /// What the target has under its name.
-    Found(Presence<Descriptor>),
+    Found(Box<Presence<Descriptor>>),
     /// Nothing was asked.
     Unknown,
 }
@@ -47,7 +47,7 @@ pub(super) async fn compare(images: Vec<MirrorImage>, state: &State) -> Vec<Mirr
                 Status::Unchanged(pending, copied)
             }
             (Status::Pending(mut pending), Ok(Compared::Found(found))) => {
-                pending.request.found_at_target = Some(found);
+                pending.request.found_at_target = Some(*found);
                 Status::Pending(pending)
             }
             (_, Err(error)) => Status::Failed(error),
@@ -77,16 +77,16 @@ async fn compare_one(
     }
     let found = target.name(&request.target_name, Effort::Request).await;
     let found = found.map_err(|error| error.with_side(Side::Target))?;
-    let Presence::Present(current) = &found else { return Ok(Compared::Found(found)) };
+    let Presence::Present(current) = &found else { return Ok(Compared::Found(Box::new(found))) };
     let Some(resolved) = source_digest(&*request.source, &request.name, digests).await else {
-        return Ok(Compared::Found(found));
+        return Ok(Compared::Found(Box::new(found)));
     };
     let copied = Copied { resolved, digest: current.digest.clone() };
     let is_whole = matches!(request.platforms, PlatformSelection::All);
     if (is_whole && copied.resolved == copied.digest) || remembered.as_ref() == Some(&copied) {
         return Ok(Compared::Unchanged(copied));
     }
-    Ok(Compared::Found(found))
+    Ok(Compared::Found(Box::new(found)))
 }
 
 /// The digest of a name at its source. `None` if the source does not tell it: the transfer finds out why.

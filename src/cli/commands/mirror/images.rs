@@ -177,7 +177,7 @@ async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec<Vec<Listed
         if let EntrySource::Image(location) = &entry.from {
             return vec![Ok(location.clone())];
         }
-        let tagged = repositories.into_iter().map(|repository| tagged(entry, repository?, &lists));
+        let tagged = repositories.into_iter().map(|repository| tagged(entry, &repository?, &lists));
         let tagged = tagged.map(|result| result.unwrap_or_else(|failed| vec![Err(failed)]));
         tagged.flatten().collect()
     });
@@ -187,10 +187,10 @@ async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec<Vec<Listed
 /// The selected tags of a repository.
 fn tagged(
     entry: &MirrorEntry,
-    repository: Reference,
+    repository: &Reference,
     lists: &HashMap<Reference, Result<Vec<String>>>,
 ) -> Listed<Vec<Listed<Location>>> {
-    let tags = match (entry.tags.only_names(), lists.get(&repository)) {
+    let tags = match (entry.tags.only_names(), lists.get(repository)) {
         (Some(_), _) | (None, None) => entry.tags.select(&[]),
         (None, Some(Ok(tags))) => entry.tags.select(tags),
         (None, Some(Err(error))) => return Err((repository.to_string(), error.clone_for())),

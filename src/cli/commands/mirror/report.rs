@@ -243,7 +243,7 @@ pub(super) fn plan(
         let mut row = [image.reference.clone(), String::new(), String::new(), String::new()];
         match &image.status {
             Status::Unchanged(..) => {
-                row[3] = "unchanged".to_owned();
+                "unchanged".clone_into(&mut row[3]);
                 if let Some(value) = unchanged_json(image).filter(|_| settings.json) {
                     lines.push_json(&value)?;
                 }
@@ -259,12 +259,13 @@ pub(super) fn plan(
                 let bytes = &plan.report.bytes;
                 row[1] = size(bytes.total);
                 row[2] = size(bytes.missing);
-                row[3] = if plan.error.is_none() { "changed" } else { "failed" }.to_owned();
+                let state = if plan.error.is_none() { "changed" } else { "failed" };
+                state.clone_into(&mut row[3]);
                 blobs.add(&plan);
                 failed.extend(plan.error.map(|error| (image.reference.as_str(), error)));
             }
             Status::Failed(error) => {
-                row[3] = "failed".to_owned();
+                "failed".clone_into(&mut row[3]);
                 if settings.json {
                     lines.push_json(&failure(&image.reference, error)?)?;
                 }
