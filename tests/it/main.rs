@@ -11,6 +11,7 @@
 //! - `overlay/` overlay directories: one directory per layer, and mounts of them
 //! - `serve/` `rpull serve`: the store as a registry
 //! - `cli/` the command line: arguments, JSON, terminals, signals, snapshots of help and messages
+//! - `mirror/` `rpull mirror`: many images by a file
 //! - `live/` against programs of this machine: docker-registry, skopeo, umoci, podman, Chromium
 //! - `builders/` `Pull`, `Push`, `Copy` and `Unpack`, and the examples that use them
 //! - `contract/` the contract of `Source`, `Target` and `Ingest` against every backend
@@ -34,6 +35,8 @@ mod faults;
 mod layout;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
+mod mirror;
 #[cfg(test)]
 mod overlay;
 #[cfg(test)]

@@ -1,0 +1,68 @@
+//! `mirror` between docker-registries, beside `skopeo sync`.
+
+use std::process::Command;
+
+use crate::support::cli::Cli;
+use crate::support::live::{Access, Live, needs};
+use crate::support::real::RealImage;
+use crate::support::recorder;
+
+const NEEDED: &[&str] = &["docker-registry", "skopeo", "dpkg"];
+
+/// The digest of the manifest or index that a name refers to.
+fn digest(host: &str, name: &str) -> String {
+    let image = format!("docker://{host}/{name}");
+    let inspect = ["inspect", "--raw", "--tls-verify=false", &image];
+    let output = Command::new("skopeo").args(inspect).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    rpull::Digest::sha256(&output.stdout).to_string()
+}
+
+#[tokio::test]
+async fn mirror_between_docker_registries_moves_changes_only() {
+    if !needs("mirror_between_docker_registries_moves_changes_only", NEEDED) {
+        return;
+    }
+    let [one, two, three] = [(); 3].map(|()| Live::start(&Access::Open));
+    let (from, to) =
+        (recorder::in_front_of(one.host()).await, recorder::in_front_of(two.host()).await);
+    let (image, cli) = (RealImage::get(), Cli::new());
+    let push = |name: &str| {
+        let to = format!("{}/real:{name}", one.host());
+        image.push(name, &to, &["--dest-tls-verify=false"]);
+    };
+    push("v1");
+    push("multi");
+    let file = cli.dir().join("m.yaml");
+    let text = format!("mirror: [{{from: {}/real, to: {}/m/real}}]", from.host(), to.host());
+    std::fs::write(&file, text).unwrap();
+    // One request per blob, however slow this machine is.
+    let run = ["mirror", "m.yaml", "--window", "0"];
+    cli.run(&run).await.expect(0, "mirrored 2 images (0 unchanged)");
+    from.forget();
+    to.forget();
+    cli.run(&run).await.expect(0, "mirrored 2 images (2 unchanged)");
+    assert_eq!((from.lines().len(), to.lines().len()), (3, 2), "a list, and a HEAD for each tag");
+
+    push("v2");
+    from.forget();
+    to.forget();
+    cli.run(&run).await.expect(0, "mirrored 3 images (2 unchanged)");
+    assert_eq!(from.count("GET /v2/real/blobs/"), 2, "the config and the last layer");
+    assert_eq!(to.count("PUT /v2/m/real/blobs/"), 2);
+
+    let list = format!("{}:\n  tls-verify: false\n  images:\n    real: []\n", one.host());
+    std::fs::write(cli.dir().join("sync.yaml"), list).unwrap();
+    let sync = ["sync", "--all", "--dest-tls-verify=false", "--src=yaml", "--dest=docker"];
+    let output = Command::new("skopeo")
+        .args(sync)
+        .arg(cli.dir().join("sync.yaml"))
+        .arg(format!("{}/m", three.host()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for tag in ["v1", "v2", "multi"] {
+        let name = format!("m/real:{tag}");
+        assert_eq!(digest(two.host(), &name), digest(three.host(), &name));
+    }
+}

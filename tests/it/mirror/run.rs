@@ -1,0 +1,136 @@
+//! Mirrors between registries, with exact requests.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Fleet, app, names};
+use crate::support::fake_registry::FakeRegistry;
+
+const ALL: [&str; 4] = ["m/a:1.0", "m/a:1.1", "m/a:latest", "m/b:1.0"];
+
+#[tokio::test]
+async fn mirror_reads_each_blob_once_and_mounts_it_in_other_repository() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let output = fleet.run(&[]).await;
+    output.expect(0, "mirrored 4 images (0 unchanged); transferred");
+    assert_eq!(names(&output), ALL);
+    // One base, and a layer and a config of each of the three images.
+    let blobs = fleet.from.server.count("GET /v2/team/a/blobs/")
+        + fleet.from.server.count("GET /v2/team/b/blobs/");
+    assert_eq!(blobs, 7, "{:?}", fleet.asked());
+    assert_eq!(fleet.from.server.count("/tags/list"), 2);
+    assert_eq!(fleet.to.server.count("mount="), 1, "{:?}", fleet.sent());
+    assert_eq!(fleet.to.server.count("HEAD /v2/m/a/manifests/1.0"), 1, "{:?}", fleet.sent());
+    for (repository, tag) in [("a", "1.0"), ("a", "1.1"), ("a", "latest"), ("b", "1.0")] {
+        let expected = fleet.from.tagged(&format!("team/{repository}"), tag);
+        assert_eq!(fleet.to.tagged(&format!("m/{repository}"), tag), expected);
+    }
+}
+
+#[tokio::test]
+async fn unchanged_images_cost_one_head_at_each_end() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    fleet.run(&[]).await.expect(0, "");
+    let output = fleet.run(&[]).await;
+    output.expect(0, "mirrored 4 images (4 unchanged)").expect(0, "10 requests");
+    assert_eq!(names(&output), ALL);
+    let heads = |prefix: &str| {
+        ["a/manifests/1.0", "a/manifests/1.1", "a/manifests/latest", "b/manifests/1.0"]
+            .map(|name| format!("HEAD /v2/{prefix}/{name}"))
+            .to_vec()
+    };
+    assert_eq!(fleet.sent(), heads("m"));
+    let asked = fleet.asked();
+    assert_eq!(asked.iter().filter(|line| line.contains("/tags/list")).count(), 2);
+    assert_eq!(asked.iter().filter(|line| line.starts_with("HEAD")).count(), 4);
+    assert_eq!(asked.len(), 6);
+}
+
+#[tokio::test]
+async fn moved_tag_is_mirrored_by_its_change_alone() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    fleet.run(&[]).await.expect(0, "");
+    app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
+    fleet.run(&[]).await.expect(0, "mirrored 4 images (3 unchanged)");
+    assert_eq!(fleet.from.server.count("/blobs/"), 2, "{:?}", fleet.asked());
+    assert_eq!(fleet.to.tagged("m/a", "latest"), fleet.from.tagged("team/a", "latest"));
+    fleet.run(&[]).await.expect(0, "(4 unchanged)");
+}
+
+#[tokio::test]
+async fn several_targets_are_written_from_one_read() {
+    let fleet = Fleet::start().await;
+    let second = FakeRegistry::start().await;
+    fleet.write(&format!(
+        "mirror:
+- from: FROM/team/a
+  to: ['TO/m/a', '{}/n/a:v{{{{tag}}}}', 'oci:layout']
+  tags: [latest]
+",
+        second.server.host()
+    ));
+    let output = fleet.run(&[]).await;
+    output.expect(0, "mirrored 3 images");
+    assert_eq!(fleet.from.server.count("/tags/list"), 0, "the only tag is named");
+    assert_eq!(fleet.from.server.count("GET /v2/team/a/blobs/"), 3, "{:?}", fleet.asked());
+    let digest = fleet.from.tagged("team/a", "latest").unwrap();
+    assert_eq!(fleet.to.tagged("m/a", "latest").as_ref(), Some(&digest));
+    assert_eq!(second.tagged("n/a", "vlatest").as_ref(), Some(&digest));
+    let blob = Path::new("layout/blobs/sha256").join(digest.trim_start_matches("sha256:"));
+    assert!(fleet.cli.dir().join(blob).is_file());
+}
+
+#[tokio::test]
+async fn plan_moves_nothing_and_counts_unique_blobs() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let output = fleet.run(&["--plan"]).await;
+    let summary = "would mirror 4 images (0 unchanged); 7 unique blobs, ";
+    assert!(output.expect(0, "").stdout.contains(summary), "{}", output.stdout);
+    assert_eq!(fleet.from.server.count("/blobs/"), 0);
+    assert!(fleet.sent().iter().all(|line| line.starts_with("HEAD ")), "{:?}", fleet.sent());
+    assert!(!fleet.cli.home().join(".local/state").exists());
+    fleet.run(&[]).await.expect(0, "");
+    let output = fleet.run(&["--plan", "--json"]).await;
+    let lines = json_lines(&output.expect(0, "").stdout);
+    assert_eq!(lines.len(), 4);
+    assert!(lines.iter().all(|line| line["outcome"] == "unchanged"), "{lines:?}");
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn json_is_one_object_per_image() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let output = fleet.run(&["--json"]).await;
+    let lines = json_lines(&output.expect(0, "").stdout);
+    assert_eq!(lines.len(), 4);
+    for line in &lines {
+        assert_eq!(line["outcome"], "copied");
+        assert!(line["bytes"]["total"].as_u64() > Some(40_000), "{line}");
+    }
+    let transferred: Option<u64> =
+        lines.iter().map(|line| line["bytes"]["transferred"].as_u64()).sum();
+    let read: u64 = transferred.unwrap();
+    assert!(read < 2 * 40_000, "the base is transferred once: {read}");
+}
+
+#[tokio::test]
+async fn shards_are_disjoint_and_complete() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let mut all = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        all.extend(names(&fleet.run(&["--shard", shard]).await));
+    }
+    all.sort();
+    assert_eq!(all, ALL);
+    fleet.run(&["--shard", "4/3"]).await.expect(2, "expected K/N");
+}

@@ -1,0 +1,68 @@
+//! The state file saves requests; without it nothing else changes.
+
+use super::Fleet;
+use crate::support::images::{Family, image, index, layer};
+
+fn publish_index(fleet: &Fleet) {
+    let images = ["amd64", "arm64", "s390x"]
+        .map(|name| (name, image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])])));
+    index(Family::Oci, &images).publish(&fleet.from, "team/multi", "1");
+}
+
+#[tokio::test]
+async fn images_with_some_platforms_cost_one_head_at_each_end() {
+    let fleet = Fleet::start().await;
+    publish_index(&fleet);
+    fleet.write(
+        "defaults: { to: 'TO/m/{{name}}', tags: ['1'] }
+mirror:
+- from: FROM/team/multi
+  platforms: [linux/amd64, linux/arm64]
+- from: FROM/team/multi
+  to: TO/m/one
+  platforms: linux/s390x
+",
+    );
+    fleet.run(&[]).await.expect(0, "mirrored 2 images (0 unchanged)");
+    fleet.run(&[]).await.expect(0, "(2 unchanged)");
+    assert_eq!(fleet.asked(), ["HEAD /v2/team/multi/manifests/1"]);
+    assert_eq!(fleet.sent(), ["HEAD /v2/m/multi/manifests/1", "HEAD /v2/m/one/manifests/1"]);
+    let before = fleet.to.tagged("m/multi", "1");
+
+    std::fs::remove_dir_all(fleet.cli.home().join(".local/state")).unwrap();
+    fleet.run(&[]).await.expect(0, "transferred 0 B");
+    assert!(fleet.asked().len() > 1, "the documents are read again");
+    assert_eq!(fleet.to.tagged("m/multi", "1"), before);
+    fleet.run(&[]).await.expect(0, "(2 unchanged)");
+}
+
+#[tokio::test]
+async fn immutable_tag_costs_no_request_once_it_is_copied() {
+    let fleet = Fleet::start().await;
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: ['1.0', latest], immutable: '1.*'}]",
+    );
+    fleet.run(&["--state", "state.json"]).await.expect(0, "mirrored 2 images");
+    fleet.run(&["--state", "state.json"]).await.expect(0, "(2 unchanged)");
+    assert_eq!(fleet.asked(), ["HEAD /v2/team/a/manifests/latest"]);
+    assert_eq!(fleet.sent(), ["HEAD /v2/m/a/manifests/latest"]);
+    fleet.run(&["--state", "other.json"]).await.expect(0, "(2 unchanged)");
+    assert_eq!(fleet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn unusable_state_file_is_only_a_warning() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let path = fleet.cli.dir().join("state.json");
+    for (text, warning) in
+        [("damaged", "ignoring the state"), ("{\"version\":9,\"images\":{}}", "9, not 1")]
+    {
+        std::fs::write(&path, text).unwrap();
+        fleet.run(&["--state", "state.json"]).await.expect(0, warning);
+        fleet.run(&["--state", "state.json"]).await.expect(0, "(4 unchanged)");
+    }
+    // A file is no directory, for any user.
+    let output = fleet.run(&["--state", "m.yaml/state.json"]).await;
+    output.expect(0, "(4 unchanged)").expect(0, "the state is not saved: m.yaml/state.json");
+}
