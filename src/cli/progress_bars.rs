@@ -1,5 +1,6 @@
 //! Draws progress on a terminal. indicatif draws and removes the lines, which [`Screen`] fits to the terminal's present size.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::progress_screen::{ImageBlobs, Screen};
 use super::rate::Rate;
 use super::terminal_width::progress_size;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::document::Document;
 use crate::progress::{Event, Phase, Progress};
 
@@ -32,6 +34,8 @@ pub(super) struct ProgressBars {
 struct DrawnState {
     /// The images that were resolved so far.
     images: Vec<ImageBlobs>,
+    /// The blobs of these images.
+    resolved: HashSet<Digest>,
     screen: Option<Screen>,
     /// Whether a run is going on: a phase beside it has no bar until the run is over.
     running: bool,
@@ -75,9 +79,7 @@ impl DrawnState {
     /// Adds an image; a blob belongs to the first that needs it.
     fn resolve(&mut self, reference: &str, documents: &[Document]) {
         let blobs = documents.iter().flat_map(Document::blobs).map(|blob| blob.digest.clone());
-        let new =
-            blobs.filter(|digest| !self.images.iter().any(|(_, digests)| digests.contains(digest)));
-        let new = new.collect();
+        let new = blobs.filter(|digest| self.resolved.insert(digest.clone())).collect();
         self.images.push((reference.to_owned(), new));
     }
 
@@ -85,9 +87,8 @@ impl DrawnState {
         if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
             return Effect::Nothing;
         }
-        self.images.retain(|(_, digests)| {
-            digests.iter().any(|digest| blobs.iter().any(|(blob, _)| blob.digest == *digest))
-        });
+        let planned: HashSet<&Digest> = blobs.iter().map(|(blob, _)| &blob.digest).collect();
+        self.images.retain(|(_, digests)| digests.iter().any(|digest| planned.contains(digest)));
         self.screen = Some(Screen::new(labels, &self.images, blobs));
         Effect::StartDrawing
     }
@@ -120,6 +121,7 @@ impl DrawnState {
     fn end_run(&mut self) -> Effect {
         self.running = false;
         self.images.clear();
+        self.resolved.clear();
         let Some(mut screen) = self.screen.take() else { return Effect::Nothing };
         screen.stop();
         let (columns, rows) = progress_size();

@@ -14,6 +14,8 @@ use crate::cli::output::Lines;
 use crate::cli::page::size_tree::{PathBytes, SizeTree};
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
+use crate::cli::terminal_width::terminal_width;
+use crate::cli::wrap::wrap;
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::escape::{escape, escape_json};
@@ -256,13 +258,14 @@ fn totals_text(totals: &FileDiff) -> String {
     let share = |name: &str, share: &PathShare| {
         format!("{name:<10}{} in {}\n", size(share.bytes), plural(share.paths, "path"))
     };
+    let (bytes, files) = (size(pull.bytes), plural(pull.files, "file"));
+    let pull = format!("{bytes} in {files} for B on a host with the files of A");
+    let pull = wrap("pull      ", &pull, terminal_width().unwrap_or(usize::MAX));
     format!(
-        "\n{}{}{}{:<10}{} in {} for B on a host with the files of A",
+        "\n{}{}{}{}",
         share("added", added),
         share("changed", changed),
         share("removed", removed),
-        "pull",
-        size(pull.bytes),
-        plural(pull.files, "file"),
+        pull.trim_end(),
     )
 }
