@@ -102,8 +102,7 @@ fn every_color_of_palettes_is_checked() {
     let checked: BTreeSet<&str> = names(&TEXT).union(&names(&GRAPHICS)).copied().collect();
     for palette in palettes() {
         // Lines between sections carry no meaning.
-        let named: BTreeSet<&str> =
-            palette.keys().copied().filter(|name| *name != "line").collect();
-        assert_eq!(named, checked);
+        let keys = palette.keys().copied().filter(|name| *name != "line");
+        assert_eq!(keys.collect::<BTreeSet<&str>>(), checked);
     }
 }

@@ -22,11 +22,9 @@ const STEP: usize = 37;
 
 /// The bytes of an answer with this body, as a server sends them.
 fn raw(headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
-    let mut head = "HTTP/1.1 200 OK\r\n".to_owned();
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let (lines, length) = (lines.collect::<String>(), body.len());
+    let head = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 

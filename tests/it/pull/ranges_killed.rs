@@ -1,5 +1,6 @@
 //! One pull with ranges that is killed again and again.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,7 +23,6 @@ fn number(name: &str, default: u64) -> u64 {
 async fn ranges_of_pull_killed_many_times_are_not_requested_again() {
     let kills = number("RPULL_KILLS", 8);
     let seed = number("RPULL_SEED", fastrand::u64(..));
-    println!("RPULL_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let size = (16 << 20) + (kills << 20);
     let registry = FakeRegistry::start().await;
@@ -64,7 +64,11 @@ async fn ranges_of_pull_killed_many_times_are_not_requested_again() {
     let twice = sent.load(Ordering::Relaxed) - blob;
     let requests = registry.server.requests();
     let ranges = requests.iter().filter(|request| request.header("range").is_some()).count();
-    println!("{killed} kills, {ranges} range requests, {twice} of {blob} bytes sent twice");
-    assert!(ranges as u64 > killed, "several connections are used");
-    assert!(twice < blob / 4, "not only what was on its way");
+    let seen = format!(
+        "RPULL_SEED={seed}: {killed} kills, {ranges} range requests, {twice} of {blob} bytes sent twice"
+    );
+    // Not through the test harness, which captures the output of passing tests.
+    writeln!(std::io::stderr(), "{seen}").unwrap();
+    assert!(ranges as u64 > killed, "several connections are used: {seen}");
+    assert!(twice < blob / 4, "not only what was on its way: {seen}");
 }

@@ -72,7 +72,7 @@ type Damage = fn(&mut LayerBlob<'_>);
 
 #[test]
 fn error_of_second_layer_comes_after_changes_of_first() {
-    let items = |name: &str| tar(&[TarItem::dir("d"), TarItem::file(&format!("d/{name}"), "x")]);
+    let items = |name: &str| tar(&[TarItem::dir("d"), TarItem::file(format!("d/{name}"), "x")]);
     let tars: Vec<_> = ["a", "b", "c", "d"].map(items).into();
     let damages: [Damage; 3] = [
         |layer| layer.diff_id = Digest::sha256(b"other"),
@@ -80,15 +80,15 @@ fn error_of_second_layer_comes_after_changes_of_first() {
         |layer| layer.open = Box::new(|_| Ok(Box::new(io::repeat(7).take(99_999)))),
     ];
     for damage in damages {
-        let damaged = || {
+        let with_damage = || {
             let mut layers = blobs(&tars);
             layers[1..].iter_mut().for_each(damage);
             layers
         };
-        let wanted = outcome(damaged());
+        let wanted = outcome(with_damage());
         assert_eq!(wanted.as_ref().unwrap_err().1, Some(1));
         for _ in 0..20 {
-            assert_eq!(outcome(at_once(damaged())), wanted);
+            assert_eq!(outcome(at_once(with_damage())), wanted);
         }
         let mut seen = Vec::new();
         let visit = |number, _: &Change<'_>| {
@@ -96,7 +96,7 @@ fn error_of_second_layer_comes_after_changes_of_first() {
             Ok(())
         };
         let (options, control) = (ReadOptions::default(), Control::default());
-        read_layers(at_once(damaged()), options, &control, visit, |_, _| Ok(())).unwrap_err();
+        read_layers(at_once(with_damage()), options, &control, visit, |_, _| Ok(())).unwrap_err();
         assert!(!seen.is_empty() && seen.iter().all(|number| *number == 0), "{seen:?}");
     }
 }
