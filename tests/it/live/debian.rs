@@ -212,10 +212,10 @@ fn listed_line(line: &str) -> String {
             letters[at] = if letters[at] == 'x' { special } else { special.to_ascii_uppercase() };
         }
     }
-    let mode: String = letters.into_iter().collect();
+    let permissions: String = letters.into_iter().collect();
     let hardlink = text("hardlink");
     let is_file = text("type") == "file" && hardlink.is_empty();
     let size = if is_file { file["size"].to_string() } else { "-".to_owned() };
     let link = if hardlink.is_empty() { text("link") } else { hardlink[1..].to_owned() };
-    format!("{mode} {}:{} {size} {} {link}", file["uid"], file["gid"], text("path"))
+    format!("{permissions} {}:{} {size} {} {link}", file["uid"], file["gid"], text("path"))
 }

@@ -64,11 +64,11 @@ async fn ranges_of_pull_killed_many_times_are_not_requested_again() {
     let twice = sent.load(Ordering::Relaxed) - blob;
     let requests = registry.server.requests();
     let ranges = requests.iter().filter(|request| request.header("range").is_some()).count();
-    let seen = format!(
+    let summary = format!(
         "RPULL_SEED={seed}: {killed} kills, {ranges} range requests, {twice} of {blob} bytes sent twice"
     );
     // Not through the test harness, which captures the output of passing tests.
-    writeln!(std::io::stderr(), "{seen}").unwrap();
-    assert!(ranges as u64 > killed, "several connections are used: {seen}");
-    assert!(twice < blob / 4, "not only what was on its way: {seen}");
+    writeln!(std::io::stderr(), "{summary}").unwrap();
+    assert!(ranges as u64 > killed, "several connections are used: {summary}");
+    assert!(twice < blob / 4, "not only what was on its way: {summary}");
 }
