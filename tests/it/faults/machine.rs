@@ -74,7 +74,7 @@ impl Capped {
         let report = cli.report(&["pull", "--json", &self.name]).await;
         self.assert_completed(&report, kept, point);
         self.assert_clean(cli, point).await;
-        assert_eq!(kept(cli).await, 0, "a partial is left after {point}");
+        assert_eq!(kept_bytes(cli).await, 0, "a partial is left after {point}");
     }
 
     fn assert_completed(&self, report: &Value, kept: u64, point: &str) {
@@ -86,7 +86,7 @@ impl Capped {
 }
 
 /// Bytes that are kept for the next run; a partial may have gaps.
-async fn kept(cli: &Cli) -> u64 {
+async fn kept_bytes(cli: &Cli) -> u64 {
     let plan = cli.json(&["prune", "--partials", "--plan", "--json"]).await;
     plan["partial_bytes"].as_u64().unwrap()
 }
@@ -129,7 +129,7 @@ async fn kill_at(capped: &Capped, call: String, path: String) -> bool {
     let is_killed = output.signal() == Some(9);
     assert!(is_killed || (output.code() == Some(0) && !when.is_empty()), "{point}: {output:?}");
     capped.assert_clean(&cli, &point).await;
-    let kept = kept(&cli).await;
+    let kept = kept_bytes(&cli).await;
     capped.complete(&cli, kept, &point).await;
     is_killed
 }
@@ -163,7 +163,7 @@ async fn ranges_on_disk_full_at_any_byte_are_resumed() {
             output.expect(7, "No space left on device").expect(7, "hint: free disk space");
         }
         capped.assert_clean(&cli, &point).await;
-        let kept = kept(&cli).await;
+        let kept = kept_bytes(&cli).await;
         assert!(kept <= space && (kept > 0 || space == 0 || space > size), "{kept} of {point}");
         std::fs::remove_file(taken).unwrap();
         capped.complete(&cli, kept, &point).await;
