@@ -2,7 +2,7 @@
 //! Manifests".
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Method, Response, StatusCode};
 
 use super::Repository;
@@ -193,20 +193,34 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
     let (path, digest) = path(repository, name)?;
     let what = describe(repository, &path);
     let response = request(repository, Method::GET, &path, &what).await?;
-    let declared = media_type(response.headers());
     let headers = response.headers().clone();
     let bytes = body(repository, response, DOCUMENT_LIMIT, &what).await?;
-    let location = repository.location_of(&path);
-    let document = Document::from_response(bytes, &declared, digest.as_ref())
+    let document = verified(repository, &headers, bytes, digest.as_ref(), &path, &what);
+    // Without a length, a body that broke off looks like a complete one.
+    let has_end = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name));
+    if has_end { document } else { document.map_err(|error| error.transient(None)) }
+}
+
+/// Parses a document, and compares its digest with the requested and the announced one.
+fn verified(
+    repository: &Repository,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    digest: Option<&Digest>,
+    path: &str,
+    what: &str,
+) -> Result<Document> {
+    let location = repository.location_of(path);
+    let document = Document::from_response(bytes, &media_type(headers), digest)
         .map_err(|error| error.at(&location))?;
-    let Some(announced) = mismatched_digest(&headers, document.digest()) else {
+    let Some(announced) = mismatched_digest(headers, document.digest()) else {
         return Ok(document);
     };
     let reason = format!(
         "digest mismatch: `Docker-Content-Digest` is {announced}, content is {}",
         document.digest()
     );
-    Err(Error::new(ErrorKind::Mismatch, &what)
+    Err(Error::new(ErrorKind::Mismatch, what)
         .at(&repository.transport.http.name)
         .with_reason(reason))
 }

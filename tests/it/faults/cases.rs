@@ -21,6 +21,10 @@ const PASSING: &[Case] = &[
     }),
     ("429 with nonsense", |_| Reply::new(429, "").header("Retry-After", "soon")),
     ("408", |_| Reply::new(408, "")),
+    ("an early end without a length", |mut reply| {
+        reply.body = reply.body.slice(..reply.body.len() / 2);
+        reply.fault(Fault::NoLength)
+    }),
 ];
 
 /// Those of a body; the rest of it is fetched.
