@@ -8,6 +8,7 @@ mod cases;
 mod machine;
 mod random;
 mod seeds;
+mod swaps;
 
 use std::path::PathBuf;
 use std::sync::Arc;
