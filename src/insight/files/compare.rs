@@ -87,7 +87,9 @@ impl PathTree {
         let (before, after) = (info(before), info(after));
         if let Some(after) = after.filter(|after| after.layer == self.layer as usize) {
             let is_counted = after.names > 1 && !passed.counted.insert(after.inode);
-            passed.totals.bytes += if is_counted { 0 } else { after.size };
+            let size = if is_counted { 0 } else { after.size };
+            // Sizes of a table of contents may lie.
+            passed.totals.bytes = passed.totals.bytes.saturating_add(size);
         }
         let mut path = Vec::new();
         self.path_of(number, &mut path);

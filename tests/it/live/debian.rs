@@ -216,6 +216,6 @@ fn listed_line(line: &str) -> String {
     let hardlink = text("hardlink");
     let is_file = text("type") == "file" && hardlink.is_empty();
     let size = if is_file { file["size"].to_string() } else { "-".to_owned() };
-    let link = if hardlink.is_empty() { text("link") } else { hardlink[1..].to_owned() };
-    format!("{permissions} {}:{} {size} {} {link}", file["uid"], file["gid"], text("path"))
+    let target = if hardlink.is_empty() { text("link") } else { hardlink[1..].to_owned() };
+    format!("{permissions} {}:{} {size} {} {target}", file["uid"], file["gid"], text("path"))
 }
