@@ -31,7 +31,7 @@ struct Capped {
 impl Capped {
     async fn new() -> Self {
         let registry = FakeRegistry::start().await;
-        let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(9 << 20, 1))])]);
+        let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(12 << 20, 1))])]);
         held.publish(&registry, "app", Some("1"));
         image(Family::Oci, "amd64", &[layer(&[("b", &random_blob(3000, 2))])]).publish(
             &registry,

@@ -84,7 +84,7 @@ async fn swapping_lab(seed: u64) -> Lab {
 
 /// The digests that the target has.
 fn present(lab: &Lab, journey: Journey) -> BTreeSet<String> {
-    let blobs = lab.held.blobs().chain(lab.other.blobs()).map(|blob| blob.digest());
+    let blobs = lab.held.blobs().chain(lab.other.blobs()).map(Blob::digest);
     let has = |digest: &&Digest| match journey {
         Journey::Pull => lab.path("store/blobs/sha256").join(digest.encoded()).exists(),
         Journey::Unpack => false,

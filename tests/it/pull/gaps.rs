@@ -122,7 +122,7 @@ async fn gaps_of_source_without_ranges_cost_one_request() {
     scenario.override_response(0..100, move |_| Reply::new(200, whole.clone()));
     let finished = scenario.pull().await;
     scenario.assert_arrived(&finished);
-    assert_eq!(scenario.ranges().len(), 1);
+    assert_eq!(scenario.ranges().len(), 1, "{:?}", scenario.ranges());
     assert_eq!((finished.report.bytes.resumed, finished.report.bytes.resent), (1000, 1000));
     scenario.assert_nothing_left();
 }
