@@ -11,7 +11,7 @@ use super::random::{Stalls, mishap};
 use super::seeds::each_seed;
 use super::{Journey, Lab};
 use crate::support::http::{Reply, Request};
-use crate::support::images::Image;
+use crate::support::images::{Blob, Image};
 
 /// What a registry gives instead of what it has, for the requests with these numbers.
 struct Swap {
