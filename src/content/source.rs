@@ -53,9 +53,9 @@ impl<'a> BlobRequest<'a> {
 /// Bytes of a blob as they arrive.
 #[non_exhaustive]
 pub struct BlobStream {
-    /// Position of the first byte of the stream in the blob.
+    /// Position of the first byte of the stream in the blob: that of the range, or 0 if the source ignores ranges.
     pub start: u64,
-    /// The bytes from there; may end early without an error.
+    /// The bytes from there; may end early without an error, and after an ignored range with the blob.
     pub stream: ByteStream<'static>,
 }
 

@@ -37,7 +37,8 @@ pub(super) async fn open(repository: &Repository, blob: BlobRequest<'_>) -> Resu
         }
         other => other,
     };
-    opened.map(|stream| stream.until(&blob))
+    // After a range that was ignored, the reader goes on with what comes instead of requesting the rest once more.
+    opened.map(|stream| if stream.start < blob.range.start { stream } else { stream.until(&blob) })
 }
 
 async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Result<BlobStream> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use super::live::leave_out;
 
@@ -57,10 +58,19 @@ impl LoopDisk {
         move || must(&run("perl", &["-e", CUT, &point]))
     }
 
-    /// Switches the power on again.
+    /// Switches the power on again. Until no mount namespace of another test has it any more, the same file system comes back.
     pub(crate) fn reattach(&self) {
-        must(&run("umount", &[self.point.to_str().unwrap()]));
-        must(&self.attach());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            must(&run("umount", &[self.point.to_str().unwrap()]));
+            must(&self.attach());
+            let probe = self.point.join("probe");
+            if std::fs::write(&probe, "").is_ok() {
+                return std::fs::remove_file(probe).unwrap();
+            }
+            assert!(Instant::now() < deadline, "the disk stays without power");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
