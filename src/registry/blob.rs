@@ -22,6 +22,7 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::origin::Origin;
+use crate::registry::http::request::ConnectionUse;
 use crate::retry::retry;
 use crate::verifier::verify;
 
@@ -48,6 +49,8 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
     let url = transport.http.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
     let mut request = repository.get(RequestKind::Blob, url, &what);
     let is_part = range.start > 0 || range.end < descriptor.size;
+    request.connection =
+        if is_part { ConnectionUse::Exclusive } else { ConnectionUse::for_body(descriptor.size) };
     if is_part && !transport.are_ranges_disabled() {
         request.range = Some((range.start, range.end.saturating_sub(1)));
     }

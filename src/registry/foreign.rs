@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_REDIRECTS;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::origin::{Origin, redact};
+use crate::registry::http::request::ConnectionUse;
 use crate::registry::http::{body, error_body};
 
 /// Most `urls` of a descriptor that are tried: a manifest must not send its reader to a thousand hosts.
@@ -50,7 +51,8 @@ async fn open_one(
     }
     transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_REDIRECTS {
-        let request = repository.get(RequestKind::Blob, url.clone(), &what);
+        let mut request = repository.get(RequestKind::Blob, url.clone(), &what);
+        request.connection = ConnectionUse::for_body(descriptor.size);
         let response = transport.http.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
             url = transport.http.redirect_url(&url, target?, &what)?;

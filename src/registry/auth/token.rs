@@ -16,7 +16,7 @@ use crate::registry::http::error_body::{self, ERROR_BODY_LIMIT};
 use crate::registry::http::gate::RequestClass;
 use crate::registry::http::hosts::with_proxy;
 use crate::registry::http::origin::{Origin, redact};
-use crate::registry::http::request::Request;
+use crate::registry::http::request::{ConnectionUse, Request};
 use crate::registry::http::transport_error::{policy_refusal, request_failed};
 use crate::registry::scope::ScopeSet;
 use crate::secret::Secret;
@@ -148,7 +148,7 @@ impl TokenRequest<'_> {
     }
 
     fn client(&self) -> Result<reqwest::Client> {
-        self.http.client_for(&Origin::of(&self.service.realm)?)
+        self.http.client_for(&Origin::of(&self.service.realm)?, ConnectionUse::Shared)
     }
 
     /// Refuses to send a secret over plain http, unless the user allowed it.

@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode, Url, Version};
 use super::hosts::HttpClients;
 use super::limiter::Limiters;
 use super::origin::{Origin, redact};
+use super::request::ConnectionUse;
 use super::{url_policy, warnings::SeenWarnings};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::options::RegistryOptions;
@@ -128,8 +129,12 @@ impl Connection {
     }
 
     /// The HTTP client for an origin: the registry's own or a server-supplied one.
-    pub(in crate::registry) fn client_for(&self, origin: &Origin) -> Result<reqwest::Client> {
-        self.clients.get(origin, &self.origin()?)
+    pub(in crate::registry) fn client_for(
+        &self,
+        origin: &Origin,
+        connection: ConnectionUse,
+    ) -> Result<reqwest::Client> {
+        self.clients.get(origin, &self.origin()?, connection)
     }
 
     /// Checks a server-supplied URL before anything is sent to it.

@@ -13,8 +13,10 @@ use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::gate::RequestClass;
 use super::hosts::with_proxy;
 use super::origin::{Origin, redact};
-use super::request::Request;
-use super::transport_error::{closed_before_answering, request_failed};
+use super::request::{ConnectionUse, Request};
+use super::transport_error::{
+    closed_before_answering, is_http2_failure, is_unprocessed, request_failed,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Connection {
@@ -27,16 +29,17 @@ impl Connection {
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
         self.options.redactor.note_url(url);
-        let client = self.client_for(&origin)?;
+        let mut connection = request.connection;
         let headers = request.headers(authorization)?;
         let limiter = self.limiters.host(&origin);
         let admission = limiter.admit(RequestClass::Request, request.what).await?;
-        let mut is_last_attempt = request.method != Method::GET && request.method != Method::HEAD;
+        let mut is_last_attempt = false;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
             request.counter.add(request.endpoint);
             let started = Instant::now();
-            let sending = client
+            let sending = self
+                .client_for(&origin, connection)?
                 .request(request.method.clone(), url.clone())
                 .headers(headers.clone())
                 .body(body.clone())
@@ -49,6 +52,7 @@ impl Connection {
                         self.clients.url_policy.record_peer(response.remote_addr());
                         self.note_response();
                     }
+                    self.clients.record_version(&origin, connection, response.version());
                     limiter.record_response(response.status());
                     request.log(url, &response, elapsed);
                     if request.method == Method::GET && response.status().is_success() {
@@ -56,11 +60,15 @@ impl Connection {
                     }
                     return Ok(response);
                 }
-                // The server closed a pooled connection just as it was reused; that says nothing about the request.
-                Ok(Err(error)) if !is_last_attempt && closed_before_answering(&error) => {
-                    is_last_attempt = true;
-                }
                 Ok(Err(error)) => {
+                    let again = resend_on(&request.method, connection, &error);
+                    if let Some(other) = again.filter(|_| !is_last_attempt) {
+                        (connection, is_last_attempt) = (other, true);
+                        continue;
+                    }
+                    if is_http2_failure(&error) {
+                        self.clients.give_up_http2(&origin);
+                    }
                     let error = with_proxy(&origin, request_failed(request.what, url, error));
                     return Err(limiter.record_failure(error));
                 }
@@ -89,7 +97,8 @@ impl Connection {
         let _admission = limiter.admit(RequestClass::Upload, request.what).await?;
         request.counter.add(request.endpoint);
         let started = Instant::now();
-        let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
+        let client = self.client_for(&origin, request.connection)?;
+        let sending = client.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
             limiter.record_failure(with_proxy(&origin, request_failed(request.what, url, error)))
         })?;
@@ -139,6 +148,23 @@ impl Connection {
         } else {
             error
         }
+    }
+}
+
+/// The connection to send a request on again at once, if its failure says nothing about it.
+fn resend_on(
+    method: &Method,
+    connection: ConnectionUse,
+    error: &reqwest::Error,
+) -> Option<ConnectionUse> {
+    let is_repeatable = *method == Method::GET || *method == Method::HEAD;
+    if is_unprocessed(error) {
+        Some(ConnectionUse::Exclusive)
+    } else if is_repeatable && closed_before_answering(error) {
+        // The server closed a pooled connection just as it was reused.
+        Some(connection)
+    } else {
+        None
     }
 }
 

@@ -1,13 +1,15 @@
 //! The base URL of a registry and the HTTP clients for its hosts.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Url, Version};
 
 use super::certs_dir::HostCerts;
 use super::origin::Origin;
 use super::proxy::ProxySetting;
+use super::request::ConnectionUse;
 use super::tls::{self, TlsOptions};
 use super::url_policy::{GuardedResolver, UrlPolicy};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,14 +39,57 @@ pub(in crate::registry) fn base_url(
     url("https")
 }
 
-/// The HTTP clients of one registry, one per origin, built on first use.
+/// Bytes that a server may send on one stream of HTTP/2, and on all streams of a connection, before they are read.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// As much as over HTTP/1.1: a redirect to a signed URL has several kilobytes.
+const MAX_HEADERS: u32 = 256 << 10;
+
+/// Time without a byte on a connection with open streams before the server is asked for a sign of life, and for its answer. Without
+/// it, retries would go to the same dead connection.
+const PING_AFTER: Duration = Duration::from_secs(10);
+
+/// The HTTP clients for one origin, each with connections of its own, built on first use.
+#[derive(Default)]
+struct HostClients {
+    /// Offers HTTP/2 besides HTTP/1.1.
+    negotiating: Option<reqwest::Client>,
+    http1: Option<reqwest::Client>,
+    protocol: Protocol,
+}
+
+/// What a host responded with when it was offered HTTP/2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Protocol {
+    #[default]
+    Unknown,
+    Http1,
+    Http2,
+    /// HTTP/2, which then failed.
+    BrokenHttp2,
+}
+
+impl HostClients {
+    /// Whether HTTP/2 is offered for such a request. To a host that only speaks HTTP/1.1, it always is, so that all requests find
+    /// the idle connections of one client.
+    fn offers_http2(&self, connection: ConnectionUse) -> bool {
+        match self.protocol {
+            Protocol::Http1 => true,
+            Protocol::BrokenHttp2 => false,
+            Protocol::Unknown | Protocol::Http2 => connection == ConnectionUse::Shared,
+        }
+    }
+}
+
+/// The HTTP clients of one registry, built on first use.
 ///
 /// Client certificates are for the registry's own origin only, never for server-supplied hosts.
 pub(in crate::registry) struct HttpClients {
     options: Arc<RegistryOptions>,
     tls_files: Option<HostCerts>,
     pub(in crate::registry) url_policy: Arc<UrlPolicy>,
-    built: Mutex<HashMap<Origin, reqwest::Client>>,
+    built: Mutex<HashMap<Origin, HostClients>>,
 }
 
 impl HttpClients {
@@ -61,17 +106,48 @@ impl HttpClients {
         &self,
         origin: &Origin,
         registry: &Origin,
+        connection: ConnectionUse,
     ) -> Result<reqwest::Client> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = built.get(origin) {
+        let mut built = self.built();
+        let clients = built.entry(origin.clone()).or_default();
+        let http2 = origin.is_https() && clients.offers_http2(connection);
+        let client = if http2 { &mut clients.negotiating } else { &mut clients.http1 };
+        if let Some(client) = client {
             return Ok(client.clone());
         }
-        let client = self.build(origin, registry)?;
-        built.insert(origin.clone(), client.clone());
-        Ok(client)
+        Ok(client.insert(self.build(origin, registry, http2)?).clone())
     }
 
-    fn build(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
+    /// Remembers what the host speaks.
+    pub(in crate::registry) fn record_version(
+        &self,
+        origin: &Origin,
+        connection: ConnectionUse,
+        version: Version,
+    ) {
+        if let Some(clients) = self.built().get_mut(origin) {
+            clients.protocol = match clients.protocol {
+                Protocol::Unknown | Protocol::Http1 if version == Version::HTTP_2 => {
+                    Protocol::Http2
+                }
+                Protocol::Unknown if connection == ConnectionUse::Shared => Protocol::Http1,
+                known => known,
+            };
+        }
+    }
+
+    /// Speaks HTTP/1.1 with the host from now on.
+    pub(in crate::registry) fn give_up_http2(&self, origin: &Origin) {
+        if let Some(clients) = self.built().get_mut(origin) {
+            clients.protocol = Protocol::BrokenHttp2;
+        }
+    }
+
+    fn built(&self) -> MutexGuard<'_, HashMap<Origin, HostClients>> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build(&self, origin: &Origin, registry: &Origin, http2: bool) -> Result<reqwest::Client> {
         let is_registry = origin == registry;
         let policy = Arc::clone(&self.url_policy);
         let resolver = if is_registry {
@@ -87,7 +163,12 @@ impl HttpClients {
             .referer(false)
             .retry(reqwest::retry::never())
             .dns_resolver(resolver)
-            .connect_timeout(self.options.timeouts.connect);
+            .connect_timeout(self.options.timeouts.connect)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PING_AFTER);
         let proxy = proxy_of(origin)?;
         builder = builder.no_proxy();
         if let Some(proxy) = &proxy {
@@ -99,7 +180,7 @@ impl HttpClients {
         }
         let has_tls = origin.is_https() || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
         builder = if has_tls {
-            let config = tls::config(self.tls_options(is_registry)?).map_err(|error| {
+            let config = tls::config(self.tls_options(is_registry, http2)?).map_err(|error| {
                 Error::new(ErrorKind::Denied, "certificate or key")
                     .at(origin.to_string())
                     .with_source(error)
@@ -117,13 +198,13 @@ impl HttpClients {
     }
 
     /// The user's roots apply to every host; the rest only to the registry's own origin.
-    fn tls_options(&self, is_registry: bool) -> Result<TlsOptions> {
+    fn tls_options(&self, is_registry: bool, http2: bool) -> Result<TlsOptions> {
         let options = &self.options;
         let of_host = self.tls_files.as_ref().filter(|_| is_registry);
         let files = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
         let roots = files.map(|path| tls::certificates(path)).collect::<Result<Vec<_>>>()?.concat();
         if !is_registry {
-            return Ok(TlsOptions { roots, client: None, insecure: options.insecure });
+            return Ok(TlsOptions { roots, client: None, insecure: options.insecure, http2 });
         }
         let typed = options.cert_file.as_ref();
         let typed = typed.map(|cert| (cert, options.key_file.as_ref().unwrap_or(cert)));
@@ -132,7 +213,7 @@ impl HttpClients {
             Some((cert, key)) => Some((tls::certificates(cert)?, tls::key(key)?)),
             None => None,
         };
-        Ok(TlsOptions { roots, client, insecure: options.insecure })
+        Ok(TlsOptions { roots, client, insecure: options.insecure, http2 })
     }
 }
 

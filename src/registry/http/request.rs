@@ -13,6 +13,26 @@ use super::origin::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::scope::ScopeSet;
 
+/// Largest body, in bytes, that shares a connection with others: about what the time of two handshakes is worth. A larger one has a
+/// connection of its own, because registries limit the rate of each, and ranges of it are requested over several.
+const MAX_SHARED_BODY: u64 = 128 << 10;
+
+/// Which connection a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) enum ConnectionUse {
+    /// One with other requests at the same time, over HTTP/2, or an idle one if the host does not speak it.
+    Shared,
+    /// One for itself, over HTTP/1.1.
+    Exclusive,
+}
+
+impl ConnectionUse {
+    /// For a body of this many bytes.
+    pub(in crate::registry) fn for_body(bytes: u64) -> Self {
+        if bytes <= MAX_SHARED_BODY { Self::Shared } else { Self::Exclusive }
+    }
+}
+
 /// A request of one endpoint. Authorization is added per redirect.
 pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) method: Method,
@@ -21,6 +41,7 @@ pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) scopes: &'a ScopeSet,
     pub(in crate::registry) accept: Option<HeaderValue>,
     pub(in crate::registry) range: Option<(u64, u64)>,
+    pub(in crate::registry) connection: ConnectionUse,
     /// The body and its media type.
     pub(in crate::registry) content: Option<(HeaderValue, Bytes)>,
     /// For error texts: `manifest library/alpine:3.14`.
@@ -44,6 +65,7 @@ impl<'a> Request<'a> {
             scopes,
             accept: None,
             range: None,
+            connection: ConnectionUse::Shared,
             content: None,
             what,
             counter,

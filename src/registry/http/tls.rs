@@ -26,6 +26,8 @@ pub(in crate::registry) struct TlsOptions {
     pub(in crate::registry) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Accept any certificate.
     pub(in crate::registry) insecure: bool,
+    /// Offer HTTP/2 besides HTTP/1.1.
+    pub(in crate::registry) http2: bool,
 }
 
 /// Builds the client configuration.
@@ -47,10 +49,14 @@ pub(in crate::registry) fn config(options: TlsOptions) -> Result<ClientConfig, r
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(trust));
-    match options.client {
-        Some((chain, key)) => config.with_client_auth_cert(chain, key),
-        None => Ok(config.with_no_client_auth()),
+    let mut config = match options.client {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+        None => config.with_no_client_auth(),
+    };
+    if options.http2 {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     }
+    Ok(config)
 }
 
 fn system_and(

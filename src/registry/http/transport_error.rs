@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use h2::Reason;
 use reqwest::Url;
 
 use super::dns_lookup::LookupFailure;
@@ -64,6 +65,28 @@ pub(in crate::registry) fn closed_before_answering(error: &reqwest::Error) -> bo
         && causes(error).any(|cause| {
             cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
         })
+}
+
+/// Whether the server says that it has not begun to process the request, which may then be sent again whatever it is (RFC 9113,
+/// 8.7).
+pub(in crate::registry) fn is_unprocessed(error: &reqwest::Error) -> bool {
+    http2_error(error).is_some_and(|error| {
+        error.is_remote()
+            && match error.reason() {
+                Some(Reason::NO_ERROR) => error.is_go_away(),
+                Some(Reason::REFUSED_STREAM) => error.is_reset(),
+                _ => false,
+            }
+    })
+}
+
+/// Whether HTTP/2 itself failed, and neither the connection beneath it nor for now.
+pub(in crate::registry) fn is_http2_failure(error: &reqwest::Error) -> bool {
+    http2_error(error).is_some_and(|error| !error.is_io()) && !is_unprocessed(error)
+}
+
+fn http2_error(error: &reqwest::Error) -> Option<&h2::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The innermost cause: the outer layers only say "error sending request".

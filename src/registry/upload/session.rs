@@ -21,7 +21,7 @@ use crate::limits::MAX_REDIRECTS;
 use crate::registry::Repository;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::origin::redact;
-use crate::registry::http::request::Request;
+use crate::registry::http::request::{ConnectionUse, Request};
 use crate::registry::manifest::mismatched_digest;
 use crate::registry::send::UploadResponse;
 use crate::verifier::Verified;
@@ -135,7 +135,11 @@ impl UploadSession {
         let stream = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
         let (repository, what) = (self.repository.clone(), self.what());
         let response = tokio::spawn(async move {
-            let request = Request { method, ..repository.get(RequestKind::Upload, url, &what) };
+            let request = Request {
+                method,
+                connection: ConnectionUse::for_body(length),
+                ..repository.get(RequestKind::Upload, url, &what)
+            };
             let body = reqwest::Body::wrap_stream(stream);
             repository.transport.send_stream(&request, body, length, range).await
         });

@@ -6,6 +6,7 @@ mod content_encoding;
 mod delete;
 mod docker_hub;
 mod fixtures;
+mod http2;
 mod limits;
 mod login;
 mod proxy;

@@ -18,6 +18,7 @@ pub(crate) mod faulty_source;
 pub(crate) mod fixtures;
 pub(crate) mod flat;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod images;
 pub(crate) mod layer_cases;
 pub(crate) mod live;
