@@ -72,6 +72,7 @@ impl RunSettings {
         let usual = TransferOptions::default();
         TransferOptions {
             jobs: self.jobs.unwrap_or(usual.jobs).max(1),
+            small_jobs: self.jobs.unwrap_or(usual.small_jobs),
             connections: self.connections.map(|connections| connections.max(1)),
             window: self.window.unwrap_or(usual.window),
             retry: self.retry,
@@ -154,7 +155,7 @@ macro_rules! run_setters {
             self
         }
 
-        /// Sets the maximum number of blobs that are moved concurrently; 6 by default.
+        /// Sets the maximum number of blobs that are moved concurrently; 6 by default, and up to 16 if those beyond are small.
         pub fn jobs(mut self, jobs: usize) -> Self {
             self.run.settings.jobs = Some(jobs);
             self

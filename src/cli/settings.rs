@@ -116,8 +116,8 @@ impl Settings {
     }
 
     /// Returns these settings for a command that moves this many blobs concurrently.
-    pub(super) fn with_jobs(&self, jobs: u16) -> Self {
-        Self { connections: jobs.into(), ..self.clone() }
+    pub(super) fn with_jobs(&self, jobs: usize) -> Self {
+        Self { connections: jobs, ..self.clone() }
     }
 
     /// Returns these settings with the limits of a host, instead of those in the configuration.

@@ -17,6 +17,9 @@ const DEFAULT_CONNECTIONS: usize = 16;
 pub struct TransferOptions {
     /// Maximum number of blobs that move concurrently, and of manifests that are put concurrently at a registry.
     pub jobs: usize,
+    /// Maximum number of blobs that move concurrently if those beyond `jobs` are small, so that many of them do not wait for one
+    /// round trip after the other.
+    pub small_jobs: usize,
     /// Move blobs in the order of the manifests, for a reader that uses them meanwhile. Otherwise image by image, each config first,
     /// then the largest blobs.
     pub listed_order: bool,
@@ -48,6 +51,7 @@ impl Default for TransferOptions {
     fn default() -> Self {
         Self {
             jobs: 6,
+            small_jobs: DEFAULT_CONNECTIONS,
             listed_order: false,
             retry: RetryPolicy::default(),
             idle: Timeouts::default().idle,
@@ -65,7 +69,6 @@ impl Default for TransferOptions {
 
 impl TransferOptions {
     setters! {
-        value jobs: usize;
         flag listed_order;
         value retry: RetryPolicy;
         value idle: Duration;
@@ -77,6 +80,13 @@ impl TransferOptions {
         optional max_bytes: u64;
         optional feeder: Feeder;
         value control: Control;
+    }
+
+    /// Sets [`jobs`](#structfield.jobs), and [`small_jobs`](#structfield.small_jobs) to the same.
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        (self.jobs, self.small_jobs) = (jobs, jobs);
+        self
     }
 }
 

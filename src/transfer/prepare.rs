@@ -12,7 +12,7 @@ use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
 use super::resolve::source_documents::SourceDocuments;
 use super::run_state::{ImageRun, Run};
-use super::schedule::{BlobOrder, ImageEntry, Schedule, TargetRules};
+use super::schedule::{BlobOrder, ImageEntry, Schedule, Slots, TargetRules};
 use super::side::OnSide as _;
 use super::table::{ImageId, Table, TargetId};
 use super::target_state::TargetState;
@@ -123,7 +123,8 @@ impl Run {
         let (images, rules) = (images.collect(), rules.collect());
         let order =
             if options.listed_order { BlobOrder::AsListed } else { BlobOrder::ImageByImage };
-        self.schedule = Schedule::new(&self.plan, &images, &rules, options.jobs, order);
+        let slots = Slots { jobs: options.jobs, small_jobs: options.small_jobs };
+        self.schedule = Schedule::new(&self.plan, &images, &rules, slots, order);
     }
 
     async fn begin_target(&mut self, target: TargetId) -> crate::error::Result<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::sides::{DestinationArgs, SourceArgs};
+use crate::transfer::TransferOptions;
 
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
@@ -86,9 +87,9 @@ pub(crate) struct TransferArgs {
     /// Include foreign (non-distributable) layers
     #[arg(long)]
     pub(crate) foreign_layers: bool,
-    /// Maximum concurrent blob transfers
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: u16,
+    /// Maximum concurrent blob transfers [default: 6, or 16 small ones]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
     /// Maximum connections to a registry for blobs [default: 16, or --jobs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
@@ -104,4 +105,11 @@ pub(crate) struct TransferArgs {
     /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
+}
+
+impl TransferArgs {
+    /// Returns how many blobs of any size move concurrently.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.map_or(TransferOptions::default().jobs, usize::from)
+    }
 }

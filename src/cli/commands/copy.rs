@@ -44,7 +44,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let platforms = destination.platforms(named, usual)?;
     let at_registry = destination.image().is_some();
     let labels = if at_registry { &labels::COPY_TO_REGISTRY } else { &labels::COPY };
-    let settings = &interruptible(labels, settings).with_jobs(args.moving.jobs);
+    let settings = &interruptible(labels, settings).with_jobs(args.moving.jobs());
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("copy", &args.moving, settings)?.with_artifacts(artifacts);
     let source_settings = settings.for_side(args.source_options);

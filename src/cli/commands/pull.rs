@@ -28,7 +28,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let parse = if args.all_tags { repository_reference } else { image_reference };
     let references = args.images.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
-    let settings = &interruptible(&labels::PULL, settings).with_jobs(args.moving.jobs);
+    let settings = &interruptible(&labels::PULL, settings).with_jobs(args.moving.jobs());
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("pull", &args.moving, settings)?;
     let several = args.all_tags || args.images.len() > 1;

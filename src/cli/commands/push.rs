@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     settings.check_creds(source.registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
-    let settings = &interruptible(&labels::PUSH, settings).with_jobs(args.moving.jobs);
+    let settings = &interruptible(&labels::PUSH, settings).with_jobs(args.moving.jobs());
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("push", &args.moving, settings)?;
     let destination = Destination::for_push(reference.clone(), chunk_size)?;

@@ -63,7 +63,7 @@ impl<'a> EnsureLocal<'a> {
     /// Opens the image. A missing one is opened as soon as its config has been pulled.
     pub(in crate::cli) async fn open(&self, settings: &Settings) -> Result<OpenedImage> {
         let settings = &match self.pull {
-            Some(moving) => settings.with_jobs(moving.jobs),
+            Some(moving) => settings.with_jobs(moving.jobs()),
             None => settings.clone(),
         };
         match signals::or_cancelled(&settings.control.cancel, self.verb, self.find(settings))

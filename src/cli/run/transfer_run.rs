@@ -91,8 +91,10 @@ pub(in crate::cli) fn options(
     settings: &Settings,
 ) -> Result<TransferOptions> {
     let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
+    let usual = TransferOptions::default();
     Ok(TransferOptions {
-        jobs: usize::from(moving.jobs),
+        jobs: moving.jobs(),
+        small_jobs: moving.jobs.map_or(usual.small_jobs, usize::from),
         connections: moving.connections.map(usize::from),
         window: window(&moving.window)?,
         retry: settings.retry,
@@ -100,7 +102,7 @@ pub(in crate::cli) fn options(
         max_bytes: moving.max_bytes.as_deref().map(max_bytes).transpose()?,
         control: settings.control.clone(),
         foreign_layers: moving.foreign_layers,
-        ..TransferOptions::default()
+        ..usual
     })
 }
 

@@ -1,7 +1,7 @@
 //! Decides what a run does next, and does nothing itself: callers report what ended, and ask what can start.
 //!
 //! ```text
-//! blob     Queued -> Running -> Present                    a slot of `jobs`; alone at a sequential target
+//! blob     Queued -> Running -> Present                    a slot of `jobs`, or of `small_jobs`; alone at a sequential target
 //!          Following -> Queued                             once another repository of its registry has the blob to mount
 //!          -> Dropped                                      when no image needs it
 //! image    Waiting for its blobs -> Ready -> Committing -> Committed
@@ -30,6 +30,17 @@ use crate::transfer::table::{BlobId, ImageId, SourceId, Table, TargetId};
 
 /// Maximum number of targets that one read of a source is written to.
 const MAX_SINKS: usize = 8;
+
+/// Largest blob, in bytes, that takes little more than a round trip.
+const MAX_SMALL_BLOB: u64 = 128 << 10;
+
+/// How many blobs may move concurrently.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slots {
+    pub(super) jobs: usize,
+    /// As long as those beyond `jobs` are small.
+    pub(super) small_jobs: usize,
+}
 
 /// How a target is written to.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +131,7 @@ struct MountGroup {
 /// The state of a run, without I/O and without a clock. The default is a run without images.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    jobs: usize,
+    slots: Slots,
     running_jobs: usize,
     images: Table<ImageId, ScheduledImage>,
     blobs: Table<BlobId, ScheduledBlob>,
@@ -165,14 +176,18 @@ impl Schedule {
     }
 
     fn next_blobs(&mut self) -> Option<Vec<BlobId>> {
-        if self.running_jobs >= self.jobs {
-            return None;
-        }
-        let blobs = if let Some(blob) = self.next_sequential() {
+        let has_slot = self.running_jobs < self.slots.jobs;
+        let sequential = if has_slot { self.next_sequential() } else { None };
+        let blobs = if let Some(blob) = sequential {
             vec![blob]
         } else {
-            let first = self.queue.pop(self.jobs)?;
-            self.add_sinks(first)
+            let first = self.queue.first(self.slots.jobs)?;
+            let has_small_slot = self.running_jobs < self.slots.small_jobs;
+            if !has_slot && !(has_small_slot && first.size() <= MAX_SMALL_BLOB) {
+                return None;
+            }
+            self.queue.remove(first);
+            self.add_sinks(first.blob())
         };
         self.running_jobs += 1;
         for blob in &blobs {

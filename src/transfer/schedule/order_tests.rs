@@ -1,7 +1,8 @@
 //! The order of actions in single cases.
 
-use super::tests::{JOBS, descriptor};
+use super::tests::{JOBS, descriptor, slots};
 use super::*;
+use crate::descriptor::Descriptor;
 use crate::transfer::plan::build::{Plan, PlannedBlob};
 use crate::transfer::plan::show::BlobState as Planned;
 use crate::transfer::table::Id as _;
@@ -22,7 +23,7 @@ fn same_blob(targets: &[&TargetRules]) -> Schedule {
         images.push(ImageEntry { route, has_failed: false });
     }
     let rules = targets.iter().map(|rules| (*rules).clone()).collect();
-    Schedule::new(&plan, &images, &rules, JOBS, BlobOrder::ImageByImage)
+    Schedule::new(&plan, &images, &rules, slots(JOBS), BlobOrder::ImageByImage)
 }
 
 fn registry(name: &str) -> TargetRules {
@@ -82,7 +83,7 @@ fn schedule_slow_commit_delays_no_blob() {
         images.push(ImageEntry { route, has_failed: false });
     }
     let rules = std::iter::once(TargetRules { max_commits: 2, ..TargetRules::default() }).collect();
-    let mut schedule = Schedule::new(&plan, &images, &rules, 1, BlobOrder::AsListed);
+    let mut schedule = Schedule::new(&plan, &images, &rules, slots(1), BlobOrder::AsListed);
     assert_eq!(schedule.next(), Some(Action::Move(vec![blob(0)])));
     schedule.job_ended(&[blob(0)]);
     schedule.moved(blob(0));
@@ -91,4 +92,30 @@ fn schedule_slow_commit_delays_no_blob() {
     schedule.job_ended(&[blob(1)]);
     schedule.moved(blob(1));
     assert_eq!(schedule.next(), Some(Action::Commit(ImageId::new(1))), "both at the same time");
+}
+
+#[test]
+fn schedule_small_blobs_move_beyond_the_jobs() {
+    let mut plan = Plan::default();
+    let sizes = [MAX_SMALL_BLOB + 2, MAX_SMALL_BLOB + 1, MAX_SMALL_BLOB, 2, 1];
+    for (number, size) in (1..).zip(sizes) {
+        plan.blobs.push(PlannedBlob {
+            descriptor: Descriptor { size, ..descriptor(number) },
+            target: TargetId::new(0),
+            state: Planned::Missing,
+            images: vec![ImageId::new(0)],
+        });
+    }
+    plan.images.push(plan.blobs.ids().collect());
+    let route = ImageRoute { source: SourceId::new(0), target: TargetId::new(0) };
+    let images = std::iter::once(ImageEntry { route, has_failed: false }).collect();
+    let rules = std::iter::once(TargetRules::default()).collect();
+    let slots = Slots { jobs: 1, small_jobs: 3 };
+    let mut schedule = Schedule::new(&plan, &images, &rules, slots, BlobOrder::AsListed);
+    assert_eq!(schedule.next(), Some(Action::Move(vec![blob(0)])));
+    assert_eq!(schedule.next(), None, "the next one is not small");
+    schedule.job_ended(&[blob(0)]);
+    schedule.moved(blob(0));
+    let moves: Vec<_> = std::iter::from_fn(|| schedule.next()).collect();
+    assert_eq!(moves, [1, 2, 3].map(|number| Action::Move(vec![blob(number)])));
 }

@@ -41,8 +41,12 @@ impl Rank {
         Self { image, role, size: Reverse(size), blob }
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.size.0
+    }
+
+    pub(super) fn blob(&self) -> BlobId {
+        self.blob
     }
 }
 
@@ -77,21 +81,19 @@ impl Queue {
         }
     }
 
-    /// Removes and returns the next blob, if this many can be moved at the same time.
-    pub(super) fn pop(&mut self, slots: usize) -> Option<BlobId> {
-        let next = match self.order {
-            BlobOrder::AsListed => self.by_id.first()?.1,
+    /// Returns the next blob, if this many can be moved at the same time.
+    pub(super) fn first(&self, slots: usize) -> Option<Rank> {
+        match self.order {
+            BlobOrder::AsListed => Some(self.by_id.first()?.1),
             BlobOrder::ImageByImage => {
                 let &(largest, Reverse(rank)) = self.by_size.last()?;
                 if largest.saturating_mul(slots as u64) >= self.bytes {
-                    rank
+                    Some(rank)
                 } else {
-                    *self.by_rank.first()?
+                    self.by_rank.first().copied()
                 }
             }
-        };
-        self.remove(next);
-        Some(next.blob)
+        }
     }
 }
 
@@ -107,7 +109,12 @@ mod tests {
         for (id, &(image, role, size)) in blobs.iter().enumerate() {
             queue.insert(Rank::new(ImageId::new(image), role, size, BlobId::new(id)));
         }
-        std::iter::from_fn(|| queue.pop(slots)).map(Id::index).collect()
+        let next = || {
+            let first = queue.first(slots)?;
+            queue.remove(first);
+            Some(first.blob().index())
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]

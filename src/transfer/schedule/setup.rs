@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::queue::{BlobOrder, BlobRole, Queue, Rank};
 use super::{
     BlobPhase, ImageEntry, ImagePhase, MountGroup, Schedule, ScheduledBlob, ScheduledImage,
-    ScheduledTarget, TargetRules,
+    ScheduledTarget, Slots, TargetRules,
 };
 use crate::digest::Digest;
 use crate::transfer::plan::build::{Plan, PlannedBlob};
@@ -19,7 +19,7 @@ impl Schedule {
         plan: &Plan,
         images: &Table<ImageId, ImageEntry>,
         rules: &Table<TargetId, TargetRules>,
-        jobs: usize,
+        slots: Slots,
         order: BlobOrder,
     ) -> Self {
         let targets = rules
@@ -27,7 +27,7 @@ impl Schedule {
             .map(|rules| ScheduledTarget { rules: rules.clone(), ..ScheduledTarget::default() });
         let targets: Table<TargetId, ScheduledTarget> = targets.collect();
         let mut schedule = Self {
-            jobs: jobs.max(1),
+            slots: Slots { jobs: slots.jobs.max(1), ..slots },
             running_jobs: 0,
             images: Table::default(),
             blobs: Table::default(),

@@ -39,6 +39,10 @@ enum Failures {
 
 pub(super) const JOBS: usize = 3;
 
+pub(super) fn slots(jobs: usize) -> Slots {
+    Slots { jobs, small_jobs: jobs }
+}
+
 impl Model {
     fn new(seed: u64, failures: Failures) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -54,7 +58,7 @@ impl Model {
         let outcomes = failed.map(|(id, _)| (id, false)).collect();
         let order = rng.choice([BlobOrder::ImageByImage, BlobOrder::AsListed]).unwrap();
         let rules_table = rules.iter().cloned().collect();
-        let schedule = Schedule::new(&plan, &images, &rules_table, JOBS, order);
+        let schedule = Schedule::new(&plan, &images, &rules_table, slots(JOBS), order);
         let shared = plan.blobs.iter().filter(|(_, blob)| blob.state == Planned::Shared);
         let present: BTreeSet<BlobId> = shared.map(|(id, _)| id).collect();
         let falsely_present = match failures {

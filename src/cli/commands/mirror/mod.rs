@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(args: Mirror, settings: &Settings) -> Result<Exi
         return output::raw(SCHEMA.as_bytes()).map(|()| ExitCode::SUCCESS);
     }
     let file = read::file(&args)?;
-    let settings = &interruptible(&labels::MIRROR, settings).with_jobs(args.moving.jobs);
+    let settings = &interruptible(&labels::MIRROR, settings).with_jobs(args.moving.jobs());
     let options = options(&args.moving, settings)?;
     let platforms = platforms_to_pass_on(&args.moving)?;
     let cancel = settings.control.cancel.clone();
