@@ -183,7 +183,7 @@ impl Schedule {
         } else {
             let first = self.queue.first(self.slots.jobs)?;
             let has_small_slot = self.running_jobs < self.slots.small_jobs;
-            if !has_slot && !(has_small_slot && first.size() <= MAX_SMALL_BLOB) {
+            if !(has_slot || has_small_slot && first.size() <= MAX_SMALL_BLOB) {
                 return None;
             }
             self.queue.remove(first);

@@ -102,7 +102,7 @@ mod tests {
     use super::BlobOrder::{AsListed, ImageByImage};
     use super::BlobRole::{Config, Other};
     use super::*;
-    use crate::transfer::table::Id;
+    use crate::transfer::table::Id as _;
 
     fn sorted(order: BlobOrder, slots: usize, blobs: &[(usize, BlobRole, u64)]) -> Vec<usize> {
         let mut queue = Queue::new(order);
