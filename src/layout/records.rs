@@ -208,6 +208,8 @@ fn parse_line(line: &[u8], number: usize) -> Option<(u64, Record)> {
     let sum = match parts.next()? {
         // The others must be checked after a power failure.
         "-" if start == 0 => Sum::Unknown,
+        // Its bytes are read into memory to be checked.
+        _ if end.saturating_sub(start) > 2 * MAX_RECORD => return None,
         sum => Sum::Known(u32::from_str_radix(sum, 16).ok()?),
     };
     (start < end).then_some((start, Record { end, line: number, sum }))
@@ -292,11 +294,12 @@ mod tests {
         for header in ["", "rpull-ranges 2 0a", "rpull-ranges 1 0a"] {
             assert!(Records::parse(header.as_bytes(), 25).is_none(), "{header}");
         }
-        let reversed = padded(&{
-            let text = format!("{:016x} {:016x} 00000000", 20, 10);
-            format!("{text} {:08x}", checksum(text.as_bytes()))
-        });
-        assert_eq!(parse(&[&list[..64], &reversed].concat(), 25), Some((Vec::new(), false)));
+        for (start, end) in [(20, 10), (10, 10 + 3 * MAX_RECORD)] {
+            let text = format!("{start:016x} {end:016x} 00000000");
+            let line = padded(&format!("{text} {:08x}", checksum(text.as_bytes())));
+            let list = [&list[..64], &line].concat();
+            assert_eq!(parse(&list, u64::MAX), Some((Vec::new(), false)), "{start} {end}");
+        }
     }
 
     proptest! {
