@@ -351,7 +351,7 @@ async fn lookup_registry_refusing_to_answer_is_unknown_and_not_absent() {
 }
 
 #[tokio::test]
-async fn source_range_ignored_starts_at_zero_and_ends_with_the_range() {
+async fn source_range_ignored_gives_the_whole_blob() {
     let registry = FakeRegistry::start().await;
     let image = small_image();
     image.publish(&registry, "team/app", Some("1"));
@@ -360,7 +360,7 @@ async fn source_range_ignored_starts_at_zero_and_ends_with_the_range() {
     registry.fail_requests("/blobs/", 0..9, whole);
     let request = BlobRequest::from(&blob.descriptor, 0).range(10..20);
     let (start, bytes) = read(&repository(&registry.server.host()), request).await;
-    assert_eq!((start, bytes), (0, blob.bytes.slice(..20)));
+    assert_eq!((start, bytes), (0, blob.bytes.clone()));
 }
 
 #[tokio::test]
