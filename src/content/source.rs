@@ -141,8 +141,8 @@ pub trait Source: Lookup {
     /// Bytes of a blob, not verified.
     ///
     /// The stream begins at the start of the range, or at byte 0 if the source cannot begin elsewhere; it may end early.
-    /// It ends with the range, unless the source ignores that and begins at 0, or it reaches the end of the blob: a blob that is larger than its descriptor says
-    /// then gives more bytes than asked for, which the caller must refuse.
+    /// It ends with the range, unless the source ignores that and begins at 0, or it reaches the end of the blob: a blob that is
+    /// larger than its descriptor says then gives more bytes than asked for, which the caller must refuse.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the source does not have it.

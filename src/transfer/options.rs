@@ -69,6 +69,7 @@ impl Default for TransferOptions {
 
 impl TransferOptions {
     setters! {
+        value small_jobs: usize;
         flag listed_order;
         value retry: RetryPolicy;
         value idle: Duration;

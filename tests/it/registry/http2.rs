@@ -75,7 +75,7 @@ async fn http2_unprocessed_request_is_sent_again_at_once() {
 }
 
 #[tokio::test]
-async fn http2_that_fails_is_given_up_for_the_host() {
+async fn http2_failing_is_given_up_for_the_host() {
     let reset_reason = Some(Reason::INTERNAL_ERROR);
     let faults = Faults { resets: usize::MAX, reset_reason, ..Faults::default() };
     let (output, seen) = pull(&sample(false), faults).await;
@@ -85,7 +85,7 @@ async fn http2_that_fails_is_given_up_for_the_host() {
 }
 
 #[tokio::test]
-async fn http2_body_that_breaks_off_is_continued() {
+async fn http2_body_cut_off_is_continued() {
     let faults = Faults { broken_bodies: 3, ..Faults::default() };
     let (output, _) = pull(&sample(false), faults).await;
     output.expect(0, "");
