@@ -222,8 +222,7 @@ impl Auth {
 
     /// Refuses to send a secret over plain http, unless the user allowed it.
     fn check_https(&self, http: &Connection, request: &Request<'_>, secret: &str) -> Result<()> {
-        let origin = http.origin()?;
-        if origin.is_https() || origin.is_local() || http.options.plain_http {
+        if http.may_send_secrets(&http.origin()?) {
             return Ok(());
         }
         let reason = format!("requires a {secret} over plain HTTP");

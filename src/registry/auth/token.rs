@@ -153,8 +153,7 @@ impl TokenRequest<'_> {
 
     /// Refuses to send a secret over plain http, unless the user allowed it.
     fn check_https(&self, secret: &str) -> Result<()> {
-        let origin = Origin::of(&self.service.realm)?;
-        if origin.is_https() || origin.is_local() || self.http.options.plain_http {
+        if self.http.may_send_secrets(&Origin::of(&self.service.realm)?) {
             return Ok(());
         }
         Err(self

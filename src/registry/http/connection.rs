@@ -85,6 +85,11 @@ impl Connection {
         self.has_responded.store(true, Ordering::Relaxed);
     }
 
+    /// Whether passwords and tokens may be sent to this origin: over plain http only if it is local, or the user allowed it.
+    pub(in crate::registry) fn may_send_secrets(&self, origin: &Origin) -> bool {
+        origin.is_https() || origin.is_local() || self.options.plain_http
+    }
+
     fn allows_fallback(&self) -> bool {
         self.options.insecure && !self.options.plain_http
     }
@@ -92,7 +97,7 @@ impl Connection {
     /// Falls back to plain http if the user allows it and the failed request to the registry shows that it does not speak
     /// TLS. Returns whether the request is to be repeated.
     ///
-    /// Never after a response: whoever interferes later must not see requests in clear text.
+    /// Never after a response: an attacker in the network must not downgrade later requests to clear text.
     pub(in crate::registry) fn fall_back(&self, failure: &Error) -> bool {
         if failure.detail() != Some(ErrorDetail::NotTls) || !self.allows_fallback() {
             return false;
