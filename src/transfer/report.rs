@@ -1,5 +1,6 @@
 //! What a run transferred, per image and blob, in the shape of the command line's JSON.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde::ser::SerializeStruct as _;
@@ -274,6 +275,18 @@ impl BlobReport {
             _ => &BlobResult::Shared,
         };
         Self::new(descriptor, result, &BlobCounters::default())
+    }
+}
+
+impl AddAssign for ByteCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.total += more.total;
+        self.transferred += more.transferred;
+        self.resumed += more.resumed;
+        self.mounted += more.mounted;
+        self.shared += more.shared;
+        self.resent += more.resent;
+        self.missing += more.missing;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What `--plan` prints of one image.
 
+use std::ops::AddAssign;
+
 use serde::{Serialize, Serializer};
 
 use crate::descriptor::Descriptor;
@@ -93,6 +95,16 @@ pub struct PlanBytes {
     pub partial: u64,
     /// To be moved.
     pub missing: u64,
+}
+
+impl AddAssign for PlanBytes {
+    fn add_assign(&mut self, more: Self) {
+        self.total += more.total;
+        self.shared += more.shared;
+        self.mountable += more.mountable;
+        self.partial += more.partial;
+        self.missing += more.missing;
+    }
 }
 
 impl PlanBytes {
