@@ -30,11 +30,31 @@ pub(super) fn code(error: &Error) -> u8 {
     }
 }
 
+/// Returns the error that decides the exit code: an interruption, else the first one.
+pub(super) fn deciding<'a>(errors: impl Iterator<Item = &'a Error> + Clone) -> Option<&'a Error> {
+    let interruption = errors.clone().find(|error| error.kind() == ErrorKind::Interrupted);
+    interruption.or_else(|| errors.clone().next())
+}
+
+/// The exit code of several images, given the errors of those that failed.
+pub(super) fn code_of_all<'a>(errors: impl Iterator<Item = &'a Error> + Clone) -> ExitCode {
+    deciding(errors).map_or(ExitCode::SUCCESS, |error| ExitCode::from(code(error)))
+}
+
 /// Prints the error and its hint; returns its exit code.
 pub(super) fn report(error: &Error) -> ExitCode {
+    report_text(&error.chain(), error)
+}
+
+/// As [`report`], with the image that failed.
+pub(super) fn report_for(reference: &str, error: &Error) -> ExitCode {
+    report_text(&crate::escape(&format!("{reference}: {}", error.chain())), error)
+}
+
+fn report_text(text: &str, error: &Error) -> ExitCode {
     // Whoever closed the pipe needs no message.
     if error.detail() != Some(ErrorDetail::BrokenPipe) {
-        output::error_line(&error.chain());
+        output::error_line(text);
         if is_descriptor_limit(error) {
             output::hint_line("raise the limit of open files with `ulimit -n 1024`");
         } else if let Some(hint) = hint(error) {

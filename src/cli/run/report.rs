@@ -12,6 +12,7 @@ use crate::cli::{exit, hint};
 use crate::content::RateLimit;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::is_pinned;
 use crate::transfer::{BlobOutcome, ImageResult, Report};
 
 /// The form of JSON output. It depends on the command alone, so that scripts need not count its arguments.
@@ -57,10 +58,12 @@ pub(in crate::cli) fn print_reports(
         }
         warn_of_skipped(&one.report);
         if one.error.is_none() && options.names && !settings.json {
-            output::line(&full_name(&one.report))?;
+            let summary = &one.report.summary;
+            output::line(&full_name(&summary.reference, summary.digest.as_ref()))?;
         }
     }
-    let failed = exit_error(finished);
+    let errors = finished.iter().filter_map(ImageResult::first_error);
+    let failed = exit::deciding(errors.clone());
     if options.resumable && failed.is_some_and(|error| error.kind() == ErrorKind::Interrupted) {
         output::hint_line(hint::RESUMABLE);
     }
@@ -68,7 +71,7 @@ pub(in crate::cli) fn print_reports(
         let values = finished.iter().map(|one| json_of(&one.report, one.first_error()));
         print_values(&values.collect::<Result<Vec<_>>>()?, options.shape)?;
     }
-    Ok(failed.map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+    Ok(exit::code_of_all(errors))
 }
 
 /// Warns about foreign layers, because an image without them does not run.
@@ -81,16 +84,11 @@ pub(in crate::cli) fn warn_of_skipped(report: &Report) {
     }
 }
 
-/// Returns the error that decides the exit code: an interruption, else the first one in the order of the arguments.
-fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
-    let failures = || finished.iter().filter_map(ImageResult::first_error);
-    failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
-}
-
 /// Returns `registry/repo:tag@digest`.
-fn full_name(report: &Report) -> String {
-    let name = report.summary.reference.split('@').next().unwrap_or_default();
-    match &report.summary.digest {
+pub(in crate::cli) fn full_name(reference: &str, digest: Option<&Digest>) -> String {
+    let bare = reference.rsplit_once('@').filter(|_| is_pinned(reference));
+    let name = bare.map_or(reference, |(bare, _)| bare);
+    match digest {
         // A name that is a digest needs no second one.
         Some(digest) if name.parse::<Digest>().is_ok_and(|name| name.algorithm().is_ok()) => {
             digest.to_string()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ends::Ends;
 use super::images::{MirrorImage, Status};
 use crate::cli::output::{self, Lines, note};
-use crate::cli::run::report::{json_of, receipt, warn_of_skipped};
+use crate::cli::run::report::{full_name, json_of, receipt, warn_of_skipped};
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
@@ -19,8 +19,7 @@ use crate::content::RequestCounts;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress};
-use crate::reference::is_pinned;
-use crate::transfer::{BlobState, ByteCounts, ImageResult, PlannedImage, Report, RunReport};
+use crate::transfer::{BlobState, ImageResult, PlannedImage, Report, RunReport};
 
 /// Prints the name of each image when it is finished.
 pub(super) struct FinishedNames {
@@ -60,20 +59,13 @@ impl Progress for FinishedNames {
             Event::Committed { reference } if !state.late.contains(*reference) => {
                 if let Some(digest) = state.digests.get(*reference) {
                     // A reader that is gone is noticed at the end.
-                    _ = output::line(&name(reference, digest)).is_ok();
+                    _ = output::line(&crate::escape(&full_name(reference, Some(digest)))).is_ok();
                 }
                 state.printed.insert((*reference).to_owned());
             }
             _ => {}
         }
     }
-}
-
-/// The name with its digest, as a terminal may see it.
-fn name(reference: &str, digest: &Digest) -> String {
-    let bare = reference.rsplit_once('@').filter(|_| is_pinned(reference));
-    let bare = bare.map_or(reference, |(bare, _)| bare);
-    crate::escape(&format!("{bare}@{digest}")).into_owned()
 }
 
 /// Prints the images that need no transfer.
@@ -83,7 +75,7 @@ pub(super) fn unchanged(images: &[MirrorImage], settings: &Settings) -> Result<(
         let Status::Unchanged(_, copied) = &image.status else { continue };
         match unchanged_json(image) {
             Some(value) if settings.json => lines.push_json(&value)?,
-            _ => lines.push(&name(&image.reference, &copied.digest))?,
+            _ => lines.push(&crate::escape(&full_name(&image.reference, Some(&copied.digest))))?,
         }
     }
     lines.flush()
@@ -116,7 +108,7 @@ pub(super) fn finished(
             Status::Unchanged(..) => continue,
             Status::Pending(_) => {
                 let Some(result) = results.next() else { continue };
-                add(&mut sum.bytes, &result.report.bytes);
+                sum.bytes += result.report.bytes;
                 warn_of_skipped(&result.report);
                 print(result, names, settings, &mut lines)?;
                 result.first_error()
@@ -132,7 +124,7 @@ pub(super) fn finished(
     }
     lines.flush()?;
     for (reference, error) in &failed {
-        report_failure(reference, error);
+        exit::report_for(reference, error);
     }
     if failed.iter().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         output::hint_line(hint::RESUMABLE);
@@ -142,7 +134,7 @@ pub(super) fn finished(
         sum.requests = requests(images, ends);
         note(&format!("{}; {}", counts(images, failed.len()), receipt(&sum)));
     }
-    Ok(code(&failed))
+    Ok(exit::code_of_all(failed.iter().map(|(_, error)| *error)))
 }
 
 fn print(
@@ -160,7 +152,7 @@ fn print(
     } else if let (None, Some(digest)) = (&result.error, &summary.digest)
         && !names.state().printed.contains(&summary.reference)
     {
-        lines.push(&name(&summary.reference, digest))
+        lines.push(&crate::escape(&full_name(&summary.reference, Some(digest))))
     } else {
         Ok(())
     }
@@ -176,22 +168,6 @@ fn failure(reference: &str, error: &Error) -> Result<Value> {
     json_of(&json!({ "reference": reference, "outcome": "failed" }), Some(error))
 }
 
-fn report_failure(reference: &str, error: &Error) {
-    output::error_line(&crate::escape(&format!("{reference}: {}", error.chain())));
-    if let Some(hint) = hint::hint(error) {
-        output::hint_line(&hint);
-    }
-}
-
-/// The exit code of the first image that failed, or that of an interruption.
-fn code(failed: &[(&str, &Error)]) -> ExitCode {
-    let errors = || failed.iter().map(|(_, error)| *error);
-    let first = errors().find(|error| error.kind() == ErrorKind::Interrupted);
-    first
-        .or_else(|| errors().next())
-        .map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error)))
-}
-
 /// `mirrored 46 of 48 images (40 unchanged)`
 fn counts(images: &[MirrorImage], failed: usize) -> String {
     let unchanged = images.iter().filter(|image| matches!(image.status, Status::Unchanged(..)));
@@ -201,16 +177,6 @@ fn counts(images: &[MirrorImage], failed: usize) -> String {
         _ => format!("{} of ", all - failed),
     };
     format!("mirrored {of}{} ({unchanged} unchanged)", plural(all as u64, "image"))
-}
-
-fn add(sum: &mut ByteCounts, bytes: &ByteCounts) {
-    sum.total += bytes.total;
-    sum.transferred += bytes.transferred;
-    sum.resumed += bytes.resumed;
-    sum.mounted += bytes.mounted;
-    sum.shared += bytes.shared;
-    sum.resent += bytes.resent;
-    sum.missing += bytes.missing;
 }
 
 /// All requests of the run. Images of several targets share a source handle.
@@ -286,9 +252,9 @@ pub(super) fn plan(
     let failed: Vec<(&str, &Error)> =
         failed.iter().map(|(reference, error)| (*reference, error)).collect();
     for (reference, error) in &failed {
-        report_failure(reference, error);
+        exit::report_for(reference, error);
     }
-    Ok(code(&failed))
+    Ok(exit::code_of_all(failed.iter().map(|(_, error)| *error)))
 }
 
 /// The blobs of a plan, each once, whatever number of targets it has.
