@@ -230,6 +230,7 @@ mod symlinks;
 mod tar_block;
 pub mod transfer;
 pub mod unpack;
+mod user_dir;
 pub mod verifier;
 
 #[doc(hidden)]

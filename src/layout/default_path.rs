@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::Layout;
+use crate::user_dir::user_dir;
 
 impl Layout {
     /// The directory of the user's store: `RPULL_STORE`, else `rpull` in `XDG_DATA_HOME` or in `HOME/.local/share`; `None`
@@ -17,11 +18,8 @@ impl Layout {
 
 fn default_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let absolute = |name: &str| set(name).filter(|path| path.is_absolute());
-    set("RPULL_STORE").or_else(|| {
-        let data = absolute("XDG_DATA_HOME");
-        Some(data.or_else(|| Some(absolute("HOME")?.join(".local/share")))?.join("rpull"))
-    })
+    set("RPULL_STORE")
+        .or_else(|| Some(user_dir(&variable, "XDG_DATA_HOME", ".local/share")?.join("rpull")))
 }
 
 #[cfg(test)]

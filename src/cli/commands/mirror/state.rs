@@ -11,6 +11,7 @@ use crate::atomic_file::{AtomicFile, Fsync};
 use crate::cli::args::Mirror;
 use crate::digest::Digest;
 use crate::transfer::{ImageResult, PlatformSelection};
+use crate::user_dir::user_dir;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -131,11 +132,7 @@ fn write(path: &Path, state: &StateFile) -> std::io::Result<()> {
 
 /// `$XDG_STATE_HOME/rpull/mirror-<hash>.json`, for a mirror file of this path.
 fn default_path(file: &Path) -> Option<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
-    };
-    let dir =
-        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let dir = user_dir(|name| std::env::var_os(name), "XDG_STATE_HOME", ".local/state")?;
     let file = std::fs::canonicalize(file).ok()?;
     let hash = Digest::sha256(file.as_os_str().as_encoded_bytes());
     Some(dir.join("rpull").join(format!("mirror-{}.json", hash.short())))
