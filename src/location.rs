@@ -112,6 +112,13 @@ impl Location {
             _ => None,
         }
     }
+
+    /// Whether it is a layout or archive without the name of an image.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_unnamed(&self) -> bool {
+        let (Self::Layout { name, .. } | Self::Archive { name, .. }) = self else { return false };
+        *name == ImageName::Only
+    }
 }
 
 impl Location {

@@ -10,6 +10,7 @@ mod exit;
 mod hint;
 mod image;
 mod image_filter;
+mod input;
 mod labels;
 mod output;
 mod page;

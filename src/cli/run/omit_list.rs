@@ -32,11 +32,7 @@ pub(in crate::cli) async fn omitted_digests(
         };
         Error::new(kind, "--since").at(path.display().to_string()).with_source(error)
     };
-    let mut file = if path.as_os_str() == "-" {
-        Box::new(io::stdin()) as Box<dyn Read + Send>
-    } else {
-        Box::new(File::open(path).map_err(fail)?)
-    };
+    let mut file = open_input(path).map_err(fail)?;
     let mut text = Vec::new();
     file.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut text).map_err(fail)?;
     let json = text.trim_ascii_start().starts_with(b"{");

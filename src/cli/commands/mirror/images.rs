@@ -14,7 +14,6 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::location::Location;
 use crate::mirror::{EntrySource, ImageParts, MirrorEntry};
-use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
 
@@ -234,11 +233,7 @@ async fn open<'a>(
 fn check(found: &[Result<Found<'_>, MirrorImage>], ends: &Ends<'_>) -> Result<()> {
     let mut names: HashMap<String, &Found<'_>> = HashMap::new();
     for one in found.iter().flatten() {
-        let own_name = match &one.to {
-            Location::Layout { name: ImageName::Only, .. }
-            | Location::Archive { name: ImageName::Only, .. } => one.opened.full_name.as_str(),
-            _ => "",
-        };
+        let own_name = if one.to.is_unnamed() { one.opened.full_name.as_str() } else { "" };
         let name = format!("{} {own_name}", one.to);
         if let Some(other) = names.insert(name, one) {
             let (first, second) = (&other.opened.reference, &one.opened.reference);
@@ -288,10 +283,8 @@ async fn pending(
     let platforms = destination.platforms(named, usual)?;
     let target_name = destination.name(&full_name)?;
     let target = ends.target(&to, &destination, count).await;
-    let own_name = destination.reference().unwrap_or_else(|| match &to {
-        Location::Layout { name: ImageName::Only, .. }
-        | Location::Archive { name: ImageName::Only, .. } => format!("{to}:{target_name}"),
-        _ => to.to_string(),
+    let own_name = destination.reference().unwrap_or_else(|| {
+        if to.is_unnamed() { format!("{to}:{target_name}") } else { to.to_string() }
     });
     let request = ImageRequest {
         reference: own_name,
