@@ -6,9 +6,11 @@ use serde::Serialize;
 
 #[cfg(feature = "cli")]
 use crate::error::{Error, ErrorKind};
-use crate::insight::files::{ContentId, FileInfo, FileTree, MergeError, TreeFiles, merge};
 #[cfg(feature = "cli")]
-use crate::insight::files::{SortedFiles as _, list::FileList};
+use crate::insight::files::list::FileList;
+use crate::insight::files::{
+    ContentId, FileInfo, FileTree, MergeError, SortedFiles, TreeFiles, merge,
+};
 use crate::layer::EntryKind;
 
 /// What can differ between two files of one path. Times and the number of names are not compared.
@@ -94,17 +96,13 @@ pub fn file_diff<E>(
     b: &FileTree,
     shared: usize,
     includes: impl Fn(&[u8]) -> bool,
-    mut visit: impl FnMut(&FileDifference<'_>) -> Result<(), E>,
+    visit: impl FnMut(&FileDifference<'_>) -> Result<(), E>,
 ) -> Result<FileDiff, E> {
-    let mut compared = Compared { shared, ..Compared::default() };
-    let (mut files_a, mut files_b) = (TreeFiles::new(a), TreeFiles::new(b));
-    let merged = merge(&mut files_a, &mut files_b, |path, a, b| {
-        let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
-        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
-    });
-    if let Err(MergeError::Visit(error)) = merged {
-        return Err(error);
-    }
+    let files = (TreeFiles::new(a), TreeFiles::new(b));
+    let compared = match compare(files, shared, includes, visit) {
+        Ok(compared) => compared,
+        Err(MergeError::Visit(error)) => return Err(error),
+    };
     let mut missing = compared.new.sort();
     a.contents().for_each(|content| missing.found(content));
     Ok(FileDiff { pull: missing.cost(), ..compared.totals })
@@ -120,16 +118,11 @@ pub(crate) fn file_diff_of_lists(
     b: &FileList,
     shared: usize,
     includes: impl Fn(&[u8]) -> bool,
-    mut visit: impl FnMut(&FileDifference<'_>) -> crate::Result<()>,
+    visit: impl FnMut(&FileDifference<'_>) -> crate::Result<()>,
 ) -> crate::Result<FileDiff> {
     let fail = |error| Error::new(ErrorKind::Store, "temporary file").with_source(error);
-    let mut compared = Compared { shared, ..Compared::default() };
-    let (mut files_a, mut files_b) = (a.files().map_err(fail)?, b.files().map_err(fail)?);
-    merge(&mut files_a, &mut files_b, |path, a, b| {
-        let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
-        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
-    })
-    .map_err(|error| match error {
+    let files = (a.files().map_err(fail)?, b.files().map_err(fail)?);
+    let compared = compare(files, shared, includes, visit).map_err(|error| match error {
         MergeError::Read(error) => fail(error),
         MergeError::Visit(error) => error,
     })?;
@@ -141,6 +134,21 @@ pub(crate) fn file_diff_of_lists(
         }
     }
     Ok(FileDiff { pull: missing.cost(), ..compared.totals })
+}
+
+/// Passes what differs, and is included, to `visit`, and counts it.
+fn compare<A: SortedFiles, B: SortedFiles<Error = A::Error>, E>(
+    (mut a, mut b): (A, B),
+    shared: usize,
+    includes: impl Fn(&[u8]) -> bool,
+    mut visit: impl FnMut(&FileDifference<'_>) -> Result<(), E>,
+) -> Result<Compared, MergeError<A::Error, E>> {
+    let mut compared = Compared { shared, ..Compared::default() };
+    merge(&mut a, &mut b, |path, a, b| {
+        let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
+        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
+    })?;
+    Ok(compared)
 }
 
 /// What is counted while two images are compared.

@@ -55,9 +55,7 @@ mod read;
 mod tests;
 mod tree;
 
-#[cfg(feature = "cli")]
-pub(in crate::insight) use self::both::SortedFiles;
-pub(in crate::insight) use self::both::{MergeError, TreeFiles, merge};
+pub(in crate::insight) use self::both::{MergeError, SortedFiles, TreeFiles, merge};
 pub use self::change::{Change, ChangeKind, ContentId, FileInfo, Hidden, LayerTotals};
 #[cfg(feature = "cli")]
 pub(crate) use self::read::{LayerInput, new_tree, read_names};
