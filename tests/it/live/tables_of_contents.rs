@@ -75,8 +75,18 @@ async fn zstd_chunked_layer_of_buildah_is_read_by_table() {
     check_by_table(&live, &name, &files).await;
 }
 
-/// Returns a registry with `image:NAME` for each conversion, an option of ctr-remote and the name of its source.
-async fn converted(dir: &Path, conversions: &[(&str, &str, &str)]) -> Live {
+/// Returns a registry with `image:NAME` of [`make_image`] in `dir` for each conversion, an option of ctr-remote and the name of its
+/// source, and the directory of the files; `None`, with a message, if a program is missing.
+async fn converted(
+    test: &str,
+    dir: &Path,
+    conversions: &[(&str, &str, &str)],
+) -> Option<(Live, PathBuf)> {
+    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
+    if !needs(test, &programs) || !is_root(test) {
+        return None;
+    }
+    let files = make_image(dir);
     let (live, cli, containerd) = (Live::start(&Access::Open), Cli::new(), Containerd::start());
     let layout = dir.join("layout");
     buildah(dir, &["push", "image", &format!("oci:{}:plain", layout.display())]);
@@ -87,20 +97,14 @@ async fn converted(dir: &Path, conversions: &[(&str, &str, &str)]) -> Live {
         let place = format!("containerd-root:{}:{}", containerd.root().display(), image(name));
         cli.run(&["copy", &place, &format!("{}/image:{name}", live.host())]).await.expect(0, "");
     }
-    live
+    Some((live, files))
 }
 
 #[tokio::test]
 async fn layers_of_ctr_remote_are_read_by_table() {
-    let test = "layers_of_ctr_remote_are_read_by_table";
-    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
-    if !needs(test, &programs) || !is_root(test) {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let files = make_image(dir.path());
+    let (test, dir) = ("layers_of_ctr_remote_are_read_by_table", tempfile::tempdir().unwrap());
     let conversions = [("estargz", "--estargz", "plain"), ("zstd", "--zstdchunked", "plain")];
-    let live = converted(dir.path(), &conversions).await;
+    let Some((live, files)) = converted(test, dir.path(), &conversions).await else { return };
     for (name, ..) in conversions {
         check_by_table(&live, &format!("{}/image:{name}", live.host()), &files).await;
     }
@@ -110,18 +114,13 @@ async fn layers_of_ctr_remote_are_read_by_table() {
 #[tokio::test]
 async fn layers_of_ctr_remote_with_annotations_of_other_bytes_are_read() {
     let test = "layers_of_ctr_remote_with_annotations_of_other_bytes_are_read";
-    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
-    if !needs(test, &programs) || !is_root(test) {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
-    let files = make_image(dir.path());
     let conversions = [
         ("zstd", "--zstdchunked", "plain"),
         ("gzip-named-zstd", "--estargz", "zstd"),
         ("tar-with-tables", "--uncompress", "zstd"),
     ];
-    let live = converted(dir.path(), &conversions).await;
+    let Some((live, files)) = converted(test, dir.path(), &conversions).await else { return };
     for name in ["gzip-named-zstd", "tar-with-tables"] {
         let (cli, name) = (Cli::new(), format!("{}/image:{name}", live.host()));
         for path in ["dir/large", "link", "hole"] {
