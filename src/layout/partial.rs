@@ -31,7 +31,7 @@ pub(super) struct PartialFile {
     file: File,
     path: PathBuf,
     mode: u32,
-    /// `None` while all bytes came in order, and nobody has asked for ranges.
+    /// `None` as long as all bytes were written in order and [`PartialFile::track`] was not called.
     ranges: Mutex<Option<Ranges>>,
 }
 

@@ -75,7 +75,7 @@ impl Records {
         records
     }
 
-    /// Reads the list of a partial of this length; `None` if it is none.
+    /// Parses the list of a partial of this length; `None` if its header is invalid.
     pub(super) fn parse(list: &[u8], length: u64) -> Option<List> {
         let mut lines = list.chunks(LINE);
         let header = std::str::from_utf8(lines.next()?).ok()?;

@@ -11,9 +11,9 @@ use crate::reference::{is_digest_tag, is_tag};
 
 /// Rules for the tags of a repository. Without any, every tag is selected.
 ///
-/// A tag is selected if one of the included patterns matches, or if there are none; if it is in the range; and if it is not
-/// excluded. Of these only the latest versions are kept, if so many are asked for. A tag that is included by name is selected
-/// in any case, unless it is excluded.
+/// A tag is selected if it matches an include pattern (or there is none), satisfies the version range, and matches no exclude
+/// pattern. With `latest`, only that many of the highest versions among them are kept. A tag that is included by name is always
+/// selected, unless it is excluded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TagRules {
     pub(super) names: Vec<String>,

@@ -12,7 +12,7 @@ use super::tree::FileTree;
 pub(in crate::insight) trait SortedFiles {
     type Error;
 
-    /// Goes to the next file. Returns false, and must not be called again, if there is none.
+    /// Advances to the next file. Returns false at the end, and must not be called after that.
     fn advance(&mut self) -> Result<bool, Self::Error>;
 
     /// The path of the file.

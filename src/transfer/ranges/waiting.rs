@@ -96,6 +96,6 @@ mod tests {
         }
         now += STEP * 100;
         let idle = readers.idle_percent(now, STEP * 50);
-        assert!(idle.is_some_and(|percent| percent < 10), "nobody waits: {idle:?}");
+        assert!(idle.is_some_and(|percent| percent < 10), "no reader waits: {idle:?}");
     }
 }

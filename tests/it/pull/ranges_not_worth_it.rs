@@ -31,7 +31,7 @@ struct Shared(Arc<Mutex<()>>);
 impl Shared {
     async fn use_for(&self, time: Duration) {
         let turn = Arc::clone(&self.0).lock_owned().await;
-        // It passes, even if nobody asks any more.
+        // It passes, even if no task polls it any more.
         let passes = tokio::spawn(async move {
             tokio::time::sleep(time).await;
             drop(turn);
