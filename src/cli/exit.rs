@@ -31,9 +31,11 @@ pub(super) fn code(error: &Error) -> u8 {
 }
 
 /// Returns the error that decides the exit code: an interruption, else the first one.
-pub(super) fn deciding<'a>(errors: impl Iterator<Item = &'a Error> + Clone) -> Option<&'a Error> {
+pub(super) fn deciding<'a>(
+    mut errors: impl Iterator<Item = &'a Error> + Clone,
+) -> Option<&'a Error> {
     let interruption = errors.clone().find(|error| error.kind() == ErrorKind::Interrupted);
-    interruption.or_else(|| errors.clone().next())
+    interruption.or_else(|| errors.next())
 }
 
 /// The exit code of several images, given the errors of those that failed.

@@ -1,12 +1,12 @@
 //! `save --since`: blobs that the recipient of the archive already has.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::archive::entries_of_index;
 use crate::cli::image::open::open_archive;
+use crate::cli::input::open_input;
 use crate::cli::settings::Settings;
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, DigestError};

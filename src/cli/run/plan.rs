@@ -63,7 +63,9 @@ fn text(plan: &PlanReport, free: Option<u64>) -> String {
 /// The sum of several plans. A blob belongs to the first image that needs it.
 fn sum(plans: &[&PlanReport], free: Option<u64>) -> Option<String> {
     let mut bytes = PlanBytes::default();
-    plans.iter().for_each(|plan| bytes += plan.bytes);
+    for plan in plans {
+        bytes += plan.bytes;
+    }
     let count = plans.len() as u64;
     (count > 1).then(|| format!("{}: {}\n", plural(count, "image"), receipt(&bytes, free)))
 }
