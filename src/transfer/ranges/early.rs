@@ -5,14 +5,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::window::Window;
+use super::window::{Chunk, Window};
 use crate::content::BlobRanges;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Early bytes are copied into chunks of this size: those of a connection can keep much larger buffers in memory.
-const CHUNK: usize = 256 << 10;
 
 /// Where early bytes of a blob go.
 pub(super) struct Place<'a> {
@@ -40,15 +37,15 @@ pub(super) struct Early {
     /// Of the first byte.
     position: u64,
     end: u64,
-    chunks: VecDeque<Chunk>,
-    /// The last bytes, which will be one chunk.
-    last: BytesMut,
+    pieces: VecDeque<Piece>,
+    /// The last bytes, which will be one piece.
+    last: Option<Chunk>,
     /// How many of these are in the file.
     stored: usize,
     is_resumed: bool,
 }
 
-enum Chunk {
+enum Piece {
     Memory(Bytes),
     /// This many bytes in the file only.
     File(u64),
@@ -73,14 +70,14 @@ pub(in crate::transfer) enum BytesPlace {
 
 impl Early {
     pub(super) fn new(position: u64) -> Self {
-        let (chunks, last) = (VecDeque::new(), BytesMut::new());
-        Self { position, end: position, chunks, last, stored: 0, is_resumed: false }
+        let pieces = VecDeque::new();
+        Self { position, end: position, pieces, last: None, stored: 0, is_resumed: false }
     }
 
     /// A range of the file that was received earlier.
     pub(super) fn resumed(range: &Range<u64>) -> Self {
-        let chunks = VecDeque::from([Chunk::File(range.end - range.start)]);
-        Self { end: range.end, chunks, is_resumed: true, ..Self::new(range.start) }
+        let pieces = VecDeque::from([Piece::File(range.end - range.start)]);
+        Self { end: range.end, pieces, is_resumed: true, ..Self::new(range.start) }
     }
 
     /// Number of bytes.
@@ -93,41 +90,55 @@ impl Early {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8], place: &Place<'_>) -> Result<()> {
-        self.last.extend_from_slice(bytes);
-        self.end += bytes.len() as u64;
-        place.window.add(bytes.len() as u64);
-        if self.last.len() < CHUNK {
-            return Ok(());
-        }
-        self.store(place)?;
-        let is_stored = self.stored == self.last.len();
-        let chunk = self.take_last();
-        if place.window.has_room() || !is_stored {
-            self.chunks.push_back(Chunk::Memory(chunk));
-            return Ok(());
-        }
-        let length = chunk.len() as u64;
-        place.window.release(length);
-        match self.chunks.back_mut() {
-            Some(Chunk::File(stored)) => *stored += length,
-            _ => self.chunks.push_back(Chunk::File(length)),
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let last = self.last.get_or_insert_with(|| place.window.chunk());
+            let length = last.fill(rest);
+            rest = rest.get(length..).unwrap_or_default();
+            self.end += length as u64;
+            place.window.add(length as u64);
+            if last.is_full() {
+                self.store(place)?;
+                self.end_chunk(place);
+            }
         }
         Ok(())
     }
 
+    /// Keeps a chunk in memory if there is room, or if it is nowhere else.
+    fn end_chunk(&mut self, place: &Place<'_>) {
+        let is_stored = self.stored == self.last().len();
+        let chunk = self.take_last();
+        if place.window.has_room() || !is_stored {
+            self.pieces.push_back(Piece::Memory(chunk));
+            return;
+        }
+        let length = chunk.len() as u64;
+        place.window.release(length);
+        match self.pieces.back_mut() {
+            Some(Piece::File(stored)) => *stored += length,
+            _ => self.pieces.push_back(Piece::File(length)),
+        }
+    }
+
+    fn last(&self) -> &[u8] {
+        self.last.as_ref().map(Chunk::as_ref).unwrap_or_default()
+    }
+
     fn take_last(&mut self) -> Bytes {
         self.stored = 0;
-        self.last.split().freeze()
+        self.last.take().map(Chunk::freeze).unwrap_or_default()
     }
 
     /// Writes to the file what it does not have yet.
     pub(super) fn store(&mut self, place: &Place<'_>) -> Result<()> {
         let Some(file) = &place.file else { return Ok(()) };
-        let start = self.end - self.last.len() as u64;
+        let last = self.last();
+        let start = self.end - last.len() as u64;
         // Bytes beyond the end of the blob are for the verification only.
         let within = usize::try_from(place.size.saturating_sub(start)).unwrap_or(usize::MAX);
-        let within = within.min(self.last.len());
-        if let Some(new) = self.last.get(self.stored..within).filter(|new| !new.is_empty()) {
+        let within = within.min(last.len());
+        if let Some(new) = last.get(self.stored..within).filter(|new| !new.is_empty()) {
             file.write_at(start + self.stored as u64, new)?;
             self.stored = within;
         }
@@ -136,17 +147,17 @@ impl Early {
 
     /// Removes and returns the first bytes. All must have been stored before.
     pub(super) fn pop(&mut self, place: &Place<'_>) -> Result<Option<EarlyBytes>> {
-        let bytes = match self.chunks.pop_front() {
-            Some(Chunk::Memory(bytes)) => bytes,
-            Some(Chunk::File(length)) => {
+        let bytes = match self.pieces.pop_front() {
+            Some(Piece::Memory(bytes)) => bytes,
+            Some(Piece::File(length)) => {
                 let bytes = read(place, self.position..self.position + length)?;
                 let left = length - bytes.len() as u64;
                 if left > 0 {
-                    self.chunks.push_front(Chunk::File(left));
+                    self.pieces.push_front(Piece::File(left));
                 }
                 return Ok(Some(self.advance(bytes, place)));
             }
-            None if self.last.is_empty() => return Ok(None),
+            None if self.last().is_empty() => return Ok(None),
             None => self.take_last(),
         };
         place.window.release(bytes.len() as u64);
@@ -165,12 +176,12 @@ impl Early {
 
     /// Gives the memory back.
     pub(super) fn discard(&mut self, window: &Window) {
-        let memory = self.chunks.drain(..).map(|chunk| match chunk {
-            Chunk::Memory(bytes) => bytes.len() as u64,
-            Chunk::File(_) => 0,
+        let memory = self.pieces.drain(..).map(|piece| match piece {
+            Piece::Memory(bytes) => bytes.len() as u64,
+            Piece::File(_) => 0,
         });
-        window.release(memory.sum::<u64>() + self.last.len() as u64);
-        self.last.clear();
+        window.release(memory.sum::<u64>() + self.last().len() as u64);
+        self.last = None;
         self.position = self.end;
     }
 }
