@@ -67,6 +67,9 @@ pub(crate) struct Applier<T: NameTree> {
     pub(crate) names: T,
     /// Files of the current layer under names reserved by AUFS.
     aside: Leftovers<T::Node>,
+    /// The last path that led through links to a directory, and the path of that directory. The entries of a directory come one
+    /// after the other, and to resolve a deep path is slow.
+    behind_links: Option<(Vec<u8>, Vec<u8>)>,
     /// The entry that comes next.
     pub(crate) at: EntryPosition,
 }
@@ -78,13 +81,13 @@ impl<T: NameTree> Applier<T> {
         let root = names.create(implicit_dir(), at)?;
         names.add(Vec::new(), &root, at)?;
         names.release(root);
-        Ok(Self { names, aside: Leftovers::default(), at })
+        Ok(Self { names, aside: Leftovers::default(), behind_links: None, at })
     }
 
     /// Continues between two layers with another tree of the same names.
     pub(crate) fn resume(names: T, layer: u32) -> Self {
         let at = EntryPosition { layer, entry: 0 };
-        Self { names, aside: Leftovers::default(), at }
+        Self { names, aside: Leftovers::default(), behind_links: None, at }
     }
 
     /// Ends the layer.
@@ -141,13 +144,23 @@ impl<T: NameTree> Applier<T> {
                 self.names.describe(&path, entry, self.at)
             }
             _ => {
-                self.names.remove(&path);
+                self.remove(&path);
                 self.create(path, entry)
             }
         }
     }
 
+    fn remove(&mut self, path: &[u8]) {
+        if matches!(self.names.kind(path), Some(EntryKind::Directory | EntryKind::Symlink)) {
+            self.behind_links = None;
+        }
+        self.names.remove(path);
+    }
+
     fn create(&mut self, path: Vec<u8>, entry: LayerEntry) -> io::Result<()> {
+        if entry.kind == EntryKind::Symlink {
+            self.behind_links = None;
+        }
         let node = self.names.create(entry, self.at)?;
         self.names.add(path, &node, self.at)?;
         self.names.release(node);
@@ -160,7 +173,8 @@ impl<T: NameTree> Applier<T> {
         }
         match self.aside.get_mut(other).cloned() {
             Some(Leftover::Own(node)) => {
-                self.names.remove(&path);
+                self.remove(&path);
+                self.behind_links = None;
                 self.names.add(path, &node, self.at)
             }
             Some(Leftover::NameOf(other)) if !is_leftover(&other) => self.link_to(path, &other),
@@ -175,14 +189,16 @@ impl<T: NameTree> Applier<T> {
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        if self.names.kind(&other).is_none() {
-            return Err(missing());
+        match self.names.kind(&other) {
+            None => return Err(missing()),
+            Some(EntryKind::Symlink) => self.behind_links = None,
+            Some(_) => {}
         }
         if other == path {
             self.names.touch(&path, self.at.layer);
             return Ok(());
         }
-        self.names.remove(&path);
+        self.remove(&path);
         // It may have been in what it replaces.
         let node = self.names.node(&other).ok_or_else(missing)?;
         if self.has_directory(&other) {
@@ -201,8 +217,8 @@ impl<T: NameTree> Applier<T> {
             return Err(Errno::NAMETOOLONG.into());
         }
         match self.names.kind(&path) {
-            Some(_) if !self.names.is_modified_in(&path, layer) => self.names.remove(&path),
-            Some(EntryKind::Directory) => self.names.clear(&path, layer),
+            Some(_) if !self.names.is_modified_in(&path, layer) => self.remove(&path),
+            Some(EntryKind::Directory) => self.clear(&path),
             _ => {}
         }
         Ok(())
@@ -216,14 +232,20 @@ impl<T: NameTree> Applier<T> {
         };
         self.names.touch(&path, self.at.layer);
         if self.at.layer > 0 {
-            self.names.clear(&path, self.at.layer);
+            self.clear(&path);
         }
         Ok(())
     }
 
+    /// Removes what lower layers have in a directory.
+    fn clear(&mut self, directory: &[u8]) {
+        self.behind_links = None;
+        self.names.clear(directory, self.at.layer);
+    }
+
     /// The directory that a path leads to, without links; `None` if it does not exist.
-    fn find(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        match self.resolve(path) {
+    fn find(&mut self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self.resolve_parent(path) {
             // As below a directory that is not there.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
             Err(error) => Err(error),
@@ -233,7 +255,7 @@ impl<T: NameTree> Applier<T> {
 
     /// The same, made with all that are missing above it.
     fn find_or_create(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
-        let path = self.resolve(path)?;
+        let path = self.resolve_parent(path)?;
         if self.has_directory(&path) {
             return Ok(path);
         }
@@ -254,6 +276,20 @@ impl<T: NameTree> Applier<T> {
 
     fn has_directory(&self, path: &[u8]) -> bool {
         self.names.kind(path) == Some(EntryKind::Directory)
+    }
+
+    /// As [`Applier::resolve`], at once for the path of the call before.
+    fn resolve_parent(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
+        if let Some((last, directory)) = &self.behind_links
+            && last == path
+        {
+            return Ok(directory.clone());
+        }
+        let resolved = self.resolve(path)?;
+        if resolved != path && self.has_directory(&resolved) {
+            self.behind_links = Some((path.to_vec(), resolved.clone()));
+        }
+        Ok(resolved)
     }
 
     /// Resolves the links in a path. What is missing resolves to itself.

@@ -148,6 +148,26 @@ fn symlink_in_parent_path_is_followed() {
 }
 
 #[test]
+fn symlink_replaced_between_files_leads_elsewhere() {
+    for between in
+        [&["s l b"][..], &["s t b"], &["s u b", "h l u"], &["f t 1", "s t b"], &["d t", "s t b"]]
+    {
+        let mut tree = FileTree::new().unwrap();
+        add(&mut tree, &["d a", "d b", "s t a", "s l t", "f l/x 1", "f l/y 1"]);
+        add(&mut tree, between);
+        add(&mut tree, &["f l/z 1", "h l/again l/z"]);
+        for path in ["a/x", "a/y", "b/z", "b/again"] {
+            assert!(tree.get(path.as_bytes()).is_some(), "{between:?}: {path}");
+        }
+    }
+    let mut tree = FileTree::new().unwrap();
+    add(&mut tree, &["d a/c", "s l a/c", "f l/x 1"]);
+    end(&mut tree);
+    add(&mut tree, &["f l/y 1", "w a/c", "f a/c 1"]);
+    assert!(tree.entry(entry("f l/z 1")).is_err(), "it leads to a file now");
+}
+
+#[test]
 fn hardlink_hides_bytes_with_last_name() {
     let base: &[&str] = &["f one 10", "h two one", "d d", "h d/three one"];
     let lines = last(&[base]);

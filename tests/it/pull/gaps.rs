@@ -83,6 +83,24 @@ async fn gaps_are_all_the_next_pull_requests() {
 }
 
 #[tokio::test]
+async fn gaps_are_requested_once_by_two_runs_at_once() {
+    let scenario = Scenario::with_gaps().await;
+    let (one, other) = tokio::join!(scenario.pull(), scenario.pull());
+    scenario.assert_arrived(&one);
+    scenario.assert_arrived(&other);
+    let mut ranges = scenario.ranges();
+    ranges.sort();
+    let mut gaps = scenario.requested(&[(1000, 2000), (3000, 10_000), (20_000, 0)]);
+    gaps.sort();
+    assert_eq!(ranges, gaps);
+    let mut both = one.report.bytes;
+    both += other.report.bytes;
+    let size = scenario.size();
+    assert_eq!((both.resumed, both.resent, both.shared), (12_000, 0, size));
+    scenario.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn gaps_with_wrong_byte_restart_once() {
     for position in [500, 2500] {
         let scenario = Scenario::with_gaps().await;
