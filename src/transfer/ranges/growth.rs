@@ -24,6 +24,10 @@ const MAX_MEASURE: Duration = Duration::from_secs(1);
 /// The first trial is small, but one slow connection must not spoil it.
 const MIN_STEP: usize = 2;
 
+/// Connections to a source this far away rarely fill the link, and a trial takes many round trips: the first one is larger.
+const FAR: Duration = Duration::from_millis(20);
+const FAR_STEP: usize = 4;
+
 /// Time until the next trial after one without gain.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const MAX_HOLD: Duration = Duration::from_secs(300);
@@ -151,6 +155,7 @@ impl Growth {
         let Some(rate) = self.rate(now) else { return self.proven };
         let step = match (self.doubles, self.proven) {
             (true, 1..) => in_use,
+            (true, 0) if self.round_trip >= FAR => FAR_STEP,
             (true, 0) => MIN_STEP,
             (false, _) => MIN_STEP.max(in_use / 4),
         };
@@ -251,6 +256,17 @@ mod tests {
             6,
             "three were slower"
         );
+    }
+
+    #[test]
+    fn growth_begins_with_more_connections_to_far_source() {
+        for (round_trip, wanted) in [(19, 3), (20, 5)] {
+            let (mut growth, mut now) = (Growth::new(16), Instant::now());
+            growth.record_round_trip(Duration::from_millis(round_trip));
+            let limited = |connections: usize| connections as u64 * 20_000_000;
+            let reached = run(&mut growth, &mut now, Duration::from_millis(300), 1, limited);
+            assert_eq!(reached, wanted);
+        }
     }
 
     #[test]
