@@ -124,19 +124,19 @@ other; the exit code is that of the first one that failed."
     /// Save images from the store to an archive for `rpull load` and `docker load`
     #[command(after_help = "Examples:
   rpull save alpine:3.14 debian:12 -o images.tar
-  rpull save app:2 -o - | ssh host rpull load -
+  rpull save app:2 | ssh host rpull load
   rpull save app:2 --since inventory.txt -o update.tar
 
 --since accepts the output of `rpull inventory`, the index.json of a layout, or an earlier archive.")]
     Save(Save),
     /// Load images from an OCI or Docker archive into the store
     #[command(
-        after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load -\n  rpull load --plan update.tar"
+        after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load\n  rpull load --plan update.tar"
     )]
     Load(Load),
     /// List the digests of all referenced blobs, one per line
     #[command(
-        after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - -o - | rpull load -"
+        after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - | rpull load"
     )]
     Inventory,
     /// Print the digest that a reference resolves to

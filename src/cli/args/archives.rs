@@ -12,7 +12,7 @@ pub(crate) struct Save {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
     /// Archive to write, - for stdout
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(crate) output: PathBuf,
     /// Omit blobs listed in this inventory, index.json or earlier archive
     #[arg(long, value_name = "FILE")]
@@ -23,8 +23,11 @@ pub(crate) struct Save {
 
 #[derive(Debug, Args)]
 pub(crate) struct Load {
-    /// OCI or Docker archive, possibly compressed, - for stdin
-    pub(crate) file: PathBuf,
+    /// OCI or Docker archive, possibly compressed [default: stdin]
+    pub(crate) file: Option<PathBuf>,
+    /// The same, as `docker load` has it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub(crate) input: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) moving: TransferArgs,
 }

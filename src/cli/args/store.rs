@@ -35,7 +35,7 @@ pub(crate) struct Rm {
     #[arg(long)]
     pub(crate) plan: bool,
     /// Remove without asking
-    #[arg(long, short = 'y')]
+    #[arg(long, short = 'y', short_alias = 'f', alias = "force")]
     pub(crate) yes: bool,
 }
 

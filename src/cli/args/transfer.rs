@@ -16,7 +16,7 @@ pub(crate) struct Pull {
     #[arg(short, long, value_name = "LOCATION")]
     pub(crate) output: Option<String>,
     /// Pull all tags of the repository
-    #[arg(long)]
+    #[arg(long, short = 'a')]
     pub(crate) all_tags: bool,
     /// Unpack the image into this directory while downloading
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "all_tags", "plan", "all_platforms"])]

@@ -1,6 +1,8 @@
 //! `load`: loads the images of an archive into the store.
 
 use std::collections::HashSet;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,13 +22,14 @@ use crate::reference::Reference;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
+    let path = input(&args)?;
     let platforms = platforms_to_keep(&args.moving, PlatformSelection::FilteredIndex)?
         .unwrap_or(PlatformSelection::Available);
     let settings = &interruptible(&labels::LOAD, settings);
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("load", &args.moving, settings)?;
     let finding = async {
-        let archive = Arc::new(open_archive(args.file.clone(), None, settings).await?);
+        let archive = Arc::new(open_archive(path, None, settings).await?);
         images(&archive, &platforms).await
     };
     let mut images = or_cancelled(cancel, "load", finding).await??;
@@ -40,6 +43,19 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
     let (code, _) =
         run.execute(&images.image_requests, &destination, JsonShape::List, settings).await?;
     Ok(unread.into_iter().next().filter(|_| code == ExitCode::SUCCESS).unwrap_or(code))
+}
+
+/// Returns the path of the archive, `-` for stdin.
+fn input(args: &Load) -> Result<PathBuf> {
+    if let Some(path) = args.file.as_ref().or(args.input.as_ref()) {
+        return Ok(path.clone());
+    }
+    if std::io::stdin().is_terminal() {
+        return Err(Error::new(ErrorKind::InvalidInput, "input `-`")
+            .with_reason("refusing to read an archive from the terminal")
+            .with_hint("name a FILE, or redirect stdin"));
+    }
+    Ok("-".into())
 }
 
 /// The images of an archive.

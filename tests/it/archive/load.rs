@@ -56,6 +56,19 @@ async fn load_archives_of_other_tools_uses_full_names() {
 }
 
 #[tokio::test]
+async fn load_and_save_without_file_use_stdin_and_stdout() {
+    let images = [image(Family::Oci, "amd64", &[layer(&[("a", b"a")])])];
+    let cli = Cli::new();
+    std::fs::write(cli.dir().join("a.tar"), tar(&classic(&images[0], &["app:1"]))).unwrap();
+    cli.run(&["load", "-i", "a.tar"]).await.expect(0, "docker.io/library/app:1: loading");
+    let shell = async |line: &str, args: &[&str]| cli.spawn_in_shell(line, args).wait().await;
+    shell("\"$@\" > b.tar", &["save", "app:1"]).await.expect(0, "");
+    cli.run(&["rm", "-f", "app:1"]).await.expect(0, "");
+    shell("\"$@\" < b.tar", &["load"]).await.expect(0, "docker.io/library/app:1: loading");
+    cli.run(&["load", "-i", "a.tar", "b.tar"]).await.expect(2, "cannot be used with");
+}
+
+#[tokio::test]
 async fn load_duplicate_name_keeps_last_image() {
     let (_registry, images, _) = published().await;
     let cli = Cli::new();
