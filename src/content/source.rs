@@ -98,6 +98,8 @@ impl BlobStream {
 pub struct Provenance {
     /// Every `registry/repository` that is known to have the document and the content it references.
     pub repositories: Vec<String>,
+    /// Every `registry/repository` that is known to have some of the blobs: that of the image that this one was made of.
+    pub mount_sources: Vec<String>,
     /// The index that the document was selected from.
     pub parent_index: Option<Document>,
 }
@@ -105,6 +107,7 @@ pub struct Provenance {
 impl Provenance {
     setters! {
         value repositories: Vec<String>;
+        value mount_sources: Vec<String>;
         optional parent_index: Document;
     }
 }

@@ -231,6 +231,7 @@ impl Source for Layout {
             Provenance {
                 repositories: origins_of(document.descriptor()),
                 parent_index: index.and_then(|index| self.index_listing(&index, document.digest())),
+                ..Provenance::default()
             }
         })
     }

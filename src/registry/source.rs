@@ -88,8 +88,6 @@ impl Source for Repository {
     }
 
     fn provenance<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Provenance> {
-        Box::pin(async {
-            Provenance { repositories: vec![self.full_name().to_owned()], parent_index: None }
-        })
+        Box::pin(async { Provenance::default().repositories(vec![self.full_name().to_owned()]) })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::content::{self, BlobPresence, Effort, Lookup, Presence, Source, Target};
+use crate::content::{self, BlobPresence, Effort, Lookup, Presence, Provenance, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
@@ -32,8 +32,7 @@ pub(super) struct IncomingImage<'a> {
     pub(super) documents: &'a [Document],
     /// Name of the last document at the target.
     pub(super) name: &'a ImageName,
-    /// Repositories that are known to have them.
-    pub(super) repositories: &'a [String],
+    pub(super) provenance: &'a Provenance,
     pub(super) source: &'a dyn Source,
 }
 
@@ -142,7 +141,8 @@ impl TargetState {
             return Ok(named.subject().is_none());
         }
         let endpoint = self.inner.endpoint();
-        if endpoint.address.as_ref().is_some_and(|own| image.repositories.contains(own)) {
+        if endpoint.address.as_ref().is_some_and(|own| image.provenance.repositories.contains(own))
+        {
             // Only the name is new there. If content has been deleted since, the PUT of the manifest fails.
             self.known().imply_all(image.documents);
         } else if let Presence::Present(current) = found {
@@ -197,7 +197,9 @@ impl TargetState {
         let Some(scope) = &self.inner.endpoint().mount_scope else { return };
         let prefix = format!("{scope}/");
         let own = self.mount_point().map(|(_, repository)| repository).unwrap_or_default();
-        let others = image.repositories.iter().filter_map(|origin| origin.strip_prefix(&prefix));
+        let Provenance { repositories, mount_sources, .. } = image.provenance;
+        let others = repositories.iter().chain(mount_sources);
+        let others = others.filter_map(|origin| origin.strip_prefix(&prefix));
         let nearest =
             others.filter(|right| *right != own).max_by_key(|right| common_path(right, own));
         if let Some(nearest) = nearest {

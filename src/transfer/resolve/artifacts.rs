@@ -51,7 +51,7 @@ pub(in crate::transfer) async fn find(
         let incoming = IncomingImage {
             documents: &artifact.documents,
             name: &artifact.name,
-            repositories: &artifact.provenance.repositories,
+            provenance: &artifact.provenance,
             source: &*request.source,
         };
         artifact.complete = target.prepare(incoming).await.on(Side::Target)?;
@@ -131,7 +131,7 @@ impl ArtifactSearch<'_> {
                     attached.push(AttachedArtifact {
                         documents,
                         name,
-                        provenance: Provenance { repositories, parent_index: None },
+                        provenance: Provenance::default().repositories(repositories),
                         is_referrer,
                         complete: false,
                     });

@@ -83,7 +83,8 @@ async fn resolve_for(
     target: &TargetState,
 ) -> Result<ImageGraph> {
     let found = root(finder, request, target).await?;
-    let Provenance { repositories, parent_index } = request.source.provenance(&found).await;
+    let Provenance { repositories, mount_sources, parent_index } =
+        request.source.provenance(&found).await;
     let mut root = found.descriptor().clone();
     let resolved = root.digest.clone();
     if matches!(found.parsed(), ParsedDocument::Index(_))
@@ -112,7 +113,7 @@ async fn resolve_for(
         artifact_error: None,
         artifacts: ArtifactOptions::default(),
         name: request.target_name.clone(),
-        provenance: Provenance { repositories, parent_index: index },
+        provenance: Provenance { repositories, mount_sources, parent_index: index },
         complete: false,
     };
     let manifests = graph.documents.iter().map(Document::descriptor);
@@ -128,7 +129,7 @@ async fn resolve_for(
     let incoming = IncomingImage {
         documents: &graph.documents,
         name: &graph.name,
-        repositories: &graph.provenance.repositories,
+        provenance: &graph.provenance,
         source: &*request.source,
     };
     graph.complete = target.prepare(incoming).await.on(Side::Target)?;
