@@ -270,7 +270,7 @@ impl<R: Read> Read for Tee<R> {
 }
 
 fn limits() -> EntryLimits {
-    EntryLimits { entries: MAX_ENTRIES }
+    EntryLimits::default().entries(MAX_ENTRIES)
 }
 
 fn invalid(reason: &'static str) -> io::Error {

@@ -6,12 +6,14 @@ mod command;
 mod common;
 mod connection;
 mod diff;
+mod edit;
 mod inspect;
 mod mirror;
 mod registry;
 mod report;
 mod serve;
 mod shared;
+mod shell;
 mod sides;
 mod store;
 mod transfer;
@@ -24,12 +26,15 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
+pub(crate) use self::edit::{Append, EditVerb, Flatten, IndexImages, IndexRemove, IndexVerb};
+pub(crate) use self::edit::{Mutate, NewImage, Rebase, Writing};
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
 pub(crate) use self::mirror::{Mirror, Shard};
 pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::OnePlatform;
+pub(crate) use self::shell::ShellVerb;
 pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
@@ -286,6 +291,8 @@ attributes (extract them with `tar -xp --xattrs --xattrs-include='*'`). It is re
 layer is verified before the first byte is written, and FILE appears once it is complete. An image
 that is missing from the store is pulled into it.")]
     Export(Export),
+    #[command(flatten)]
+    Edit(EditVerb),
     /// List the images in the store
     #[command(
         visible_alias = "ls",
@@ -386,14 +393,6 @@ Create the users file with `htpasswd -B -c users ann`. Stop the server with Ctrl
         after_help = "Examples:\n  rpull demo\n  rpull demo --progress plain\n\nThe demo needs no network and removes its files when done."
     )]
     Demo,
-    /// Print a completion script
-    #[command(
-        after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"
-    )]
-    Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    #[command(
-        after_help = "Examples:\n  rpull man | man -l -\n  rpull man > /usr/local/share/man/man1/rpull.1"
-    )]
-    Man,
+    #[command(flatten)]
+    Shell(ShellVerb),
 }

@@ -37,6 +37,44 @@ pub(super) fn parse_cutoff(option: &str, text: &str, now: Timestamp) -> Result<T
     })
 }
 
+/// Returns `SOURCE_DATE_EPOCH`, which makes results reproducible: seconds since 1970.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for anything else.
+pub(super) fn source_date_epoch() -> Result<Option<u64>> {
+    let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Error::new(ErrorKind::InvalidInput, format!("SOURCE_DATE_EPOCH `{text}`"))
+            .with_reason("expected seconds since the Unix epoch")
+    })
+}
+
+/// Returns this second in RFC 3339.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for one after the year 9999.
+pub(super) fn rfc3339(seconds: u64) -> Result<String> {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let time = time.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("time `{seconds}`"))
+            .with_reason("is after the year 9999")
+    })?;
+    Ok(utc_second(time).as_str().to_owned())
+}
+
+/// Parses a time that an image is given: seconds since 1970, a date, or a time.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for any other text.
+pub(super) fn parse_time(option: &str, text: &str) -> Result<String> {
+    if let Ok(seconds) = text.parse() {
+        return rfc3339(seconds);
+    }
+    Ok(utc_second(parse_cutoff(option, text, Timestamp::now())?).as_str().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

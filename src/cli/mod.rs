@@ -106,8 +106,7 @@ fn print_error_json(error: &Error) {
 
 fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let settings = match cli.verb {
-        Verb::Completions { shell } => return commands::shell::completions(shell),
-        Verb::Man => return commands::shell::man(),
+        Verb::Shell(verb) => return commands::shell::run(&verb),
         _ => Settings::new(cli.common)?,
     };
     let runtime = startup::runtime()?;
@@ -143,6 +142,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Cat(args) => commands::cat::run(args, &settings).await,
             Verb::Unpack(args) => Box::pin(commands::unpack::run(args, &settings)).await,
             Verb::Export(args) => commands::export::run(args, &settings).await,
+            Verb::Edit(verb) => Box::pin(commands::edit::run(verb, &settings)).await,
             Verb::Images => commands::images::run(&settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings).await,
@@ -152,7 +152,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Serve(args) => commands::serve::run(args, &settings).await,
             Verb::Demo => commands::demo::run(&settings).await,
             Verb::Verify(args) => Box::pin(commands::verify::run(args, &settings)).await,
-            Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
+            Verb::Shell(_) => Ok(ExitCode::SUCCESS),
         }
     });
     // A helper program or a DNS lookup that is still running must not delay the exit.

@@ -23,17 +23,21 @@ const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
 pub struct EntryLimits {
     /// Entries.
     pub entries: u64,
+    /// Refuses names and hard links with a `..`, which are otherwise resolved inside the root. For layers that are made for other
+    /// programs to read.
+    pub no_parent_names: bool,
 }
 
 impl Default for EntryLimits {
     fn default() -> Self {
-        Self { entries: 5_000_000 }
+        Self { entries: 5_000_000, no_parent_names: false }
     }
 }
 
 impl EntryLimits {
     setters! {
         value entries: u64;
+        flag no_parent_names;
     }
 }
 
@@ -86,6 +90,9 @@ impl<R: BufRead> Entries<R> {
     pub fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         loop {
             let Some(raw) = self.next_raw()? else { return Ok(None) };
+            if self.limits.no_parent_names && raw.has_parent_name() {
+                return Err(invalid("has a name that leads out of its directory"));
+            }
             if let Some(entry) = validate(raw)? {
                 if entry.is_leftover() {
                     self.leftovers += entry.path.len() + entry.link.len();

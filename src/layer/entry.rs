@@ -91,7 +91,8 @@ pub(super) enum MarkerName {
     Invalid,
 }
 
-const WHITEOUT: &[u8] = b".wh.";
+/// Prefix of the names of whiteouts.
+pub(crate) const WHITEOUT: &[u8] = b".wh.";
 
 /// Prefix of the names reserved by AUFS.
 const AUFS: &[u8] = b".wh..wh.";

@@ -1,4 +1,4 @@
-//! A layer blob as a stream: what it is compressed with, and the entries of the tar inside. Nothing here writes.
+//! A layer blob as a stream: what it is compressed with, and the entries of the tar inside. Nothing here writes files.
 //!
 //! ```no_run
 //! use rpull::layer::{Compression, DiffIdReader, Entries, EntryLimits, decompress};
@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod compress;
 mod decompress;
 mod diff_id;
 mod entries;
@@ -37,6 +38,7 @@ mod unread;
 mod write;
 mod zstd_frames;
 
+pub use self::compress::Compressor;
 pub(crate) use self::decompress::is_unsupported;
 pub use self::decompress::{
     BombGuard, Compression, decompress, decompress_detected, decompress_with_guard,
@@ -44,7 +46,7 @@ pub use self::decompress::{
 pub use self::diff_id::{DiffIdReader, diff_id_of};
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
-pub(crate) use self::entry::{is_below, is_leftover, split};
+pub(crate) use self::entry::{WHITEOUT, is_below, is_leftover, split};
 pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
 pub use self::unread::Unread;

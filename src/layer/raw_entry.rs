@@ -36,6 +36,14 @@ pub(super) struct RawEntry {
     pub(super) follows: SparseMapLocation,
 }
 
+impl RawEntry {
+    /// Whether its name, or the file that it is another name of, has a `..`.
+    pub(super) fn has_parent_name(&self) -> bool {
+        let leads_up = |path: &[u8]| path.split(|&byte| byte == b'/').any(|part| part == b"..");
+        leads_up(&self.entry.path) || (self.kind == b'1' && leads_up(&self.entry.link))
+    }
+}
+
 pub(super) enum SparseMapLocation {
     Nothing,
     /// Extension blocks of the old GNU format.

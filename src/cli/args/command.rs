@@ -21,9 +21,9 @@ const LOCAL: [&str; 12] = [
 ];
 
 /// Commands that decompress layers or archives.
-const INFLATING: [&str; 12] = [
+const INFLATING: [&str; 14] = [
     "pull", "push", "copy", "mirror", "save", "load", "unpack", "export", "files", "cat",
-    "analyze", "report",
+    "analyze", "report", "append", "flatten",
 ];
 
 /// Hides the options that have no effect from the help of each command, which accepts them nevertheless, so that an alias can

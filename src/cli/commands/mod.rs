@@ -10,6 +10,7 @@ pub(super) mod delete;
 pub(super) mod demo;
 pub(super) mod df;
 pub(super) mod diff;
+pub(super) mod edit;
 mod engine_df;
 pub(super) mod export;
 pub(super) mod files;

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use crate::cli::args;
+use crate::cli::args::{self, ShellVerb};
 use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Commands whose arguments are images that the store may have.
-const TAKE_STORED_IMAGES: [&str; 15] = [
-    "analyze", "cat", "copy", "diff", "export", "files", "history", "inspect", "layers", "push",
-    "rm", "save", "tag", "unpack", "verify",
+const TAKE_STORED_IMAGES: [&str; 19] = [
+    "analyze", "append", "cat", "copy", "diff", "export", "files", "flatten", "history", "inspect",
+    "layers", "mutate", "push", "rebase", "rm", "save", "tag", "unpack", "verify",
 ];
 
 /// Completes names of images. They may come from foreign layouts, so no expansion sees them, as `compgen -W` would do. bash
@@ -32,7 +32,14 @@ _rpull_images() {
 }
 "#;
 
-pub(in crate::cli) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+pub(in crate::cli) fn run(verb: &ShellVerb) -> Result<ExitCode> {
+    match verb {
+        ShellVerb::Completions { shell } => completions(*shell),
+        ShellVerb::Man => man(),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut args::command(), "rpull", &mut text);
     if shell == clap_complete::Shell::Bash {
@@ -73,7 +80,7 @@ fn with_images(script: &str) -> String {
     text + BASH_IMAGES
 }
 
-pub(in crate::cli) fn man() -> Result<ExitCode> {
+fn man() -> Result<ExitCode> {
     let mut text = Vec::new();
     let fail =
         |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").with_source(error);

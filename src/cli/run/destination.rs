@@ -44,7 +44,16 @@ pub(in crate::cli) enum Destination {
 impl Destination {
     /// Parses a location. Without a prefix it is in a registry.
     pub(in crate::cli) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
-        let location = Location::parse(text, DefaultLocation::Registry)?;
+        Self::parse_as(text, DefaultLocation::Registry, chunk_size)
+    }
+
+    /// Parses the name of a new image. Without a prefix it is in the store.
+    pub(in crate::cli) fn parse_new(text: &str) -> Result<Self> {
+        Self::parse_as(text, DefaultLocation::Store, None)
+    }
+
+    fn parse_as(text: &str, plain: DefaultLocation, chunk_size: Option<u64>) -> Result<Self> {
+        let location = Location::parse(text, plain)?;
         location.check_as_target()?;
         match location {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
+use crate::cli::cutoff::source_date_epoch;
 use crate::content::Target;
 use crate::control::Control;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// An archive that is to be written.
 pub(in crate::cli) struct NewArchive {
@@ -68,11 +69,5 @@ impl NewArchive {
 
 /// Returns the modification time of the archive's entries: constant, or `SOURCE_DATE_EPOCH`.
 fn modified() -> Result<u64> {
-    let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) else {
-        return Ok(0);
-    };
-    text.parse().map_err(|_| {
-        Error::new(ErrorKind::InvalidInput, format!("SOURCE_DATE_EPOCH `{text}`"))
-            .with_reason("expected seconds since the Unix epoch")
-    })
+    Ok(source_date_epoch()?.unwrap_or(0))
 }

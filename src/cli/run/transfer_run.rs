@@ -45,6 +45,21 @@ impl TransferRun {
         Ok(Self { command, options, only_plan: moving.plan, sync: moving.sync })
     }
 
+    /// A run with the usual options.
+    pub(in crate::cli) fn with_defaults(
+        command: &'static str,
+        only_plan: bool,
+        sync: bool,
+        settings: &Settings,
+    ) -> Self {
+        let options = TransferOptions {
+            retry: settings.retry,
+            control: settings.control.clone(),
+            ..TransferOptions::default()
+        };
+        Self { command, options, only_plan, sync }
+    }
+
     /// Includes referrers and digest tags.
     pub(in crate::cli) fn with_artifacts(mut self, artifacts: ArtifactOptions) -> Self {
         self.options.artifacts = artifacts;

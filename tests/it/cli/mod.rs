@@ -9,6 +9,8 @@ mod check_base;
 mod demo;
 mod diff;
 mod diff_files;
+mod edit;
+mod edit_index;
 mod environment;
 mod files;
 mod hints;

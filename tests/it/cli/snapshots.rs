@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 38] = [
+const VERBS: [&str; 45] = [
     "pull",
     "push",
     "copy",
@@ -33,6 +33,13 @@ const VERBS: [&str; 38] = [
     "report",
     "unpack",
     "export",
+    "append",
+    "mutate",
+    "rebase",
+    "flatten",
+    "index create",
+    "index add",
+    "index remove",
     "images",
     "tag",
     "rm",
@@ -53,12 +60,16 @@ async fn help_texts_match_snapshots() {
     let cli = Cli::new();
     insta::assert_snapshot!("help", cli.run(&["--help"]).await.stdout);
     for verb in VERBS {
-        let text = cli.run(&[verb, "--help"]).await.stdout;
+        let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let text = cli.run(&words).await.stdout;
         // Common options are in the general help.
         let (own, common) = text.split_once("Common options:").unwrap();
         let examples = common.split_once("Examples:").map_or("", |(_, examples)| examples);
         assert!(examples.matches("  rpull ").count() >= 2, "{verb} has two examples: {examples}");
-        insta::assert_snapshot!(format!("help-{verb}"), format!("{own}Examples:{examples}"));
+        insta::assert_snapshot!(
+            format!("help-{}", verb.replace(' ', "-")),
+            format!("{own}Examples:{examples}")
+        );
     }
 }
 

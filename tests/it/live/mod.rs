@@ -5,6 +5,7 @@ mod archives;
 mod containerd;
 mod debian;
 mod docker;
+mod edit;
 mod mirror;
 mod pull;
 mod push;

@@ -159,6 +159,11 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "pure functions over documents",
     ),
     (
+        "edit",
+        &["registry", "layout", "archive", "engine_store", "unpack", "insight", "serve", "cli"],
+        "an edited image is a source like any other",
+    ),
+    (
         "serve",
         &["registry", "archive", "memory", "transfer", "unpack", "cli", "insight"],
         "a registry over a layout, and over nothing else",

@@ -85,10 +85,8 @@ fn banned_crates_are_not_locked() {
 fn deny_file_has_the_lists_of_these_tests() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    let allowed: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("    \"")?.strip_suffix("\","))
-        .collect();
+    let allowed: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("    \"")?.strip_suffix("\",")).collect();
     assert_eq!(allowed, LICENCES);
     let banned: Vec<&str> = text
         .lines()

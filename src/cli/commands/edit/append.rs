@@ -1,0 +1,64 @@
+//! `append`: adds layers to an image.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::job::{Edit, OpenedEdit, compression};
+use crate::blocking::run_cancellable;
+use crate::cli::args::Append;
+use crate::cli::cutoff::{rfc3339, source_date_epoch, utc_now};
+use crate::cli::input::open_input;
+use crate::cli::settings::Settings;
+use crate::control::Control;
+use crate::edit::{LayerOptions, NewLayer, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Timestamp;
+
+pub(super) async fn run(args: Append, settings: &Settings) -> Result<ExitCode> {
+    let edit = Edit::new("append", &args.new, settings)?;
+    edit.check_creds(&[&args.image])?;
+    let epoch = source_date_epoch()?;
+    let created = match epoch {
+        Some(seconds) => rfc3339(seconds)?,
+        None => utc_now().as_str().to_owned(),
+    };
+    let options = LayerOptions {
+        prefix: args.prefix,
+        compression: args.compression.as_deref().map(compression),
+        clamp_time: epoch.map(|seconds| Timestamp {
+            seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+            nanoseconds: 0,
+        }),
+    };
+    let platform = args.platform.platform.as_deref();
+    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
+    for path in args.paths {
+        let step = Step::new(created_by(&path, &options.prefix)).created(created.clone());
+        let options = options.clone();
+        let build = move |control: &Control| build(&path, &options, control);
+        let layer = run_cancellable(&edit.settings.control, "append", build);
+        image.append(edit.until_cancelled(layer).await?, &step)?;
+    }
+    edit.write(image.build()?, &opened.full_name).await
+}
+
+fn build(path: &Path, options: &LayerOptions, control: &Control) -> Result<NewLayer> {
+    if path.is_dir() {
+        return NewLayer::from_dir(path, options, control);
+    }
+    let at = path.display().to_string();
+    let input = open_input(path).map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Store,
+        };
+        Error::new(kind, "read").at(&at).with_source(error)
+    })?;
+    NewLayer::from_tar(input, options, control).map_err(|error| error.at(&at))
+}
+
+/// The step as a Dockerfile says it. Only the last name: the rest of the path says where the user works.
+fn created_by(path: &Path, prefix: &str) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    format!("COPY {name} /{}", prefix.trim_matches('/'))
+}

@@ -1,0 +1,33 @@
+//! `flatten`: merges the layers of an image into one.
+
+use std::process::ExitCode;
+
+use super::job::{Edit, OpenedEdit, compression};
+use crate::blocking::run_cancellable;
+use crate::builders::open_layer;
+use crate::cli::args::Flatten;
+use crate::cli::settings::Settings;
+use crate::control::Control;
+use crate::descriptor::Descriptor;
+use crate::edit::NewLayer;
+use crate::error::Result;
+use crate::flatten::Tree;
+
+pub(super) async fn run(args: Flatten, settings: &Settings) -> Result<ExitCode> {
+    let edit = Edit::new("flatten", &args.new, settings)?;
+    edit.check_creds(&[&args.image])?;
+    let platform = args.platform.platform.as_deref();
+    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
+    let retry = edit.settings.retry;
+    let blobs =
+        || image.layer_blobs(|layer: &Descriptor| open_layer(&opened, layer.clone(), retry));
+    let (first, second, compression) = (blobs()?, blobs()?, compression(&args.compression));
+    let merge = move |control: &Control| {
+        let tree = Tree::read(first, control)?;
+        NewLayer::from_tree(&tree, second, compression, control)
+    };
+    let merging = run_cancellable(&edit.settings.control, "flatten", merge);
+    let layer = edit.until_cancelled(merging).await?;
+    image.flatten(layer, "rpull flatten")?;
+    edit.write(image.build()?, &opened.full_name).await
+}

@@ -1,0 +1,68 @@
+//! `mutate`: changes the config or the annotations of an image.
+
+use std::process::ExitCode;
+
+use super::job::{Edit, OpenedEdit};
+use crate::cli::args::Mutate;
+use crate::cli::cutoff::parse_time;
+use crate::cli::settings::Settings;
+use crate::edit::ConfigChanges;
+use crate::error::{Error, ErrorKind, Result};
+
+pub(super) async fn run(args: Mutate, settings: &Settings) -> Result<ExitCode> {
+    let edit = Edit::new("mutate", &args.new, settings)?;
+    edit.check_creds(&[&args.image])?;
+    let changes = ConfigChanges {
+        env: args.env,
+        cmd: args.cmd.map(|typed| words("--cmd", typed)).transpose()?,
+        entrypoint: args.entrypoint.map(|typed| words("--entrypoint", typed)).transpose()?,
+        labels: args.label,
+        user: args.user,
+        working_dir: args.workdir,
+        ports: args.port,
+        created: args.time.map(|time| parse_time("--time", &time)).transpose()?,
+    };
+    if changes.is_empty() && args.annotation.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "mutate")
+            .with_reason("nothing to change")
+            .with_hint("run `rpull mutate --help` to see the options"));
+    }
+    let platform = args.platform.platform.as_deref();
+    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
+    image.change_config(&changes)?;
+    image.annotate(&args.annotation)?;
+    edit.write(image.build()?, &opened.full_name).await
+}
+
+/// Words, or a JSON list of them. One empty word stands for none.
+fn words(option: &str, typed: Vec<String>) -> Result<Vec<String>> {
+    match typed.as_slice() {
+        [empty] if empty.is_empty() => Ok(Vec::new()),
+        [list] if list.starts_with('[') => serde_json::from_str(list).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, format!("{option} `{list}`"))
+                .with_reason("expected a JSON list of texts")
+                .with_source(error)
+        }),
+        _ => Ok(typed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_words_or_one_list() {
+        for (typed, expected) in [
+            (&["/a", "-b"][..], Some(&["/a", "-b"][..])),
+            (&[r#"["/a", "b c"]"#], Some(&["/a", "b c"])),
+            (&[""], Some(&[])),
+            (&["a b"], Some(&["a b"])),
+            (&["[a]"], None),
+        ] {
+            let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+            let words: Option<Vec<String>> = words("--cmd", owned(typed)).ok();
+            assert_eq!(words, expected.map(owned), "{typed:?}");
+        }
+    }
+}

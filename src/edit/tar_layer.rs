@@ -1,0 +1,202 @@
+//! A layer of a tar.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+
+use super::layer_file::{HashedFile, LayerOptions, LayerWriter, NewLayer, spool_failed};
+use super::layer_tar::LayerTar;
+use crate::control::{Control, CountedReader, PhaseCounter};
+use crate::error::Result;
+use crate::image_layers::failed;
+use crate::image_layers::resolve::push;
+use crate::layer::{
+    BombGuard, Compression, DiffIdReader, Entries, EntryKind, EntryLimits, LayerEntry,
+    decompress_detected,
+};
+use crate::limits::BUFFER_SIZE;
+use crate::progress::Phase;
+
+/// What errors call the tar.
+const TAR: &str = "tar";
+
+/// Maximum bytes of holes that are written as zeros: a few bytes can declare exabytes.
+const MAX_HOLE_BYTES: u64 = 1 << 30;
+
+impl NewLayer {
+    /// A layer of a tar in any compression. It is read once, with memory for one entry. Without a prefix and with its own
+    /// compression it is the very bytes. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] for what is no tar, would be read in two ways or leads out of the root;
+    /// [`ErrorKind::Store`] if writing fails.
+    pub fn from_tar(
+        tar: impl Read + Send,
+        options: &LayerOptions,
+        control: &Control,
+    ) -> Result<Self> {
+        build(Box::new(tar), options, control)
+    }
+}
+
+fn build<'a>(
+    tar: Box<dyn Read + Send + 'a>,
+    options: &LayerOptions,
+    control: &Control,
+) -> Result<NewLayer> {
+    let prefix = options.prefix_path()?;
+    let counter = PhaseCounter::new(control, Phase::Read, 0);
+    let mut tar = CountedReader::new(tar, &counter);
+    let mut start = Vec::new();
+    let looked = tar.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start);
+    looked.map_err(|error| failed(TAR, "", error))?;
+    // What it is, if it is not read, is said when it is decompressed.
+    let own = Compression::detect(&start).unwrap_or(Compression::Plain);
+    let tar = Cursor::new(start).chain(tar);
+    let is_own = match options.compression {
+        Some(requested) => requested == own,
+        None => own != Compression::Plain,
+    };
+    if is_own && prefix.is_empty() {
+        return keep(tar, own);
+    }
+    let usual = if own == Compression::Plain { Compression::Gzip } else { own };
+    let writer = LayerWriter::new(options.compression.unwrap_or(usual))?;
+    let tar = decompress_detected(&BombGuard::default(), tar);
+    let tar = BufReader::with_capacity(BUFFER_SIZE, tar.map_err(|error| failed(TAR, "", error))?);
+    if prefix.is_empty() { recompress(tar, writer) } else { relocate(tar, &prefix, writer) }
+}
+
+/// A layer of the very bytes.
+fn keep(mut blob: impl Read, compression: Compression) -> Result<NewLayer> {
+    let mut file = HashedFile::new().map_err(spool_failed)?;
+    copy(&mut blob, &mut file)?;
+    file.into_layer(compression, |blob| {
+        let tar = decompress_detected(&BombGuard::default(), blob);
+        let tar = tar.map_err(|error| failed(TAR, "", error))?;
+        let tar = DiffIdReader::new(BufReader::with_capacity(BUFFER_SIZE, tar));
+        Ok(check(tar)?.finish())
+    })
+}
+
+/// A layer of the same tar in another compression.
+fn recompress(tar: impl BufRead, mut writer: LayerWriter) -> Result<NewLayer> {
+    let mut failure = None;
+    let sink = |bytes: &[u8]| writer.write_all(bytes);
+    let tar = TeeReader { tar, sink, written: 0, failure: &mut failure };
+    let checked = check(tar).map(drop);
+    if let Some(error) = failure {
+        return Err(spool_failed(error));
+    }
+    checked?;
+    writer.finish()
+}
+
+/// A layer of the entries below another directory.
+fn relocate(tar: impl BufRead, prefix: &[u8], writer: LayerWriter) -> Result<NewLayer> {
+    let mut entries = Entries::new(tar, limits());
+    let (mut output, mut last, mut holes) = (LayerTar::new(writer), String::new(), 0_u64);
+    loop {
+        let read_failed = |error| failed(TAR, &last, error);
+        let Some(entry) = entries.next_entry().map_err(read_failed)? else { break };
+        last = String::from_utf8_lossy(&entry.path).into_owned();
+        let size = entry.size;
+        output.entry(below(prefix, entry)).map_err(spool_failed)?;
+        let mut end = 0;
+        loop {
+            let data = entries.next_data().map_err(|error| failed(TAR, &last, error))?;
+            let (offset, bytes) = data.unwrap_or((size, &[]));
+            holes = holes.saturating_add(offset - end);
+            if holes > MAX_HOLE_BYTES {
+                let reason = format!("has more than {MAX_HOLE_BYTES} bytes of holes");
+                return Err(failed(TAR, &last, io::Error::other(reason)));
+            }
+            output.zeros(offset - end).map_err(spool_failed)?;
+            if data.is_none() {
+                break;
+            }
+            output.data(bytes).map_err(spool_failed)?;
+            end = offset + bytes.len() as u64;
+        }
+        output.pad(size).map_err(spool_failed)?;
+    }
+    entries.drain().map_err(|error| failed(TAR, "", error))?;
+    output.finish().map_err(spool_failed)?.finish()
+}
+
+/// The entry in another directory. Symbolic links lead where they led.
+fn below(prefix: &[u8], mut entry: LayerEntry) -> LayerEntry {
+    let moved = |path: &[u8]| {
+        let mut moved = prefix.to_vec();
+        if !path.is_empty() {
+            push(&mut moved, path);
+        }
+        moved
+    };
+    entry.path = moved(&entry.path);
+    if entry.kind == EntryKind::Hardlink {
+        entry.link = moved(&entry.link);
+    }
+    entry
+}
+
+fn limits() -> EntryLimits {
+    EntryLimits::default().no_parent_names()
+}
+
+/// Reads all entries, and all bytes after them.
+fn check<R: BufRead>(tar: R) -> Result<R> {
+    let mut entries = Entries::new(tar, limits());
+    let mut last = String::new();
+    while let Some(entry) = entries.next_entry().map_err(|error| failed(TAR, &last, error))? {
+        last = String::from_utf8_lossy(&entry.path).into_owned();
+    }
+    entries.drain().map_err(|error| failed(TAR, "", error))
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<()> {
+    let mut buffer = vec![0; BUFFER_SIZE];
+    loop {
+        let read = from.read(&mut buffer).map_err(|error| failed(TAR, "", error))?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        to.write_all(bytes).map_err(spool_failed)?;
+    }
+}
+
+/// Passes all bytes that are read to a sink.
+struct TeeReader<'a, R, S> {
+    tar: R,
+    sink: S,
+    /// Bytes at the start of the reader's buffer that the sink has, and that are not consumed yet.
+    written: usize,
+    /// Why the sink failed.
+    failure: &'a mut Option<io::Error>,
+}
+
+impl<R: BufRead, S: FnMut(&[u8]) -> io::Result<()>> BufRead for TeeReader<'_, R, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let buffer = self.tar.fill_buf()?;
+        if let Some(new) = buffer.get(self.written..).filter(|new| !new.is_empty()) {
+            if let Err(error) = (self.sink)(new) {
+                *self.failure = Some(error);
+                return Err(io::Error::other("cannot be written"));
+            }
+            self.written = buffer.len();
+        }
+        Ok(buffer)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.written = self.written.saturating_sub(amount);
+        self.tar.consume(amount);
+    }
+}
+
+impl<R: BufRead, S: FnMut(&[u8]) -> io::Result<()>> Read for TeeReader<'_, R, S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = self.fill_buf()?;
+        let read = buffer.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
