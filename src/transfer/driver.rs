@@ -291,18 +291,21 @@ impl Run {
     }
 
     fn resend_missing(&mut self, image: ImageId, error: &Error) {
-        tracing::info!("{}; uploading blobs that were reported as present", error.chain());
+        tracing::info!("{}; uploading blobs that were thought to be present", error.chain());
         let target = &self.targets[self.images[image].route.target].state;
         target.known().invalidate(error.missing());
         let blobs = &self.plan.images[image];
-        let is_assumed = |blob: &&BlobId| {
+        // What this run has sent is there, unless the target names it: another client may have deleted it since.
+        let is_doubtful = |blob: &&BlobId| {
             matches!(self.results[**blob], BlobResult::Shared | BlobResult::Mounted(_))
+                || error.missing().contains(&self.plan.blobs[**blob].descriptor.digest)
         };
-        let assumed: Vec<BlobId> = blobs.iter().filter(is_assumed).copied().collect();
-        for blob in &assumed {
+        let doubtful: Vec<BlobId> = blobs.iter().filter(is_doubtful).copied().collect();
+        for blob in &doubtful {
             self.results[*blob] = BlobResult::Missing;
+            self.counters[*blob].reset();
         }
-        self.schedule.recommit(image, blobs, &assumed);
+        self.schedule.recommit(image, blobs, &doubtful);
     }
 
     fn finish_ended(&mut self, target: TargetId, result: Result<()>) {
