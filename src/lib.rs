@@ -164,6 +164,7 @@
 //! - [`mod@transfer`]: resolves, plans, transfers, commits and reports;
 //! - [`insight`]: describes images, and what their layers change;
 //! - [`layer`]: reads the entries of a layer;
+//! - [`rebuild`]: rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record;
 //! - [`layer_reader`]: reads the entries of a layer in a registry or another source;
 //! - [`image_layers`]: reads all layers of an image, verified against its config;
 //! - [`edit`]: makes new images of images: layers, config, base, index;
@@ -220,6 +221,7 @@ pub mod name;
 pub mod oci;
 pub mod platform;
 pub mod progress;
+pub mod rebuild;
 pub mod reference;
 pub mod registry;
 pub mod retry;

@@ -2,6 +2,7 @@
 //!
 //! - `pull/` downloads: resume, retry, timeout, integrity, platforms, plans, concurrency
 //! - `push/` uploads: chunks, mounts, redirects, resume, referrers
+//! - `rebuild/` gzip blobs from uncompressed bytes and records, of blobs by real encoders
 //! - `registry/` registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures
 //! - `archive/` OCI and docker archives: reading them, and `save` and `load`
 //! - `layout/` the store and other layouts: index, prune, verify, journal, locks, damage, full disks
@@ -43,6 +44,8 @@ mod overlay;
 mod pull;
 #[cfg(test)]
 mod push;
+#[cfg(test)]
+mod rebuild;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

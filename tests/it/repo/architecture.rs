@@ -99,6 +99,14 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "bytes know nothing of where they come from",
     ),
     (
+        "rebuild",
+        &[
+            "registry", "layout", "archive", "memory", "transfer", "content", "layer", "unpack",
+            "flatten", "digest", "document", "cli", "tokio",
+        ],
+        "functions over bytes, which need no image and no file",
+    ),
+    (
         "image_layers",
         &[
             "registry", "layout", "archive", "memory", "transfer", "content", "unpack", "flatten",
@@ -226,8 +234,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve", "engine_store::daemon"]),
     ("tokio_rustls", &["serve"]),
     ("tar", &[]),
-    ("flate2", &["layer", "layout::records"]),
-    ("zstd", &["layer"]),
+    ("flate2", &["layer", "layout::records", "rebuild"]),
+    ("zstd", &["layer", "rebuild"]),
     ("oci_spec", &["oci"]),
     ("semver", &["mirror"]),
     ("serde_saphyr", &["mirror"]),

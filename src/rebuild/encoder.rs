@@ -1,0 +1,76 @@
+//! Which encoder a blob seems to come from.
+
+use std::fmt;
+
+/// A family of encoders that search for matches in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// None that there is a model of.
+    Unknown = 0,
+    /// Go's standard library up to 1.26, level 1.
+    A = 1,
+    /// Go's standard library from 1.27 on, and klauspost's library: buildah, podman, skopeo, umoci, crane.
+    B = 2,
+    /// Go's standard library up to 1.26, levels 4 to 9: containerd, Docker, `BuildKit`.
+    G = 3,
+    /// zlib, GNU gzip, pigz, and most languages other than Go.
+    Z = 4,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 5] = [Self::Unknown, Self::A, Self::B, Self::G, Self::Z];
+
+    /// Returns a short name: `a`, `b`, `g`, `z` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::G => "g",
+            Self::Z => "z",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An encoder, as far as it matters for which matches it chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Encoder {
+    /// What searches for matches.
+    pub family: Family,
+    /// Its level; 0 if the family is unknown.
+    pub level: u8,
+    /// Bytes after which a parallel encoder starts anew, in the uncompressed data.
+    pub piece: Option<u64>,
+}
+
+impl Encoder {
+    pub(super) const UNKNOWN: Self = Self { family: Family::Unknown, level: 0, piece: None };
+
+    /// Creates an encoder that compresses its input as one.
+    pub fn new(family: Family, level: u8) -> Self {
+        Self { family, level, piece: None }
+    }
+
+    /// Sets the size of pieces, at least 64 KiB.
+    #[must_use]
+    pub fn in_pieces(self, piece: u64) -> Self {
+        Self { piece: Some(piece), ..self }
+    }
+}
+
+impl fmt::Display for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.family {
+            Family::Unknown => return f.write_str("unknown encoder"),
+            Family::B => write!(f, "Go from 1.27 on or klauspost, level {}", self.level)?,
+            Family::A | Family::G => write!(f, "Go before 1.27, level {}", self.level)?,
+            Family::Z => write!(f, "zlib or gzip, level {}", self.level)?,
+        }
+        match self.piece {
+            Some(piece) => write!(f, ", pieces of {piece} bytes"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record of what its encoder did.
+//!
+//! A record is made once, by whoever has the blob. It holds the gzip headers, where each block ends, the code lengths of
+//! each block, and the places where the encoder chose another match than a model of it predicts: 0.2 to 0.5 % of the
+//! blob for the encoders that there is a model of, 5 to 20 % for others. Whoever has the same uncompressed bytes gets the
+//! blob from it.
+//!
+//! ```
+//! use std::io::Read as _;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let blob = { let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()); std::io::Write::write_all(&mut e, &[7; 9999])?; e.finish()? };
+//! let record = rpull::rebuild::record(&blob[..])?;
+//! println!("{}, {} of {} bytes", record.encoder(), record.as_bytes().len(), blob.len());
+//!
+//! let mut tar = Vec::new();
+//! flate2::read::MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar)?;
+//! let rebuilt = rpull::rebuild::replay(&tar[..], &record, Vec::new())?;
+//! assert_eq!(rebuilt, blob);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cost
+//!
+//! Both directions are streams and hold less than 4 MiB, the record itself not counted. On one core, in a release build,
+//! replaying takes a second for about 70 MB of tar (Go from 1.27 on, klauspost's library), 100 MB (level 1), 25 MB (Go before)
+//! or 15 MB (zlib); level 9 of the latter two a quarter of that. A record takes as long to make as to replay.
+//!
+//! # Trust
+//!
+//! Neither side trusts the other. What [`replay()`] writes must be verified against the digest of the blob by the caller,
+//! who should do it once when a record is made: a blob that is rebuilt there is rebuilt everywhere. A hostile record can
+//! make [`replay()`] fail or write other bytes, but no more of them than [`Record::blob_size`], and read no more than
+//! [`Record::tar_size`]: compare both with what is known before.
+
+mod bits;
+mod codes;
+mod corrections;
+mod encoder;
+mod fault;
+mod make;
+mod model;
+mod parse;
+mod plain;
+mod probe;
+mod record;
+mod replay;
+mod streams;
+
+use std::io::{Cursor, Read, Write};
+
+pub use self::encoder::{Encoder, Family};
+pub use self::probe::identify;
+pub use self::record::Record;
+use crate::error::Result;
+
+/// Bytes of a blob that the encoder is chosen by: they hold a whole piece of a parallel encoder.
+const PROBED_BYTES: u64 = (1 << 20) + (64 << 10);
+
+/// Makes the record of a gzip blob, with the model that fits its first part best.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the blob is not gzip, damaged, or written in a way that no
+/// known encoder uses, such as bytes after its end; [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
+pub fn record(mut gzip: impl Read) -> Result<Record> {
+    let mut start = Vec::new();
+    gzip.by_ref().take(PROBED_BYTES).read_to_end(&mut start).map_err(fault::read_error)?;
+    let encoder = identify(&start);
+    record_with(Cursor::new(start).chain(gzip), encoder)
+}
+
+/// Makes the record of a gzip blob with the model of this encoder.
+///
+/// Any model gives a record that works; one that does not fit gives a large one.
+///
+/// # Errors
+/// Those of [`record()`].
+pub fn record_with(gzip: impl Read, encoder: Encoder) -> Result<Record> {
+    make::Maker::new(gzip, encoder)?.run()
+}
+
+/// Writes the blob of the record, given its uncompressed bytes; returns the writer, which is not flushed.
+///
+/// The caller verifies the digest of what was written.
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) if the record contradicts itself,
+/// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) if it belongs to other bytes,
+/// [`ErrorKind::Store`](crate::ErrorKind::Store) if reading or writing fails.
+pub fn replay<W: Write>(tar: impl Read, record: &Record, blob: W) -> Result<W> {
+    replay::Player::new(tar, record, blob)?.run()
+}

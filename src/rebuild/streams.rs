@@ -1,0 +1,146 @@
+//! Streams of numbers and bytes, compressed in frames of limited size, so that neither side holds a whole stream.
+
+use super::fault::{invalid_record, write_error};
+use crate::error::Result;
+
+/// Raw bytes after which a frame is closed.
+const FRAME_BYTES: usize = 128 << 10;
+/// Most raw bytes of a frame: one item may be added to a frame that is almost full.
+const MAX_FRAME_BYTES: usize = 256 << 10;
+const LEVEL: i32 = 19;
+
+/// Writes one stream. Items never lie in two frames.
+#[derive(Default)]
+pub(super) struct StreamWriter {
+    raw: Vec<u8>,
+    frames: Vec<u8>,
+}
+
+impl StreamWriter {
+    pub(super) fn unsigned(&mut self, value: u64) -> Result<()> {
+        self.close_full_frame()?;
+        put_unsigned(&mut self.raw, value);
+        Ok(())
+    }
+
+    /// Adds a number of which small amounts are frequent, with either sign.
+    pub(super) fn signed(&mut self, value: i64) -> Result<()> {
+        self.unsigned((value << 1 ^ value >> 63).cast_unsigned())
+    }
+
+    /// Adds at most 128 KiB.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.close_full_frame()?;
+        self.raw.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn close_full_frame(&mut self) -> Result<()> {
+        if self.raw.len() < FRAME_BYTES { Ok(()) } else { self.close_frame() }
+    }
+
+    fn close_frame(&mut self) -> Result<()> {
+        let packed = zstd::bulk::compress(&self.raw, LEVEL).map_err(write_error)?;
+        put_unsigned(&mut self.frames, self.raw.len() as u64);
+        put_unsigned(&mut self.frames, packed.len() as u64);
+        self.frames.extend_from_slice(&packed);
+        self.raw.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Vec<u8>> {
+        if !self.raw.is_empty() {
+            self.close_frame()?;
+        }
+        Ok(self.frames)
+    }
+}
+
+/// Reads what a [`StreamWriter`] wrote, or what somebody claims it did.
+#[derive(Default)]
+pub(super) struct StreamReader<'a> {
+    frames: &'a [u8],
+    raw: Vec<u8>,
+    start: usize,
+}
+
+impl<'a> StreamReader<'a> {
+    pub(super) fn new(frames: &'a [u8]) -> Self {
+        Self { frames, raw: Vec::new(), start: 0 }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.frames.is_empty() && self.start == self.raw.len()
+    }
+
+    pub(super) fn unsigned(&mut self) -> Result<u64> {
+        let mut rest = self.rest()?;
+        let value = take_unsigned(&mut rest)?;
+        let left = rest.len();
+        self.start = self.raw.len() - left;
+        Ok(value)
+    }
+
+    pub(super) fn signed(&mut self) -> Result<i64> {
+        let value = self.unsigned()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&[u8]> {
+        if count == 0 {
+            return Ok(&[]);
+        }
+        self.rest()?;
+        let start = self.start;
+        let bytes = self.raw.get(start..).and_then(|rest| rest.get(..count));
+        self.start += count;
+        bytes.ok_or_else(|| invalid_record("a stream ends early"))
+    }
+
+    /// What is left of the frame; never empty.
+    pub(super) fn rest(&mut self) -> Result<&[u8]> {
+        if self.start == self.raw.len() {
+            let size = usize::try_from(take_unsigned(&mut self.frames)?).unwrap_or(usize::MAX);
+            let packed_size =
+                usize::try_from(take_unsigned(&mut self.frames)?).unwrap_or(usize::MAX);
+            let packed = self.frames.split_off(..packed_size);
+            let packed = packed.ok_or_else(|| invalid_record("a stream ends early"))?;
+            if size == 0 || size > MAX_FRAME_BYTES {
+                return Err(invalid_record("invalid size of a frame"));
+            }
+            let raw = zstd::bulk::decompress(packed, size);
+            self.raw = raw.map_err(|_| invalid_record("invalid zstd frame"))?;
+            self.start = 0;
+            if self.raw.len() != size {
+                return Err(invalid_record("a frame has another size"));
+            }
+        }
+        Ok(self.raw.get(self.start..).unwrap_or_default())
+    }
+}
+
+/// Appends a number in LEB128.
+pub(super) fn put_unsigned(into: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        into.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    into.push(value.to_le_bytes()[0]);
+}
+
+/// Takes a number in LEB128 from the front.
+pub(super) fn take_unsigned(from: &mut &[u8]) -> Result<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *from.split_off_first().ok_or_else(|| invalid_record("a stream ends early"))?;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            break;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(invalid_record("a number is too large"))
+}
