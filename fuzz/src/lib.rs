@@ -2,6 +2,7 @@
 
 mod archive;
 mod mutate;
+mod rebuild;
 mod seeds;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/it/support"]
@@ -28,6 +29,7 @@ use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootDir, UnpackOptions, U
 pub use self::archive::archive;
 use self::mutate::layers;
 pub use self::mutate::mutate;
+pub use self::rebuild::{rebuild_parse, rebuild_replay, rebuild_seeds};
 pub use self::seeds::{archive_seeds, seeds};
 use self::support::outside_guard::{OutsideGuard, SECRET};
 
