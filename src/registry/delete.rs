@@ -32,15 +32,25 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if other tags would be deleted too.
     pub async fn delete_tag(&self, tag: &str, digest: &Digest) -> Result<()> {
-        if self.try_delete_tag(tag, digest).await? {
-            return Ok(());
+        self.delete_tags(&[tag.to_owned()], digest).await
+    }
+
+    /// Like [`Repository::delete_tag`], for several tags of one manifest.
+    ///
+    /// # Errors
+    /// Those of the first tag that cannot be deleted.
+    pub async fn delete_tags(&self, tags: &[String], digest: &Digest) -> Result<()> {
+        for tag in tags {
+            if !self.try_delete_tag(tag, tags, digest).await? {
+                return self.delete_manifest(digest).await;
+            }
         }
-        self.delete_manifest(digest).await
+        Ok(())
     }
 
     /// Like [`Repository::delete_tag`], for a manifest without a subject.
     pub(super) async fn untag(&self, tag: &str, digest: &Digest) -> Result<()> {
-        if self.try_delete_tag(tag, digest).await? {
+        if self.try_delete_tag(tag, &[tag.to_owned()], digest).await? {
             return Ok(());
         }
         self.delete_manifest_only(digest).await
@@ -97,8 +107,8 @@ impl Repository {
         })
     }
 
-    /// Deletes a tag. Returns false if the registry cannot, so that the manifest may be deleted instead.
-    async fn try_delete_tag(&self, tag: &str, digest: &Digest) -> Result<bool> {
+    /// Deletes a tag. Returns false if the registry cannot, so that the manifest may be deleted instead, with these `tags`.
+    async fn try_delete_tag(&self, tag: &str, tags: &[String], digest: &Digest) -> Result<bool> {
         match self.delete(tag).await {
             Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
             other => return other.map(|()| true),
@@ -111,7 +121,7 @@ impl Repository {
         if !self.resolves_to(tag, digest).await? {
             return Err(unsupported("now points to a different manifest; nothing was deleted"));
         }
-        let siblings = self.siblings(tag, digest).await?;
+        let siblings = self.siblings(tags, digest).await?;
         if siblings.is_empty() {
             return Ok(false);
         }
@@ -150,8 +160,8 @@ impl Repository {
     ///
     /// # Errors
     /// If a tag cannot be resolved: it might need the manifest.
-    async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
-        let others = self.tags().await?.into_iter().filter(|other| other != tag);
+    async fn siblings(&self, tags: &[String], digest: &Digest) -> Result<Vec<String>> {
+        let others = self.tags().await?.into_iter().filter(|other| !tags.contains(other));
         let resolutions = others.map(|other| async {
             let is_one = self.tag_depends_on(&other, digest).await?;
             Ok(is_one.then_some(other))
