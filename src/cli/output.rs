@@ -133,7 +133,11 @@ impl Write for LogLine {
 /// Writes text to stderr, redacted. Errors of a closed stderr are ignored.
 pub(super) fn stderr_text(text: &str) {
     let text = REDACTOR.redact(text, Text::Message);
-    let write = || drop(anstream::stderr().write_all(text.as_bytes()));
+    above_bars(|| drop(anstream::stderr().write_all(text.as_bytes())));
+}
+
+/// Writes while no bars are drawn.
+fn above_bars<T>(write: impl FnOnce() -> T) -> T {
     match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bars) => bars.suspend(write),
         None => write(),
@@ -227,7 +231,9 @@ impl Lines {
         let text = REDACTOR.redact(&self.0, Text::Result);
         let mut stdout = anstream::stdout();
         WRITTEN.store(true, Ordering::Relaxed);
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let mut write = || stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        // Only on one terminal are the lines among the bars, and only a terminal never waits for a reader.
+        let written = if io::stdout().is_terminal() { above_bars(write) } else { write() };
         self.0.clear();
         written.map_err(|error| {
             let closed = error.kind() == io::ErrorKind::BrokenPipe;

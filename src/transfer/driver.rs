@@ -282,6 +282,14 @@ impl Run {
         }
         self.context.progress.on_event(&Event::Committed { reference: &image.request.reference });
         self.schedule.committed(id);
+        if !self.is_atomic(self.images[id].route.target) {
+            self.observe(id);
+        }
+    }
+
+    /// Whether images have their names only when the target is finished.
+    fn is_atomic(&self, target: TargetId) -> bool {
+        self.targets[target].state.inner.properties().atomic
     }
 
     /// Whether missing content of this image can be sent again: once.
@@ -310,7 +318,14 @@ impl Run {
 
     fn finish_ended(&mut self, target: TargetId, result: Result<()>) {
         match result {
-            Ok(()) => self.targets[target].is_finished = true,
+            Ok(()) => {
+                self.targets[target].is_finished = true;
+                let is_new = |(_, image): &(ImageId, &ImageRun)| {
+                    image.route.target == target && image.committed.is_some()
+                };
+                let named = self.images.iter().filter(|_| self.is_atomic(target)).filter(is_new);
+                named.for_each(|(image, _)| self.observe(image));
+            }
             Err(error) => self.fail_target(target, &error),
         }
     }

@@ -16,7 +16,7 @@ use super::prepare::PlanDetail;
 use super::report::{BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport};
 use super::request::ImageRequest;
 use super::resolve::artifacts;
-use super::run_state::{ImageRun, Run};
+use super::run_state::{ImageObserver, ImageRun, Run};
 use super::table::ImageId;
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Side};
@@ -31,6 +31,7 @@ use crate::progress::Event;
 pub struct Transfer {
     images: Vec<(ImageRequest, Arc<dyn Target>)>,
     options: TransferOptions,
+    observer: Option<ImageObserver>,
 }
 
 impl std::fmt::Debug for Transfer {
@@ -42,7 +43,7 @@ impl std::fmt::Debug for Transfer {
 impl Transfer {
     /// A run without images.
     pub fn new(options: TransferOptions) -> Self {
-        Self { images: Vec::new(), options }
+        Self { images: Vec::new(), options, observer: None }
     }
 
     /// Adds an image. Images are completed in about the order in which they were added.
@@ -56,6 +57,14 @@ impl Transfer {
     #[must_use]
     pub fn images(self, images: &[ImageRequest], target: &Arc<dyn Target>) -> Self {
         images.iter().fold(self, |run, image| run.image(image.clone(), target))
+    }
+
+    /// Calls this with the result of each image as soon as it has its name at its target, in the order in which that happens.
+    /// Requests and duration are those so far. Nothing new starts while it is called.
+    #[must_use]
+    pub fn on_image(mut self, observer: impl Fn(&ImageResult) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// Returns what the run would do, in the order of the images. Moves nothing.
@@ -91,6 +100,7 @@ impl Transfer {
     pub async fn run(mut self) -> RunReport {
         let feeds = RunFeeds::new(self.options.feeder.take());
         let mut run = Run::new(&self.images, TransferContext::new(&self.options), feeds);
+        run.observer = self.observer.take();
         let cancel = self.options.control.cancel.clone();
         let executed = cancel.run_until_cancelled(Box::pin(run.execute(&self.options))).await;
         let unfinished = match executed {
@@ -138,6 +148,7 @@ impl Run {
         let finish = |image: ImageRun| {
             let target = &self.targets[image.route.target];
             let report = reports.next().unwrap_or_default();
+            let incomplete = image.incomplete();
             // An image without a name has not arrived, whatever the reason.
             let is_named = image.committed.is_some()
                 && (target.is_finished || !target.state.inner.properties().atomic);
@@ -149,24 +160,23 @@ impl Run {
                 Some(limit) if error.kind() == ErrorKind::Stopped => stopped_error(limit, &report),
                 _ => error,
             });
-            let artifact_error = image
-                .graph
-                .and_then(|graph| graph.artifact_error.clone())
-                .filter(|_| error.is_none());
-            let commit_error = image.artifact_error.filter(|_| error.is_none());
-            let incomplete = match (&artifact_error, &commit_error) {
-                (Some(reason), _) => {
-                    Some(artifacts::incomplete_error(&report.summary.reference, reason))
-                }
-                (None, Some(reason)) => {
-                    Some(artifacts::incomplete_error(&report.summary.reference, reason))
-                }
-                (None, None) => None,
-            };
+            let incomplete = incomplete.filter(|_| error.is_none());
             ImageResult { report, error, incomplete, committed: image.committed }
         };
         let images = self.images.into_rows().map(finish).collect();
         RunReport { images, received, elapsed }
+    }
+
+    /// Tells the observer that the image has its name.
+    pub(super) fn observe(&self, id: ImageId) {
+        let Some(observer) = &self.observer else { return };
+        let image = &self.images[id];
+        observer(&ImageResult {
+            report: self.image_report(id, self.started.elapsed()),
+            error: None,
+            incomplete: image.incomplete(),
+            committed: image.committed,
+        });
     }
 
     fn image_report(&self, id: ImageId, elapsed: Duration) -> Report {
@@ -201,6 +211,15 @@ impl Run {
         let rate_limit = image.request.source.rate_limit().or_else(at_target);
         let bytes = ByteCounts::from_blobs(&blobs);
         Report { summary: self.summary(image), bytes, requests, rate_limit, elapsed, blobs }
+    }
+}
+
+impl ImageRun {
+    /// Why some of its artifacts are missing at the target.
+    fn incomplete(&self) -> Option<Error> {
+        let at_source = self.graph.as_ref().and_then(|graph| graph.artifact_error.as_deref());
+        let reason = at_source.or(self.artifact_error.as_ref())?;
+        Some(artifacts::incomplete_error(&self.request.reference, reason))
     }
 }
 

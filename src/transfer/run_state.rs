@@ -7,7 +7,7 @@ use super::blob::context::TransferContext;
 use super::blob::counters::BlobCounters;
 use super::feed::run_feeds::RunFeeds;
 use super::plan::build::{ImageRoute, Plan};
-use super::report::BlobResult;
+use super::report::{BlobResult, ImageResult};
 use super::request::ImageRequest;
 use super::resolve::graph::ImageGraph;
 use super::schedule::Schedule;
@@ -16,6 +16,9 @@ use super::target_state::TargetState;
 use super::tasks::Tasks;
 use crate::content::{Source, Target, TargetWriter, is_same};
 use crate::error::Error;
+
+/// Receives the result of each image that has its name at its target.
+pub(super) type ImageObserver = Box<dyn Fn(&ImageResult) + Send + Sync>;
 
 /// One image of the run.
 pub(super) struct ImageRun {
@@ -51,6 +54,7 @@ pub(super) struct Run {
     pub(super) feeds: RunFeeds,
     pub(super) schedule: Schedule,
     pub(super) tasks: Tasks,
+    pub(super) observer: Option<ImageObserver>,
 }
 
 impl Run {
@@ -71,6 +75,7 @@ impl Run {
             feeds,
             schedule: Schedule::default(),
             tasks: Tasks::default(),
+            observer: None,
         };
         let mut sources = Table::default();
         for (request, target) in images {
