@@ -17,7 +17,7 @@ async fn bare_word_sends_no_request() {
     let (proxy, cli) = proxied().await;
     for (words, verb) in [
         (&["version"][..], "`rpull --version`"),
-        (&["sync", "--src", "docker", "a", "b"], "`copy`"),
+        (&["sync", "--src", "docker", "a", "b"], "`mirror`"),
         (&["ps", "-a"], "`images`"),
         (&["list-tags", "docker://alpine"], "`tags`"),
         (&["run", "-it", "alpine", "sh"], "`unpack`"),
