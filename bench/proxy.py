@@ -14,11 +14,12 @@ CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 class Proxy:
     """Use as a context manager. `delay` seconds are added to each PUT of a manifest; `rate` is how many bytes per second
-    come back on one connection. `sent` counts those bytes, `named` has when the PUT of each tag was answered."""
+    come back on one connection. `sent` counts those bytes, `received` those of bodies in requests, `named` has when the
+    PUT of each tag was answered."""
 
     def __init__(self, registry: str, delay: float = 0, rate: float = float("inf")):
         self.registry, self.delay, self.rate = registry.split(":"), delay, rate
-        self.sent, self.named = 0, []
+        self.sent, self.received, self.named = 0, 0, []
 
     def __enter__(self):
         self.loop = asyncio.new_event_loop()
@@ -78,6 +79,7 @@ class Proxy:
                 raise ConnectionError
             to_registry.write(piece)
             await to_registry.drain()
+            self.received += len(piece)
             left -= len(piece)
 
     async def _answers(self, registry, to_client, asked):
