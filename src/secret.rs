@@ -7,6 +7,12 @@ use zeroize::Zeroizing;
 #[expect(missing_debug_implementations, reason = "a secret must not appear in a log")]
 pub struct Secret(Zeroizing<String>);
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
 impl Secret {
     /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {

@@ -107,23 +107,7 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     /// Keep registries, layouts and archives in step with a file
     #[command(
         override_usage = "rpull mirror [OPTIONS] <FILE>\n       rpull mirror [OPTIONS] --from-stdin",
-        after_help = "Examples:
-  rpull mirror --plan mirror.yaml                 what would be transferred
-  rpull mirror mirror.yaml
-  rpull mirror --shard 1/3 --json mirror.yaml
-  echo alpine:3.20 reg.local/alpine:3.20 | rpull mirror --from-stdin
-  rpull mirror --schema > mirror.schema.json      for editors
-
-The file is YAML; docs/mirror.md has all keys:
-  mirror:
-    - from: alpine                                all tags, or the selected ones
-      tags: { include: [latest], semver: '>=3.18', latest: 3 }
-      to: [reg.local/m/alpine, 'oci:/srv/alpine']
-      platforms: [linux/amd64, linux/arm64]
-
-Every blob is read once for all targets, and repositories of a registry mount blobs from each
-other. Images that have not changed cost one HEAD at each end. An image that fails stops no
-other; the exit code is that of the first one that failed."
+        after_help = mirror::HELP
     )]
     Mirror(Box<Mirror>),
     /// Save images from the store to an archive for `rpull load` and `docker load`

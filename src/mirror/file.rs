@@ -19,14 +19,17 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use super::tag_rules::{self, TagPattern, TagPatterns, TagRules};
+use super::created::CreatedWithin;
+use super::tag_rules::{self, Patterns, TagPattern, TagRules};
 use super::template::Template;
 use super::version::VersionRange;
 use super::yaml::{OneOrMany, Yaml};
 use crate::error::{Error, Result};
 use crate::location::{self, DefaultLocation};
+use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::reference::{Reference, registry_only};
+use crate::secret::Secret;
 
 /// The name of all platforms.
 const ALL: &str = "all";
@@ -37,6 +40,8 @@ pub(crate) struct MirrorFile {
     pub(crate) entries: Vec<MirrorEntry>,
     /// By registry, as in references.
     pub(crate) registries: BTreeMap<String, RegistrySettings>,
+    /// What of the file has no effect, for people.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One entry of the file.
@@ -52,7 +57,23 @@ pub(crate) struct MirrorEntry {
     pub(crate) referrers: bool,
     pub(crate) digest_tags: bool,
     /// Tags that never change.
-    pub(crate) immutable: TagPatterns,
+    pub(crate) immutable: Patterns,
+}
+
+impl MirrorEntry {
+    /// All tags and platforms of a source.
+    pub(super) fn new(place: String, from: EntrySource, to: Vec<Template>) -> Self {
+        Self {
+            place,
+            from,
+            to,
+            tags: TagRules::default(),
+            platforms: Vec::new(),
+            referrers: false,
+            digest_tags: false,
+            immutable: Patterns::default(),
+        }
+    }
 }
 
 /// What an entry mirrors.
@@ -61,13 +82,37 @@ pub(crate) enum EntrySource {
     /// Tags of a repository.
     Repository(Reference),
     /// Tags of all repositories of a registry whose names match.
-    Repositories { registry: String, pattern: Pattern },
+    Repositories { registry: String, rules: RepositoryRules },
+    /// Images of a layout.
+    Layout(PathBuf),
     /// One image.
     Image(location::Location),
 }
 
+/// Rules for the repositories of a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct RepositoryRules {
+    /// One of them must match, if there is any.
+    pub(super) included: Patterns,
+    pub(super) excluded: Patterns,
+}
+
+impl RepositoryRules {
+    pub(crate) fn matches(&self, repository: &str) -> bool {
+        let is_included = self.included.is_empty() || self.included.matches(repository);
+        is_included && !self.excluded.matches(repository)
+    }
+}
+
+/// For messages: the pattern of a file.
+impl fmt::Display for RepositoryRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.included.globs.first().map_or("*", Pattern::as_str))
+    }
+}
+
 /// How to connect to one registry. Everything is as in the options of the same names.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RegistrySettings {
     pub(crate) connections: Option<u16>,
@@ -80,6 +125,15 @@ pub(crate) struct RegistrySettings {
     pub(crate) cert_file: Option<PathBuf>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) authfile: Option<PathBuf>,
+    /// `USER:PASS`; only files of other tools have it.
+    #[serde(skip)]
+    pub(crate) creds: Option<Secret>,
+}
+
+impl fmt::Debug for RegistrySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistrySettings").field("insecure", &self.insecure).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +168,7 @@ struct RawTags {
     semver: Option<Spanned<String>>,
     prereleases: bool,
     latest: Option<usize>,
+    created: Option<Spanned<String>>,
 }
 
 /// Rules for tags; a text or a list of texts is what is included.
@@ -179,7 +234,7 @@ impl MirrorFile {
             }
             Ok((name, settings))
         });
-        Ok(Self { entries, registries: registries.collect::<Result<_>>()? })
+        Ok(Self { entries, registries: registries.collect::<Result<_>>()?, notes: Vec::new() })
     }
 }
 
@@ -208,7 +263,8 @@ impl Converter<'_> {
             source(&from.value).map_err(|reason| yaml.invalid(from.referenced.line(), &reason))?;
         let tags = match (&entry.tags, &source) {
             (Some(tags), EntrySource::Image(_)) => {
-                let reason = "tags are selected only in a repository, without a tag in `from`";
+                let reason =
+                    "tags are selected only in a repository or layout, without a tag in `from`";
                 return Err(yaml.invalid(tags.referenced.line(), reason));
             }
             (None, EntrySource::Image(_)) => TagRules::default(),
@@ -232,7 +288,7 @@ impl Converter<'_> {
             platforms: platforms.into_iter().collect::<Option<_>>().unwrap_or_default(),
             referrers: entry.referrers.or(usual.referrers).unwrap_or_default(),
             digest_tags: entry.digest_tags.or(usual.digest_tags).unwrap_or_default(),
-            immutable: TagPatterns {
+            immutable: Patterns {
                 globs: self.each(immutable, tag_rules::glob)?,
                 regexes: Vec::new(),
             },
@@ -252,19 +308,21 @@ impl Converter<'_> {
             VersionRange::parse(&range.value)
                 .map_err(|reason| self.yaml.invalid(range.referenced.line(), &reason))
         });
+        let created = tags.created.as_ref().map(|created| {
+            CreatedWithin::parse(&created.value)
+                .map_err(|reason| self.yaml.invalid(created.referenced.line(), &reason))
+        });
         Ok(TagRules {
             names,
-            included: TagPatterns {
-                globs,
-                regexes: self.each(tags.include_regex.as_ref(), regex)?,
-            },
-            excluded: TagPatterns {
+            included: Patterns { globs, regexes: self.each(tags.include_regex.as_ref(), regex)? },
+            excluded: Patterns {
                 globs: self.each(tags.exclude.as_ref(), tag_rules::glob)?,
                 regexes: self.each(tags.exclude_regex.as_ref(), regex)?,
             },
             range: range.transpose()?,
             prereleases: tags.prereleases,
             latest: tags.latest,
+            created: created.transpose()?,
         })
     }
 
@@ -288,18 +346,22 @@ fn source(text: &str) -> Result<EntrySource, String> {
     if bare.contains('*') {
         let (registry, pattern) = bare.split_once('/').unwrap_or((bare, ""));
         let registry = registry_only(registry).map_err(|error| error.chain())?;
-        let pattern = tag_rules::glob(pattern)?;
-        return Ok(EntrySource::Repositories { registry, pattern });
+        let included = Patterns { globs: vec![tag_rules::glob(pattern)?], regexes: Vec::new() };
+        let rules = RepositoryRules { included, excluded: Patterns::default() };
+        return Ok(EntrySource::Repositories { registry, rules });
     }
     let location = location::Location::parse(text, DefaultLocation::Registry)
         .map_err(|error| error.chain())?;
-    Ok(match Reference::repository_only(bare) {
-        Ok(repository) if location.registry().is_some() => EntrySource::Repository(repository),
-        _ => EntrySource::Image(location),
+    Ok(match (location, Reference::repository_only(bare)) {
+        (location::Location::Registry(_), Ok(repository)) => EntrySource::Repository(repository),
+        (location::Location::Layout { path, name: ImageName::Only }, _) => {
+            EntrySource::Layout(path)
+        }
+        (location, _) => EntrySource::Image(location),
     })
 }
 
-fn regex(text: &str) -> Result<Regex, String> {
+pub(super) fn regex(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|error| error.to_string())
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::file::{EntrySource, MirrorEntry, MirrorFile};
-use super::tag_rules::{TagPatterns, TagRules};
 use super::template::Template;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
@@ -26,18 +25,10 @@ impl MirrorFile {
             let from = Location::parse(from, DefaultLocation::Registry)
                 .map_err(|error| invalid(&error.chain()))?;
             let to = Template::parse(to).map_err(|reason| invalid(&reason))?;
-            Ok(MirrorEntry {
-                from: EntrySource::Image(from),
-                to: vec![to],
-                tags: TagRules::default(),
-                platforms: Vec::new(),
-                referrers: false,
-                digest_tags: false,
-                immutable: TagPatterns::default(),
-                place,
-            })
+            Ok(MirrorEntry::new(place, EntrySource::Image(from), vec![to]))
         });
-        Ok(Self { entries: entries.collect::<Result<_>>()?, registries: BTreeMap::new() })
+        let entries = entries.collect::<Result<_>>()?;
+        Ok(Self { entries, registries: BTreeMap::new(), notes: Vec::new() })
     }
 }
 

@@ -6,10 +6,14 @@
 //! lines       the same from lines of text
 //! tag_rules   which tags of a repository are selected
 //!   version     versions in tags, and ranges of them
+//!   created     the age of images
 //! template    the name that an image gets at a target
+//! foreign     the files of regsync and of `skopeo sync`
 //! ```
 
+mod created;
 mod file;
+mod foreign;
 mod lines;
 mod tag_rules;
 mod template;
@@ -17,7 +21,8 @@ mod version;
 mod yaml;
 
 pub(crate) use self::file::{EntrySource, MirrorEntry, MirrorFile, RegistrySettings};
-pub(crate) use self::template::ImageParts;
+pub(crate) use self::foreign::{FileFormat, Outside, ReadOptions};
+pub(crate) use self::template::{ImageParts, tag_in_layout};
 
 /// The JSON schema of the file.
 pub(crate) const SCHEMA: &str = include_str!("schema.json");

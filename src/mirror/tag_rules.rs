@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use glob::Pattern;
 use regex_lite::Regex;
 
+use super::created::CreatedWithin;
 use super::version::{TagVersion, VersionRange};
 use crate::reference::{is_digest_tag, is_tag};
 
@@ -17,11 +18,13 @@ use crate::reference::{is_digest_tag, is_tag};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TagRules {
     pub(super) names: Vec<String>,
-    pub(super) included: TagPatterns,
-    pub(super) excluded: TagPatterns,
+    pub(super) included: Patterns,
+    pub(super) excluded: Patterns,
     pub(super) range: Option<VersionRange>,
     pub(super) prereleases: bool,
     pub(super) latest: Option<usize>,
+    /// How old the selected images may be, apart from those that are included by name. Not known before they are looked at.
+    pub(crate) created: Option<CreatedWithin>,
 }
 
 impl TagRules {
@@ -30,8 +33,14 @@ impl TagRules {
         let is_open = self.names.is_empty()
             || !self.included.is_empty()
             || self.range.is_some()
-            || self.latest.is_some();
+            || self.latest.is_some()
+            || self.created.is_some();
         (!is_open).then_some(&self.names)
+    }
+
+    /// Whether the tag is included by name.
+    pub(crate) fn names(&self, tag: &str) -> bool {
+        self.names.iter().any(|name| name == tag)
     }
 
     /// Selects from the tags of a repository, in their order; named ones that are not there come first.
@@ -59,7 +68,10 @@ impl TagRules {
 
     /// Whether patterns and range accept the tag, without regard to its name.
     fn accepts(&self, tag: &str) -> bool {
-        let has_rules = !self.included.is_empty() || self.range.is_some() || self.latest.is_some();
+        let has_rules = !self.included.is_empty()
+            || self.range.is_some()
+            || self.latest.is_some()
+            || self.created.is_some();
         if !has_rules {
             return self.names.is_empty();
         }
@@ -79,14 +91,14 @@ impl TagRules {
     }
 }
 
-/// Patterns for tags: one of them must match.
+/// Patterns for tags or repositories: one of them must match.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TagPatterns {
+pub(crate) struct Patterns {
     pub(super) globs: Vec<Pattern>,
     pub(super) regexes: Vec<Regex>,
 }
 
-impl TagPatterns {
+impl Patterns {
     pub(super) fn is_empty(&self) -> bool {
         self.globs.is_empty() && self.regexes.is_empty()
     }
@@ -148,13 +160,13 @@ mod tests {
         rules.select(&TAGS.map(str::to_owned))
     }
 
-    fn globs(patterns: &[&str]) -> TagPatterns {
+    fn globs(patterns: &[&str]) -> Patterns {
         let globs = patterns.iter().map(|text| glob(text).unwrap()).collect();
-        TagPatterns { globs, regexes: Vec::new() }
+        Patterns { globs, regexes: Vec::new() }
     }
 
-    fn regex(pattern: &str) -> TagPatterns {
-        TagPatterns { globs: Vec::new(), regexes: vec![Regex::new(pattern).unwrap()] }
+    fn regex(pattern: &str) -> Patterns {
+        Patterns { globs: Vec::new(), regexes: vec![Regex::new(pattern).unwrap()] }
     }
 
     fn range(text: &str) -> VersionRange {

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
-use crate::reference::Reference;
+use crate::reference::{Reference, is_tag};
 
 /// A target with placeholders for parts of the source's name.
 #[derive(Clone, Debug)]
@@ -25,6 +25,15 @@ pub(crate) struct ImageParts<'a> {
     pub(crate) repository: &'a str,
     pub(crate) tag: Option<&'a str>,
     pub(crate) digest: Option<&'a Digest>,
+}
+
+/// The text that selects an image of a layout by its name: the tag `1.2` of `docker.io/org/app:1.2`, and of `1.2`.
+pub(crate) fn tag_in_layout(name: &str) -> String {
+    if is_tag(name) {
+        return name.to_owned();
+    }
+    let tag = name.parse::<Reference>().ok().and_then(|name| name.tag().map(str::to_owned));
+    tag.unwrap_or_else(|| name.to_owned())
 }
 
 impl<'a> From<&'a Reference> for ImageParts<'a> {
@@ -68,6 +77,33 @@ impl Template {
             ImageParts { registry: "example", repository: "a/b", tag: Some("1"), digest: None };
         template.render(&example).map_err(|error| error.chain())?;
         Ok(template)
+    }
+
+    /// Returns the repository that the images of a repository go to; `None` if that depends on their tags, or is no repository.
+    pub(crate) fn repository(&self, source: &ImageParts<'_>) -> Option<Reference> {
+        let target = |tag| self.render(&ImageParts { tag: Some(tag), ..*source }).ok();
+        let [Location::Registry(one), Location::Registry(other)] = [target("a")?, target("b")?]
+        else {
+            return None;
+        };
+        let is_same = one.registry() == other.registry() && one.repository() == other.repository();
+        is_same
+            .then(|| format!("{}/{}", one.registry(), one.repository()))
+            .and_then(|name| Reference::repository_only(&name).ok())
+    }
+
+    /// Returns the tag that an image with this tag at the target has at its source: `1.2` of `v1.2` for `v{{tag}}`.
+    pub(crate) fn source_tag<'a>(&self, tag: &'a str) -> Option<&'a str> {
+        let at = self.0.iter().position(|part| *part == Part::Tag);
+        let Some(at) = at else { return Some(tag) };
+        let text = |part: Option<&Part>| match part {
+            Some(Part::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let before = text(self.0.get(at.checked_sub(1)?))?;
+        let (_, prefix) = before.rsplit_once(':')?;
+        let after = text(self.0.get(at + 1)).filter(|_| self.0.len() == at + 2)?;
+        tag.strip_prefix(prefix)?.strip_suffix(after.as_str())
     }
 
     /// Returns the target of an image. In a repository without a tag it keeps its tag, or else its digest.
@@ -137,6 +173,24 @@ mod tests {
             assert_eq!(render(template, image).unwrap(), expected, "{template} {image}");
         }
         assert!(render("reg.io/a:{{tag}}", &pinned).is_err(), "no tag");
+    }
+
+    #[test]
+    fn template_tells_repository_and_tag_at_source() {
+        let source: Reference = "ghcr.io/org/app:1".parse().unwrap();
+        for (template, repository, tag) in [
+            ("reg.io/m/{{name}}", Some("reg.io/m/app"), Some("v1.2-x")),
+            ("reg.io/app:v{{tag}}-x", Some("reg.io/app"), Some("1.2")),
+            ("reg.io/app:stable", Some("reg.io/app"), Some("v1.2-x")),
+            ("reg.io/app:{{name}}-{{tag}}", Some("reg.io/app"), None),
+            ("reg.io/app-{{tag}}", None, None),
+            ("oci:/srv/{{name}}", None, Some("v1.2-x")),
+        ] {
+            let parsed = Template::parse(template).unwrap();
+            let found = parsed.repository(&ImageParts::from(&source));
+            assert_eq!(found.map(|found| found.to_string()).as_deref(), repository, "{template}");
+            assert_eq!(parsed.source_tag("v1.2-x"), tag, "{template}");
+        }
     }
 
     #[test]

@@ -2,12 +2,39 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
+use jiff::{Span, SpanRelativeTo};
 
 use super::transfer::TransferArgs;
+use crate::mirror::FileFormat;
+
+/// What follows the options in the help.
+pub(super) const HELP: &str = "Examples:
+  rpull mirror --plan mirror.yaml                 what would be transferred
+  rpull mirror mirror.yaml
+  rpull mirror --shard 1/3 --json mirror.yaml
+  echo alpine:3.20 reg.local/alpine:3.20 | rpull mirror --from-stdin
+  rpull mirror regsync.yaml                       a file for regsync, as it is
+  rpull mirror --to reg.local/m sync.yaml         one for `skopeo sync --src yaml`
+  rpull mirror --delete --max-delete 10 mirror.yaml
+  rpull mirror --watch 10m --metrics :9400 mirror.yaml
+  rpull mirror --schema > mirror.schema.json      for editors
+
+The file is YAML; docs/mirror.md has all keys:
+  mirror:
+    - from: alpine                                all tags, or the selected ones
+      tags: { include: [latest], semver: '>=3.18', latest: 3 }
+      to: [reg.local/m/alpine, 'oci:/srv/alpine']
+      platforms: [linux/amd64, linux/arm64]
+
+Every blob is read once for all targets, and repositories of a registry mount blobs from each
+other. Images that have not changed cost one HEAD at each end. An image that fails stops no
+other; the exit code is that of the first one that failed.";
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Mirror {
     /// File that lists what to mirror, or - for stdin
     #[arg(required_unless_present_any = ["from_stdin", "schema"], value_name = "FILE")]
@@ -15,6 +42,15 @@ pub(crate) struct Mirror {
     /// Read one `SRC DST` per line from stdin instead of a file
     #[arg(long, conflicts_with = "file")]
     pub(crate) from_stdin: bool,
+    /// Tool that the file is for: rpull, skopeo or regsync [default: recognized by its keys]
+    #[arg(long, value_name = "TOOL", conflicts_with_all = ["from_stdin", "schema"])]
+    pub(crate) from: Option<FileFormat>,
+    /// Where the images of a file for `skopeo sync` go: a registry with or without a path, oci:DIR
+    #[arg(long, value_name = "LOCATION", conflicts_with_all = ["from_stdin", "schema"])]
+    pub(crate) to: Option<String>,
+    /// Keep registry and repository of each image in its name below --to, as `skopeo sync --scoped`
+    #[arg(long, requires = "to")]
+    pub(crate) scoped: bool,
     /// Print the JSON schema of the file
     #[arg(long, conflicts_with_all = ["file", "from_stdin"])]
     pub(crate) schema: bool,
@@ -24,8 +60,31 @@ pub(crate) struct Mirror {
     /// Mirror only part K of N; all images of a target repository are in the same part
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
+    /// Delete tags that the file no longer selects, in the repositories that it names as targets
+    #[arg(long, conflicts_with_all = ["from_stdin", "schema"])]
+    pub(crate) delete: bool,
+    /// Maximum tags to delete; if there are more, none is deleted
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "delete")]
+    pub(crate) max_delete: usize,
+    /// Mirror again and again, at this interval: 30s, 10m, 1h 30m
+    #[arg(long, value_name = "INTERVAL", value_parser = interval)]
+    #[arg(conflicts_with_all = ["from_stdin", "schema", "plan"])]
+    pub(crate) watch: Option<Duration>,
+    /// With --watch, serve /metrics and /healthz at this address; without a host on loopback
+    #[arg(long, value_name = "ADDRESS", requires = "watch")]
+    pub(crate) metrics: Option<String>,
     #[command(flatten)]
     pub(crate) moving: TransferArgs,
+}
+
+/// Parses an interval.
+fn interval(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<Span>().ok();
+    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let interval = span.and_then(|span| Duration::try_from(span).ok());
+    interval
+        .filter(|interval| *interval >= Duration::from_secs(1))
+        .ok_or_else(|| "expected an interval such as 30s or 10m".to_owned())
 }
 
 /// A part of the images: `1/3` is the first of three.

@@ -2,6 +2,7 @@
 
 pub(super) mod analysis;
 pub(super) mod attribute_error;
+pub(super) mod created;
 pub(super) mod ensure_local;
 pub(super) mod ids;
 pub(super) mod image_download;

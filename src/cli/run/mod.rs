@@ -6,5 +6,6 @@ pub(super) mod new_archive;
 pub(super) mod omit_list;
 pub(super) mod path_checks;
 pub(super) mod plan;
+pub(super) mod removals;
 pub(super) mod report;
 pub(super) mod transfer_run;

@@ -49,8 +49,8 @@ registries:
         if location.to_string() == "ghcr.io/org/app:1.2"));
     assert_eq!((app.to.len(), app.platforms.len()), (1, 1));
     assert!(!app.referrers && app.digest_tags && app.tags.only_names().is_none());
-    assert!(matches!(&team.from, EntrySource::Repositories { registry, pattern }
-        if registry == "localhost:5000" && pattern.matches("team/a/b")));
+    assert!(matches!(&team.from, EntrySource::Repositories { registry, rules }
+        if registry == "localhost:5000" && rules.matches("team/a/b")));
     assert_eq!(team.tags.select(&tags()), ["1.0", "1.1", "1.2-rc.1", "latest"]);
     assert!(team.platforms.is_empty() && !team.immutable.matches("v1"));
     assert!(matches!(&stored.from, EntrySource::Image(_)));
@@ -67,6 +67,7 @@ fn mirror_file_reads_rules_for_tags() {
         ("{include: [latest], semver: '>=1.1'}", vec!["1.1", "2.0", "latest"]),
         ("{semver: 1.x, prereleases: true, latest: 2}", vec!["1.1", "1.2-rc.1"]),
         ("{include-regex: '^[12]', exclude: '*-rc*', exclude-regex: ['0$']}", vec!["1.1"]),
+        ("{created: within 30 days, exclude: '*rc*'}", vec!["1.0", "1.1", "2.0", "latest"]),
         ("{}", vec!["1.0", "1.1", "1.2-rc.1", "2.0", "latest"]),
     ] {
         let file = parse(&format!("mirror: [{{from: a, to: r.io/a, tags: {rules}}}]"));
@@ -101,6 +102,7 @@ fn mirror_file_errors_name_file_line_and_key() {
         (&entry("  tags:\n    latest: -1"), "5: `latest`: invalid"),
         (&entry("  tags: 1.10"), "4: `tags`: "),
         (&entry("  tags:\n    semver: '>=x'"), "5: `semver`: "),
+        (&entry("  tags:\n    created: soon"), "5: `created`: expected a duration such as"),
         (&entry("  tags:\n    include:\n    - 'a['"), "6: `include`: `a[`: invalid range pattern"),
         (&entry("  tags: [a b]"), "4: `tags`: `a b`: neither a tag nor a pattern"),
         (&entry("  tags:\n    exclude-regex: '('"), "5: `exclude-regex`: `(`: "),

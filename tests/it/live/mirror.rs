@@ -53,16 +53,60 @@ async fn mirror_between_docker_registries_moves_changes_only() {
 
     let list = format!("{}:\n  tls-verify: false\n  images:\n    real: []\n", one.host());
     std::fs::write(cli.dir().join("sync.yaml"), list).unwrap();
-    let sync = ["sync", "--all", "--dest-tls-verify=false", "--src=yaml", "--dest=docker"];
-    let output = Command::new("skopeo")
-        .args(sync)
-        .arg(cli.dir().join("sync.yaml"))
-        .arg(format!("{}/m", three.host()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    skopeo_sync(&cli, &format!("{}/m", three.host()));
     for tag in ["v1", "v2", "multi"] {
         let name = format!("m/real:{tag}");
         assert_eq!(digest(two.host(), &name), digest(three.host(), &name));
+    }
+}
+
+/// Mirrors `sync.yaml` with skopeo, all platforms.
+fn skopeo_sync(cli: &Cli, to: &str) {
+    let sync = ["sync", "--all", "--dest-tls-verify=false", "--src=yaml", "--dest=docker"];
+    let file = cli.dir().join("sync.yaml");
+    let output = Command::new("skopeo").args(sync).arg(file).arg(to).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The sorted tags of a repository.
+fn tags(host: &str, repository: &str) -> Vec<String> {
+    let image = format!("docker://{host}/{repository}");
+    let list = ["list-tags", "--tls-verify=false", &image];
+    let output = Command::new("skopeo").args(list).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tags = value["Tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned());
+    let mut tags: Vec<String> = tags.collect();
+    tags.sort();
+    tags
+}
+
+#[tokio::test]
+async fn skopeo_file_gives_tags_and_digests_of_skopeo_sync() {
+    if !needs("skopeo_file_gives_tags_and_digests_of_skopeo_sync", NEEDED) {
+        return;
+    }
+    let [one, two, three] = [(); 3].map(|()| Live::start(&Access::Open));
+    let (image, cli) = (RealImage::get(), Cli::new());
+    for (tag, name) in [("v1", "real:v1"), ("v2", "real:v2"), ("multi", "team/other:1.0")] {
+        let to = format!("{}/{name}", one.host());
+        image.push(tag, &to, &["--dest-tls-verify=false"]);
+    }
+    image.push("v1", &format!("{}/team/other:edge", one.host()), &["--dest-tls-verify=false"]);
+    let pinned = digest(one.host(), "real:v2");
+    let list = format!(
+        "{}:\n  tls-verify: false\n  images:\n    real: [v1, \"{pinned}\"]\n  images-by-tag-regex:\n    team/other: ^1\n",
+        one.host()
+    );
+    std::fs::write(cli.dir().join("sync.yaml"), list).unwrap();
+    skopeo_sync(&cli, &format!("{}/m", three.host()));
+    let to = format!("{}/m", two.host());
+    cli.run(&["mirror", "--to", &to, "sync.yaml"]).await.expect(0, "mirrored 3 images");
+    for (repository, expected) in [("m/real", vec!["v1"]), ("m/other", vec!["1.0"])] {
+        assert_eq!(tags(three.host(), repository), expected);
+        assert_eq!(tags(two.host(), repository), expected);
+    }
+    for name in ["m/real:v1", &format!("m/real@{pinned}"), "m/other:1.0"] {
+        assert_eq!(digest(two.host(), name), digest(three.host(), name), "{name}");
     }
 }

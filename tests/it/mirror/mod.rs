@@ -1,9 +1,14 @@
 //! `mirror`: many images by a file.
 
+mod created;
+mod delete;
 mod failures;
 mod file;
+mod foreign;
+mod kill;
 mod run;
 mod state;
+mod watch;
 
 use crate::support::cli::{Cli, Output};
 use crate::support::fake_registry::FakeRegistry;

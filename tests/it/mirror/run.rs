@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Fleet, app, names};
 use crate::support::fake_registry::FakeRegistry;
+use crate::support::http::{Fault, Reply};
 
 const ALL: [&str; 4] = ["m/a:1.0", "m/a:1.1", "m/a:latest", "m/b:1.0"];
 
@@ -103,6 +105,62 @@ async fn plan_moves_nothing_and_counts_unique_blobs() {
     let lines = json_lines(&output.expect(0, "").stdout);
     assert_eq!(lines.len(), 4);
     assert!(lines.iter().all(|line| line["outcome"] == "unchanged"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn plan_names_new_and_changed_images() {
+    let fleet = Fleet::start().await;
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: ['TO/m/a', 'oci:layout'], tags: ['1.0', latest]}]",
+    );
+    let states = |output: &str| {
+        let rows = output.lines().skip(1).filter(|line| !line.starts_with("would"));
+        rows.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let output = fleet.run(&["--plan"]).await;
+    assert_eq!(states(&output.stdout), ["new"; 4], "{}", output.stdout);
+    fleet.run(&[]).await.expect(0, "");
+    app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
+    let output = fleet.run(&["--plan"]).await;
+    let expected = ["unchanged", "unchanged", "changed", "changed"];
+    assert_eq!(states(&output.stdout), expected, "{}", output.stdout);
+}
+
+#[tokio::test]
+async fn json_line_is_printed_when_its_image_is_finished() {
+    let fleet = Fleet::start().await;
+    fleet.write("mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: ['1.0', '1.1']}]");
+    let silent = Reply::new(201, "").fault(Fault::Silence);
+    fleet.to.fail_requests("PUT /v2/m/a/manifests/1.1", 0..9, silent);
+    let mut running = fleet.cli.spawn(&["mirror", "--json", "m.yaml"]);
+    let line: Value = serde_json::from_str(&running.line().await).unwrap();
+    assert_eq!(line["outcome"], "copied");
+    assert!(line["reference"].as_str().unwrap().ends_with("m/a:1.0"), "{line}");
+    let output = running.stop(Signal::INT).await;
+    let lines = json_lines(&output.stdout);
+    assert_eq!((lines.len(), &lines[0]["outcome"]), (1, &"failed".into()), "{lines:?}");
+}
+
+#[tokio::test]
+async fn tags_of_layout_are_mirrored() {
+    let fleet = Fleet::start().await;
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: 'oci:plain:{{tag}}'}, {from: FROM/team/b, to: 'oci:full'}]",
+    );
+    fleet.run(&[]).await.expect(0, "mirrored 4 images");
+    for (rules, code, expected) in [
+        ("{}", 0, vec!["m/a:1.0", "m/a:1.1", "m/a:latest"]),
+        ("{semver: '>=1.1'}", 0, vec!["m/a:1.1"]),
+        ("[latest, gone]", 3, vec!["m/a:latest"]),
+    ] {
+        fleet.write(&format!("mirror: [{{from: 'oci:plain', to: 'TO/m/a', tags: {rules}}}]"));
+        let output = fleet.run(&[]).await;
+        output.expect(code, "");
+        assert_eq!(names(&output), expected, "{rules}");
+    }
+    assert_eq!(fleet.to.tagged("m/a", "1.1"), fleet.from.tagged("team/a", "1.1"));
+    fleet.write("mirror: [{from: 'oci:full', to: 'TO/n/{{repository}}'}]");
+    assert_eq!(names(fleet.run(&[]).await.expect(0, "")), ["n/team/b:1.0"]);
 }
 
 fn json_lines(text: &str) -> Vec<Value> {

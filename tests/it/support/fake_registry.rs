@@ -150,6 +150,11 @@ impl FakeRegistry {
         self.content.refuses_mounts.store(true, Ordering::Relaxed);
     }
 
+    /// From now on, deletes manifests only, as distribution 2.8.
+    pub(crate) fn refuse_tag_deletion(&self) {
+        self.content.refuses_tag_deletion.store(true, Ordering::Relaxed);
+    }
+
     /// Deletes a blob, also one that manifests reference.
     pub(crate) fn delete_blob(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());
@@ -265,6 +270,7 @@ struct RegistryContent {
     sessions: upload_sessions::UploadSessions,
     takes_tags: AtomicBool,
     refuses_mounts: AtomicBool,
+    refuses_tag_deletion: AtomicBool,
 }
 
 #[derive(Default)]

@@ -166,6 +166,12 @@ pub(crate) fn referrer_to(subject: &Blob, kind: &str) -> Image {
     }
 }
 
+/// Returns tags that belong to the manifest of this digest: a signature, and the list of its referrers.
+pub(crate) fn digest_tag_names(digest: &str) -> [String; 2] {
+    let tag = digest.replacen(':', "-", 1);
+    [format!("{tag}.sig"), tag]
+}
+
 /// Returns an index of images of these architectures.
 pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
     let mut entries = Vec::new();

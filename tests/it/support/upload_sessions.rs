@@ -35,7 +35,27 @@ impl RegistryContent {
             });
         }
         let (repository, name) = path.rsplit_once("/manifests/")?;
-        (request.method == "PUT").then(|| self.take_document(repository, name, request))
+        match request.method.as_str() {
+            "PUT" => Some(self.take_document(repository, name, request)),
+            "DELETE" => Some(self.delete_document(repository, name)),
+            _ => None,
+        }
+    }
+
+    /// Deletes a tag, or a manifest with all its tags.
+    fn delete_document(&self, repository: &str, name: &str) -> Reply {
+        if !name.contains(':') && self.refuses_tag_deletion.load(Ordering::Relaxed) {
+            return Reply::error(400, "DIGEST_INVALID", "provided digest did not match");
+        }
+        let mut repositories = self.repositories.lock().unwrap();
+        let held = repositories.entry(repository.to_owned()).or_default();
+        let is_known = held.tags.remove(name).is_some() | held.documents.remove(name).is_some();
+        held.tags.retain(|_, digest| digest != name);
+        if is_known {
+            Reply::new(202, "")
+        } else {
+            Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        }
     }
 
     fn offer(&self, repository: &str, request: &Request) -> Reply {

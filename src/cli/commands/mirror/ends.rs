@@ -1,6 +1,7 @@
 //! Opens each registry, layout and archive once, so that images share handles, connections and tokens.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::{SideOptions, TransferArgs};
@@ -9,6 +10,7 @@ use crate::cli::run::destination::Destination;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::content::{Lookup as _, RequestCounts, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::location::Location;
 use crate::mirror::RegistrySettings;
 use crate::reference::Reference;
@@ -24,6 +26,7 @@ pub(super) struct Ends<'a> {
     /// By registry; those without settings of their own share one, without a name.
     clients: HashMap<String, Arc<Client>>,
     sources: HashMap<String, OpenedLocation>,
+    layouts: HashMap<PathBuf, Arc<Layout>>,
     targets: HashMap<String, Result<Arc<dyn Target>>>,
     listed: Vec<Repository>,
 }
@@ -56,6 +59,7 @@ impl<'a> Ends<'a> {
             must_continue: moving.max_bytes.is_some(),
             clients: HashMap::new(),
             sources: HashMap::new(),
+            layouts: HashMap::new(),
             targets: HashMap::new(),
             listed: Vec::new(),
         })
@@ -75,6 +79,7 @@ impl<'a> Ends<'a> {
                 cert_file: own.cert_file.clone(),
                 key_file: own.key_file.clone(),
                 authfile: own.authfile.clone(),
+                creds: own.creds.as_ref().map(|creds| creds.expose().to_owned()),
                 ..SideOptions::default()
             })
         });
@@ -95,9 +100,23 @@ impl<'a> Ends<'a> {
         Ok(opened)
     }
 
+    /// A layout to read from.
+    pub(super) fn layout(&mut self, path: &Path) -> Result<Arc<Layout>> {
+        if let Some(layout) = self.layouts.get(path) {
+            return Ok(Arc::clone(layout));
+        }
+        let layout = Arc::new(Layout::open_with_control(path, &self.settings.control)?);
+        self.layouts.insert(path.to_owned(), Arc::clone(&layout));
+        Ok(layout)
+    }
+
     pub(super) async fn source(&mut self, location: &Location) -> Result<OpenedLocation> {
         if let Location::Registry(reference) = location {
             return OpenedLocation::in_registry(reference, &*self.client(reference.registry())?);
+        }
+        if let Location::Layout { path, name } = location {
+            let layout = self.layout(path)?;
+            return OpenedLocation::find_in_layout(layout, name, location.to_string());
         }
         let key = location.to_string();
         if let Some(opened) = self.sources.get(&key) {

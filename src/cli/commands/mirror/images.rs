@@ -1,23 +1,28 @@
 //! Which images go where.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 
+use super::created::Created;
 use super::ends::{Ends, target_key};
+use super::image::{MirrorImage, NamedTarget, Pending, Status};
+use super::source_digests::SourceDigests;
+use super::sources::sources;
+use super::state::State;
 use crate::cli::args::Shard;
 use crate::cli::image::open::OpenedLocation;
 use crate::cli::run::destination::Destination;
-use crate::content::{EndpointKind, Target};
+use crate::content::EndpointKind;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::location::Location;
-use crate::mirror::{EntrySource, ImageParts, MirrorEntry};
-use crate::reference::Reference;
+use crate::mirror::{ImageParts, MirrorEntry};
+use crate::reference::{Reference, is_tag};
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
 
-/// Lists of tags that are requested concurrently.
+/// Images that are looked at concurrently.
 const CONCURRENCY: usize = 8;
 
 /// What the command line selects of the file.
@@ -27,56 +32,18 @@ pub(super) struct Part {
     pub(super) platforms: Option<PlatformSelection>,
 }
 
-/// An image of the file, for one target.
-pub(super) struct MirrorImage {
-    /// Its name at the target, or at the source if that is not known.
-    pub(super) reference: String,
-    pub(super) status: Status,
+/// The images of the file, and the targets that it names in registries.
+pub(super) struct Selection<'a> {
+    pub(super) images: Vec<MirrorImage>,
+    pub(super) targets: Vec<NamedTarget<'a>>,
 }
 
-pub(super) enum Status {
-    /// It may have changed.
-    Pending(Box<Pending>),
-    /// The target has it.
-    Unchanged(Box<Pending>, Copied),
-    Failed(Error),
+/// What is known of sources.
+pub(super) struct Known<'a> {
+    pub(super) state: &'a State,
+    pub(super) digests: &'a SourceDigests,
+    pub(super) created: &'a Created,
 }
-
-/// An image with its open source and target.
-pub(super) struct Pending {
-    pub(super) request: ImageRequest,
-    pub(super) target: Arc<dyn Target>,
-    /// Its name at the source.
-    pub(super) source: String,
-    /// The tag never changes.
-    pub(super) is_immutable: bool,
-}
-
-/// An image that the target has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Copied {
-    /// Digest of the name at the source.
-    pub(super) resolved: Digest,
-    /// Digest of the name at the target.
-    pub(super) digest: Digest,
-}
-
-impl MirrorImage {
-    fn failed(reference: &str, error: Error) -> Self {
-        Self { reference: reference.to_owned(), status: Status::Failed(error) }
-    }
-
-    /// The image, if it may have changed.
-    pub(super) fn pending(&self) -> Option<&Pending> {
-        match &self.status {
-            Status::Pending(image) => Some(image),
-            Status::Unchanged(..) | Status::Failed(_) => None,
-        }
-    }
-}
-
-/// What was found, or the name of what cannot be listed, and why.
-type Listed<T> = Result<T, (String, Error)>;
 
 /// An image before its target is open.
 struct Found<'a> {
@@ -90,14 +57,21 @@ struct Found<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if two images would get the same name, or `--creds` would be sent to several registries.
-pub(super) async fn find(
-    entries: &[MirrorEntry],
+pub(super) async fn find<'a>(
+    entries: &'a [MirrorEntry],
     part: &Part,
+    known: &Known<'_>,
     ends: &mut Ends<'_>,
-) -> Result<Vec<MirrorImage>> {
+) -> Result<Selection<'a>> {
     let mut found: Vec<Result<Found<'_>, MirrorImage>> = Vec::new();
+    let mut targets = Vec::new();
     for (entry, sources) in entries.iter().zip(sources(entries, ends).await) {
-        for source in sources {
+        targets.extend(sources.repositories.iter().flat_map(|repository| {
+            let parts = ImageParts::from(repository);
+            let to = entry.to.iter().filter_map(move |to| to.repository(&parts));
+            to.map(move |to| NamedTarget { entry, to })
+        }));
+        for source in sources.images {
             match source {
                 Ok(location) => found.extend(open(entry, &location, ends).await),
                 Err((what, error)) => found.push(Err(MirrorImage::failed(&what, error))),
@@ -106,8 +80,15 @@ pub(super) async fn find(
     }
     if let Some(shard) = part.shard {
         found.retain(|one| one.as_ref().is_ok_and(|one| shard.has(&one.to)) || one.is_err());
+        targets.retain(|target| shard.has(&Location::Registry(target.to.clone())));
     }
     check(&found, ends)?;
+    let found = young_enough(found, known).await;
+    targets.extend(
+        found.iter().flatten().filter_map(|one| {
+            Some(NamedTarget { entry: one.entry, to: one.to.registry()?.clone() })
+        }),
+    );
     let mut counts: HashMap<String, usize> = HashMap::new();
     for one in found.iter().flatten() {
         *counts.entry(target_key(&one.to)).or_default() += 1;
@@ -129,76 +110,33 @@ pub(super) async fn find(
             Err(failed) => failed,
         });
     }
-    Ok(images)
+    Ok(Selection { images, targets })
 }
 
-/// The places of each entry's images, or what cannot be listed.
-async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec<Vec<Listed<Location>>> {
-    let mut repositories: Vec<Vec<Listed<Reference>>> = Vec::new();
-    for entry in entries {
-        repositories.push(match &entry.from {
-            EntrySource::Repository(repository) => vec![Ok(repository.clone())],
-            EntrySource::Repositories { registry, pattern } => match ends.catalog(registry).await {
-                Ok(names) => {
-                    let names = names.iter().filter(|name| pattern.matches(name));
-                    let full = names.map(|name| format!("{registry}/{name}"));
-                    full.map(|name| {
-                        Reference::repository_only(&name).map_err(|error| (name, error))
-                    })
-                    .collect()
-                }
-                Err(error) => vec![Err((format!("{registry}/{pattern}"), error))],
-            },
-            EntrySource::Image(_) => Vec::new(),
-        });
-    }
-    let to_list: HashSet<&Reference> = entries
-        .iter()
-        .zip(&repositories)
-        .filter(|(entry, _)| entry.tags.only_names().is_none())
-        .flat_map(|(_, repositories)| repositories.iter().flatten())
-        .collect();
-    let mut lists = HashMap::new();
-    let mut opened = Vec::new();
-    for repository in to_list {
-        match ends.listed(repository) {
-            Ok(handle) => opened.push((repository.clone(), handle)),
-            Err(error) => drop(lists.insert(repository.clone(), Err(error))),
+/// Omits images that are too old for their entries.
+async fn young_enough<'a>(
+    found: Vec<Result<Found<'a>, MirrorImage>>,
+    known: &Known<'_>,
+) -> Vec<Result<Found<'a>, MirrorImage>> {
+    let now = Timestamp::now();
+    let checks = found.iter().map(|one| async move {
+        let Ok(Found { entry, opened, tag, .. }) = one else { return true };
+        let Some(rule) = &entry.tags.created else { return true };
+        if tag.as_ref().is_some_and(|tag| entry.tags.names(tag)) {
+            return true;
         }
-    }
-    let listing = opened.into_iter().map(|(repository, handle)| async move {
-        let tags = handle.tags().await.map_err(|error| error.with_side(Side::Source));
-        (repository, tags)
+        let Known { state, digests, created } = known;
+        let created = created.at(&*opened.source, &opened.name, state, digests).await;
+        rule.accepts(created.as_deref(), now)
     });
-    let listing = stream::iter(listing.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY);
-    lists.extend(listing.collect::<Vec<_>>().await);
-    let each = entries.iter().zip(repositories).map(|(entry, repositories)| {
-        if let EntrySource::Image(location) = &entry.from {
-            return vec![Ok(location.clone())];
-        }
-        let tagged = repositories.into_iter().map(|repository| tagged(entry, &repository?, &lists));
-        let tagged = tagged.map(|result| result.unwrap_or_else(|failed| vec![Err(failed)]));
-        tagged.flatten().collect()
-    });
-    each.collect()
-}
-
-/// The selected tags of a repository.
-fn tagged(
-    entry: &MirrorEntry,
-    repository: &Reference,
-    lists: &HashMap<Reference, Result<Vec<String>>>,
-) -> Listed<Vec<Listed<Location>>> {
-    let tags = match (entry.tags.only_names(), lists.get(repository)) {
-        (Some(_), _) | (None, None) => entry.tags.select(&[]),
-        (None, Some(Ok(tags))) => entry.tags.select(tags),
-        (None, Some(Err(error))) => return Err((repository.to_string(), error.clone_for())),
-    };
-    let images = tags.iter().map(|tag| {
-        let image = repository.with_tag(tag).map(Location::Registry);
-        image.map_err(|error| (repository.to_string(), error))
-    });
-    Ok(images.collect())
+    let checks = stream::iter(checks.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let accepted: Vec<bool> = checks.collect().await;
+    found
+        .into_iter()
+        .zip(accepted)
+        .filter(|(_, is_accepted)| *is_accepted)
+        .map(|(one, _)| one)
+        .collect()
 }
 
 /// Opens the source of an image, and finds its targets.
@@ -216,10 +154,13 @@ async fn open<'a>(
         Location::Registry(reference) => Some(reference.clone()),
         _ => opened.full_name.parse().ok(),
     };
-    let parts = own.as_ref().map_or(
+    let mut parts = own.as_ref().map_or(
         ImageParts { registry: "", repository: &opened.full_name, tag: None, digest: None },
         ImageParts::from,
     );
+    if matches!(location, Location::Layout { .. }) && is_tag(&opened.full_name) {
+        parts.tag = Some(&opened.full_name);
+    }
     let targets = entry.to.iter().map(|to| {
         let to = to.render(&parts).map_err(|error| {
             failed(Error::new(ErrorKind::InvalidInput, &entry.place).with_reason(error.chain()))

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::args::Mirror;
 use crate::cli::input::open_input;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::MirrorFile;
+use crate::mirror::{MirrorFile, Outside, ReadOptions};
 
 /// Maximum size of a file; larger ones are no lists that people read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -20,7 +20,22 @@ pub(super) fn file(args: &Mirror) -> Result<MirrorFile> {
     if args.from_stdin {
         MirrorFile::from_lines(&text, &name)
     } else {
-        MirrorFile::parse(&text, &name)
+        let options = ReadOptions {
+            from: args.from,
+            to: args.to.as_deref(),
+            scoped: args.scoped,
+            outside: &look_up,
+        };
+        MirrorFile::read(&text, &name, &options)
+    }
+}
+
+fn look_up(outside: Outside<'_>) -> std::result::Result<String, String> {
+    match outside {
+        Outside::Env(name) => std::env::var(name).map_err(|error| format!("`{name}`: {error}")),
+        Outside::File(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("`{path}`: {error}"))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::images::{Copied, MirrorImage, Pending, Status};
+use super::image::{Copied, MirrorImage, Pending, Status};
 use crate::atomic_file::{AtomicFile, Fsync};
 use crate::cli::args::Mirror;
 use crate::digest::Digest;
@@ -15,6 +15,9 @@ use crate::user_dir::user_dir;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
+
+/// Creation times in RFC 3339 by digest; `None` for images without one.
+pub(super) type CreationTimes = BTreeMap<Digest, Option<String>>;
 
 /// What was copied, by name at the target.
 #[derive(Debug)]
@@ -29,11 +32,14 @@ pub(super) struct State {
 struct StateFile {
     version: u32,
     images: BTreeMap<String, Record>,
+    /// When images of entries with a rule for that were created, by digest at the source.
+    #[serde(default, skip_serializing_if = "CreationTimes::is_empty")]
+    created: CreationTimes,
 }
 
 impl Default for StateFile {
     fn default() -> Self {
-        Self { version: VERSION, images: BTreeMap::new() }
+        Self { version: VERSION, images: BTreeMap::new(), created: CreationTimes::new() }
     }
 }
 
@@ -85,6 +91,22 @@ impl State {
                 Status::Failed(_) => {}
             }
         }
+    }
+
+    /// Creation times that are known.
+    pub(super) fn creation_times(&self) -> &CreationTimes {
+        &self.file.created
+    }
+
+    /// Remembers creation times instead of the former ones.
+    pub(super) fn set_created(&mut self, created: CreationTimes) {
+        self.has_changed |= self.file.created != created;
+        self.file.created = created;
+    }
+
+    /// Forgets an image that was deleted.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.has_changed |= self.file.images.remove(name).is_some();
     }
 
     fn insert(&mut self, image: &Pending, copied: Copied) {

@@ -1,0 +1,109 @@
+//! One run over everything that the file lists.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::compare::compare;
+use super::created::Created;
+use super::delete::removals;
+use super::ends::Ends;
+use super::image::MirrorImage;
+use super::images::{Known, Part, Selection};
+use super::report::{ImagePrinter, Round};
+use super::source_digests::SourceDigests;
+use super::state::State;
+use super::{images, plan, report};
+use crate::cli::args::Mirror;
+use crate::cli::run::ledger;
+use crate::cli::run::removals::{Removals, Removed};
+use crate::cli::run::transfer_run::{options, platforms_to_pass_on};
+use crate::cli::settings::Settings;
+use crate::cli::signals::or_cancelled;
+use crate::error::Result;
+use crate::mirror::MirrorFile;
+use crate::transfer::{ImageResult, Transfer, TransferOptions};
+
+/// Mirrors what the file lists, or prints the plan.
+pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) -> Result<Round> {
+    for note in &file.notes {
+        tracing::warn!("{}", crate::escape(note));
+    }
+    let settings = &settings.with_jobs(args.moving.jobs());
+    let options = options(&args.moving, settings)?;
+    let platforms = platforms_to_pass_on(&args.moving)?;
+    let cancel = settings.control.cancel.clone();
+    let mut ends = Ends::new(&file.registries, &args.moving, settings)?;
+    let part = Part { shard: args.shard, platforms };
+    let mut state = State::open(args);
+    let (digests, created) = (SourceDigests::default(), Created::default());
+    let known = Known { state: &state, digests: &digests, created: &created };
+    let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));
+    let Selection { images, targets } = or_cancelled(&cancel, "mirror", finding).await??;
+    let mut going = Removals::new(args.max_delete);
+    if args.delete {
+        let listing = Box::pin(removals(&targets, &images, args.max_delete, &mut ends));
+        going = or_cancelled(&cancel, "mirror", listing).await?;
+    }
+    let comparing = Box::pin(compare(images, &state, &digests));
+    let images = or_cancelled(&cancel, "mirror", comparing).await?;
+    if args.moving.plan {
+        let code = show_plan(&images, &going, options, &ends, settings).await?;
+        return Ok(Round { code, outcome: None });
+    }
+    state.set_created(created.into_times());
+    transfer(&images, going, options, &mut state, &ends, settings).await
+}
+
+/// Prints what would be transferred.
+async fn show_plan(
+    images: &[MirrorImage],
+    removals: &Removals,
+    options: TransferOptions,
+    ends: &Ends<'_>,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    let cancel = settings.control.cancel.clone();
+    let transfer = changed(images, options);
+    let planned = or_cancelled(&cancel, "plan", Box::pin(transfer.plan())).await?;
+    plan::print(images, planned, removals, ends, settings)
+}
+
+async fn transfer(
+    images: &[MirrorImage],
+    removals: Removals,
+    options: TransferOptions,
+    state: &mut State,
+    ends: &Ends<'_>,
+    settings: &Settings,
+) -> Result<Round> {
+    report::unchanged(images, settings)?;
+    let printer = Arc::new(ImagePrinter::new(settings));
+    let observer = Arc::clone(&printer);
+    let run = changed(images, options).on_image(move |image: &ImageResult| {
+        if observer.print(image).is_err() {
+            tracing::debug!("stdout is closed");
+        }
+    });
+    let run = Box::pin(run.run()).await;
+    state.record(images, &run.images);
+    let cancel = &settings.control.cancel;
+    let mut removed = Removed::default();
+    if !cancel.is_cancelled() {
+        let deleting = Box::pin(removals.delete(&mut removed));
+        if cancel.run_until_cancelled(deleting).await.is_none() {
+            removed.interrupt();
+        }
+    }
+    removed.tags.iter().for_each(|(name, _)| state.forget(name));
+    state.save();
+    let sent = images.iter().filter_map(MirrorImage::pending);
+    let sent = sent.map(|one| (one.request.source.endpoint(), one.target.endpoint()));
+    ledger::append("mirror", sent.zip(&run.images), settings);
+    report::finished(images, &run, &removed, &printer, ends, settings)
+}
+
+/// The transfer of the images that may have changed.
+fn changed(images: &[MirrorImage], options: TransferOptions) -> Transfer {
+    let pending = images.iter().filter_map(MirrorImage::pending);
+    pending.fold(Transfer::new(options), |run, one| run.image(one.request.clone(), &one.target))
+}

@@ -1,0 +1,65 @@
+//! `--watch`: mirrors again and again.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::metrics::{self, Metrics};
+use super::read;
+use super::round::round;
+use crate::cli::args::Mirror;
+use crate::cli::commands::serve::listen;
+use crate::cli::exit;
+use crate::cli::output::note;
+use crate::cli::run::transfer_run::progress;
+use crate::cli::settings::Settings;
+use crate::cli::{labels, signals};
+use crate::control::Control;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Mirrors at this interval until a signal ends it, which is success between two runs. The file is read again for each run; what is
+/// wrong with it ends the command only the first time.
+pub(super) async fn watch(
+    args: &Mirror,
+    interval: Duration,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    if args.file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
+        return Err(Error::new(ErrorKind::InvalidInput, "`--watch`")
+            .with_reason("stdin cannot be read again, expected a file"));
+    }
+    let cancel = signals::cancelled_by_signals();
+    let metrics = Arc::new(Metrics::default());
+    let mut serving = None;
+    if let Some(address) = &args.metrics {
+        let (listener, address) = listen(address).await?;
+        note(&format!("metrics on http://{address}/metrics"));
+        serving = Some(tokio::spawn(metrics::serve(listener, Arc::clone(&metrics))));
+    }
+    let mut is_first = true;
+    let code = loop {
+        let started = Instant::now();
+        let control =
+            Control { cancel: cancel.clone(), progress: progress(&labels::MIRROR, settings) };
+        let settings = settings.with_control(control);
+        let round = async { round(args, read::file(args)?, &settings).await };
+        match Box::pin(round).await {
+            Ok(round) if cancel.is_cancelled() => break round.code,
+            Ok(round) => metrics.add(round.outcome, started.elapsed()),
+            Err(error) if is_first || cancel.is_cancelled() => return Err(error),
+            Err(error) => {
+                exit::report(&error);
+                metrics.add(None, started.elapsed());
+            }
+        }
+        is_first = false;
+        let wait = tokio::time::sleep(interval.saturating_sub(started.elapsed()));
+        if cancel.run_until_cancelled(wait).await.is_none() {
+            break ExitCode::SUCCESS;
+        }
+    };
+    if let Some(serving) = serving {
+        serving.abort();
+    }
+    Ok(code)
+}

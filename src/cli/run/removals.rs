@@ -1,0 +1,161 @@
+//! Tags of repositories that are deleted, unless they are too many.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::cli::size::plural;
+use crate::content::{Effort, Lookup as _};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::name::ImageName;
+use crate::reference::is_digest_tag;
+use crate::registry::Repository;
+
+/// Tags that may go, by repository.
+pub(in crate::cli) struct Removals {
+    repositories: Vec<RepositoryRemovals>,
+    /// What could not be listed.
+    errors: Vec<(String, Error)>,
+    max: usize,
+}
+
+/// Tags of one repository that may go.
+pub(in crate::cli) struct RepositoryRemovals {
+    /// `registry/repository`
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) repository: Repository,
+    pub(in crate::cli) tags: Vec<String>,
+    /// Manifests that stay, whatever tags they have.
+    pub(in crate::cli) pinned: HashSet<Digest>,
+}
+
+/// What was deleted, and what was not.
+#[derive(Default)]
+pub(in crate::cli) struct Removed {
+    pub(in crate::cli) tags: Vec<(String, Digest)>,
+    pub(in crate::cli) errors: Vec<(String, Error)>,
+}
+
+impl Removed {
+    /// Notes that deletion was interrupted.
+    pub(in crate::cli) fn interrupt(&mut self) {
+        let error = Error::new(ErrorKind::Interrupted, "delete").with_reason("interrupted");
+        self.errors.push(("tags that may go".to_owned(), error));
+    }
+}
+
+impl Removals {
+    /// Nothing yet; if there are more than `max` tags, none is deleted.
+    pub(in crate::cli) fn new(max: usize) -> Self {
+        Self { repositories: Vec::new(), errors: Vec::new(), max }
+    }
+
+    pub(in crate::cli) fn add(&mut self, removals: RepositoryRemovals) {
+        self.repositories.push(removals);
+    }
+
+    /// Notes that a repository could not be listed.
+    pub(in crate::cli) fn add_error(&mut self, name: String, error: Error) {
+        self.errors.push((name, error.with_side(Side::Target)));
+    }
+
+    /// The names of the tags that may go.
+    pub(in crate::cli) fn names(&self) -> Vec<String> {
+        let names = self.repositories.iter();
+        names.flat_map(|one| one.tags.iter().map(|tag| one.full_name(tag))).collect()
+    }
+
+    /// What could not be listed, and why.
+    pub(in crate::cli) fn errors(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.errors.iter().map(|(name, error)| (name.as_str(), error))
+    }
+
+    /// The error of a run that would delete more than it may.
+    pub(in crate::cli) fn excess(&self) -> Option<Error> {
+        let count = self.names().len();
+        (count > self.max).then(|| {
+            let tags = plural(count as u64, "tag");
+            Error::new(ErrorKind::Stopped, "delete")
+                .with_reason(format!("{tags} may go, more than `--max-delete {}` allows", self.max))
+                .with_hint(format!(
+                    "look at them with `--plan`, and allow them with `--max-delete {count}`"
+                ))
+        })
+    }
+
+    /// Deletes the tags, or nothing if they are too many.
+    pub(in crate::cli) async fn delete(mut self, removed: &mut Removed) {
+        removed.errors.append(&mut self.errors);
+        if let Some(error) = self.excess() {
+            return removed.errors.push(("nothing was deleted".to_owned(), error));
+        }
+        for one in &self.repositories {
+            one.delete(removed).await;
+        }
+    }
+}
+
+impl RepositoryRemovals {
+    async fn delete(&self, removed: &mut Removed) {
+        let mut by_digest: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for tag in &self.tags {
+            let name = ImageName::Tag(tag.clone());
+            match self.repository.name(&name, Effort::Request).await {
+                Ok(found) => {
+                    let digest = found.present().map(|found| found.digest);
+                    let digest = digest.filter(|digest| !self.pinned.contains(digest));
+                    if let Some(digest) = digest {
+                        by_digest.entry(digest).or_default().push(tag.clone());
+                    }
+                }
+                Err(error) => removed.errors.push((self.full_name(tag), error)),
+            }
+        }
+        // A registry that deletes manifests only keeps one that an index still lists: that may go first.
+        let mut later = Vec::new();
+        for (digest, tags) in by_digest {
+            if self.delete_tags(&tags, &digest, removed).await.is_err() {
+                later.push((digest, tags));
+            }
+        }
+        for (digest, tags) in later {
+            if let Err(error) = self.delete_tags(&tags, &digest, removed).await {
+                removed.errors.push((self.full_name(&tags.join(", ")), error));
+            }
+        }
+    }
+
+    async fn delete_tags(
+        &self,
+        tags: &[String],
+        digest: &Digest,
+        removed: &mut Removed,
+    ) -> Result<()> {
+        self.repository.delete_tags(tags, digest).await?;
+        removed.tags.extend(tags.iter().map(|tag| (self.full_name(tag), digest.clone())));
+        Ok(())
+    }
+
+    fn full_name(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.name)
+    }
+}
+
+/// Whether the tag belongs to an image that has another name: a signature, or a list of referrers.
+pub(in crate::cli) fn belongs_to_digest(tag: &str) -> bool {
+    let digest = tag.replacen('-', ":", 1).parse::<Digest>();
+    is_digest_tag(tag) || digest.is_ok_and(|digest| digest.algorithm().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tag_with_dash_is_no_digest() {
+        let digest = Digest::sha256(b"x").to_string().replacen(':', "-", 1);
+        assert!(belongs_to_digest(&digest) && belongs_to_digest(&format!("{digest}.sig")));
+        for tag in ["own-too", "1.0-alpine", "sha256-ab", "latest"] {
+            assert!(!belongs_to_digest(tag), "{tag}");
+        }
+    }
+}

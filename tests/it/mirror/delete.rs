@@ -1,0 +1,120 @@
+//! Tags at targets that the file no longer selects.
+
+use serde_json::Value;
+
+use super::{Fleet, app, names};
+use crate::support::http::Reply;
+use crate::support::images::digest_tag_names;
+
+/// Mirrors all tags, and then selects only 1.1 and latest. The target has other tags and repositories, too.
+async fn fleet_with_less() -> Fleet {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    fleet.run(&[]).await.expect(0, "");
+    for (repository, tag) in [("m/a", "own"), ("m/a", "own-too"), ("m/other", "own")] {
+        app("arm64", 8).publish(&fleet.to, repository, Some(tag));
+    }
+    fleet.write("mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: ['1.1', latest]}]");
+    fleet
+}
+
+#[tokio::test]
+async fn delete_removes_unselected_tags() {
+    for deletes_tags in [true, false] {
+        let fleet = fleet_with_less().await;
+        if !deletes_tags {
+            fleet.to.refuse_tag_deletion();
+        }
+        let output = fleet.run(&["--delete", "--max-delete", "3"]).await;
+        output.expect(0, "mirrored 2 images (2 unchanged), deleted 3 tags; ");
+        assert_eq!(names(&output), ["m/a:1.1", "m/a:latest"]);
+        assert!(output.stderr.contains("/m/a:own-too\n"), "{}", output.stderr);
+        for tag in ["1.0", "own", "own-too"] {
+            assert_eq!(fleet.to.tagged("m/a", tag), None, "{tag}");
+        }
+        for (repository, tag) in
+            [("m/a", "1.1"), ("m/a", "latest"), ("m/b", "1.0"), ("m/other", "own")]
+        {
+            assert!(fleet.to.tagged(repository, tag).is_some(), "{repository}:{tag}");
+        }
+        fleet.run(&["--delete"]).await.expect(0, "mirrored 2 images (2 unchanged); ");
+    }
+}
+
+#[tokio::test]
+async fn delete_of_more_tags_than_allowed_deletes_none() {
+    let fleet = fleet_with_less().await;
+    app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
+    for options in [&["--delete"][..], &["--delete", "--max-delete", "2"]] {
+        let output = fleet.run(options).await;
+        output.expect(
+            1,
+            "error: nothing was deleted: delete: 3 tags may go, more than `--max-delete",
+        );
+        output.expect(1, "allow them with `--max-delete 3`");
+        assert_eq!(fleet.to.server.count("DELETE "), 0);
+    }
+    assert_eq!(fleet.to.tagged("m/a", "latest"), fleet.from.tagged("team/a", "latest"));
+    fleet.run(&["--max-delete", "2"]).await.expect(2, "--delete");
+}
+
+#[tokio::test]
+async fn delete_is_shown_in_plan() {
+    let fleet = fleet_with_less().await;
+    let output = fleet.run(&["--plan", "--delete"]).await;
+    output.expect(0, "warning: nothing would be deleted: delete: 3 tags may go");
+    assert!(output.stdout.contains("(2 unchanged), delete 3 tags; "), "{}", output.stdout);
+    assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" delete")).count(), 3);
+    let output = fleet.run(&["--plan", "--delete", "--max-delete", "3", "--json"]).await;
+    let deleted = output.expect(0, "").stdout.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["outcome"] == "delete").then(|| line["reference"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(deleted.count(), 3, "{}", output.stdout);
+    assert!(fleet.sent().iter().all(|line| !line.starts_with("DELETE")), "{:?}", fleet.sent());
+}
+
+#[tokio::test]
+async fn immutable_and_digest_tags_are_not_deleted() {
+    let fleet = fleet_with_less().await;
+    let digest = fleet.to.tagged("m/a", "1.0").unwrap();
+    for tag in digest_tag_names(&digest) {
+        app("arm64", 8).publish(&fleet.to, "m/a", Some(&tag));
+    }
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: [latest], immutable: ['1.*', own]}]",
+    );
+    fleet.run(&["--delete", "--max-delete", "1"]).await.expect(0, "deleted 1 tag; ");
+    assert_eq!(fleet.to.tagged("m/a", "own-too"), None);
+    for tag in ["1.0", "1.1", "own"] {
+        assert!(fleet.to.tagged("m/a", tag).is_some(), "{tag}");
+    }
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: 'TO/m/a:o{{tag}}', tags: [latest], immutable: ['wn']}]",
+    );
+    fleet.run(&["--delete", "--max-delete", "9"]).await.expect(0, "deleted 3 tags; ");
+    assert!(fleet.to.tagged("m/a", "own").is_some(), "renamed");
+    for tag in digest_tag_names(&digest) {
+        assert!(fleet.to.tagged("m/a", &tag).is_some(), "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_if_source_cannot_be_listed() {
+    let fleet = fleet_with_less().await;
+    fleet.write("mirror: [{from: FROM/team/a, to: 'TO/m/a'}, {from: FROM/team/b, to: 'TO/m/b'}]");
+    let denied = Reply::error(403, "DENIED", "no");
+    fleet.from.fail_requests("GET /v2/team/b/tags/list", 0..9, denied);
+    let output = fleet.run(&["--delete", "--max-delete", "9", "--retries", "0"]).await;
+    output.expect(4, "warning: nothing is deleted, because not all images of the file are known");
+    assert_eq!(fleet.to.server.count("DELETE "), 0);
+}
+
+#[tokio::test]
+async fn repository_without_selected_tag_is_emptied() {
+    let fleet = fleet_with_less().await;
+    fleet.write("mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: {semver: '>=7'}}]");
+    fleet.run(&["--delete"]).await.expect(1, "5 tags may go");
+    fleet.run(&["--delete", "--max-delete", "5"]).await.expect(0, "deleted 5 tags");
+    assert!(fleet.to.tagged("m/b", "1.0").is_some());
+}
