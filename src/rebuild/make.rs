@@ -58,11 +58,12 @@ impl<R: Read> Maker<R> {
         Record::new(self.encoder, numbers, self.streams)
     }
 
-    /// Makes at most so many predictions, fewer if the blob ends early; returns how many were wrong.
-    pub(super) fn try_predictions(mut self, most: u64) -> u64 {
+    /// Makes at most so many predictions, fewer if the blob ends early; returns how many there were and how many were
+    /// wrong.
+    pub(super) fn try_predictions(mut self, most: u64) -> (u64, u64) {
         // The end of what is there is no fault of the model.
         _ = self.members(most).is_ok();
-        self.corrections.count
+        (self.corrections.predictions, self.corrections.count)
     }
 
     fn members(&mut self, most: u64) -> Result<u64> {

@@ -10,8 +10,8 @@ use super::plain::{Plain, READ_AHEAD};
 
 /// How many predictions each candidate makes. The right one is wrong at most a few times, others hundreds of times.
 const PREDICTIONS: u64 = 40_000;
-/// With so few of them wrong, no other candidate is tried.
-const FEW: u64 = 2;
+/// With at most one wrong prediction in so many, no other candidate is tried.
+const RARE: u64 = 10_000;
 /// Modification time of gzip headers that Go programs write without one, before 1970.
 const GO_TIME: [u8; 4] = [0x00, 0x09, 0x6e, 0x88];
 /// Pieces of pgzip as most programs use it, and as umoci does.
@@ -27,11 +27,11 @@ pub fn identify(start: &[u8]) -> Encoder {
     let mut best = (u64::MAX, Encoder::UNKNOWN);
     for encoder in candidates(start) {
         let Ok(maker) = Maker::new(start, encoder) else { continue };
-        let wrong = maker.try_predictions(PREDICTIONS);
+        let (predictions, wrong) = maker.try_predictions(PREDICTIONS);
         if wrong < best.0 {
             best = (wrong, encoder);
         }
-        if wrong <= FEW {
+        if wrong <= predictions / RARE {
             break;
         }
     }

@@ -9,7 +9,7 @@ use super::{mixed, rebuilt};
 use crate::support::live::needs;
 
 /// Sends bytes through a program.
-fn filter(program: &str, args: &[&str], plain: &[u8]) -> Vec<u8> {
+pub(super) fn filter(program: &str, args: &[&str], plain: &[u8]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plain");
     std::fs::write(&path, plain).unwrap();
@@ -24,7 +24,7 @@ fn filter(program: &str, args: &[&str], plain: &[u8]) -> Vec<u8> {
 }
 
 /// Rebuilds the blob with a model of the family, and at most so many bytes of corrections.
-fn assert_predicted(blob: &[u8], family: Family, most: u64) -> Record {
+pub(super) fn assert_predicted(blob: &[u8], family: Family, most: u64) -> Record {
     let record = rebuilt(blob);
     assert_eq!(record.encoder().family, family, "{record:?}");
     assert!(record.correction_bytes() <= most, "{record:?}");

@@ -1,6 +1,7 @@
 //! Records of gzip blobs, and the blobs that come out of them.
 
 mod encoders;
+mod go;
 mod hostile;
 mod property;
 mod streams;

