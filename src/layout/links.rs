@@ -108,7 +108,7 @@ impl Layout {
 }
 
 /// Repository names cannot contain `+`.
-fn file_name(repository: &str) -> String {
+pub(super) fn file_name(repository: &str) -> String {
     repository.replace('/', "+")
 }
 

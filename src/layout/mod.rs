@@ -8,6 +8,7 @@
 //! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
 //! served/               which repositories have which blobs, if the layout is served (see `links`)
 //! overlays.json         overlay directories that images were unpacked to
+//! cached/               tags of other registries, if the layout is served as their cache (see `cached_tags`)
 //! diff_ids              layers that match the diff_id in their config (see `diff_ids`)
 //! ledger.jsonl          what runs moved, if the layout is the user's store (see [`ledger`])
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
@@ -17,12 +18,14 @@
 
 mod blobs;
 mod by_id;
+mod cached_tags;
 mod create;
 mod default_path;
 mod diff_ids;
 mod digest_scan;
 mod edit;
 mod entry;
+mod evict;
 #[cfg(test)]
 mod generated;
 mod index;
@@ -61,6 +64,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::by_id::Identified;
+pub use self::cached_tags::CachedTag;
 pub use self::edit::NameEdit;
 pub use self::entry::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
 use self::index::IndexFile;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::io::files;
 use super::reach::Reachable;
-use super::{IndexEntry, Layout, blobs, io_error, links, partial};
+use super::{IndexEntry, Layout, blobs, cached_tags, io_error, links, partial};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
@@ -113,7 +113,7 @@ impl Layout {
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let PruneOptions { plan, partials, filter } = options;
         let mut report = PruneReport::default();
-        for dir in ["ingest", "sessions", links::DIR_NAME] {
+        for dir in ["ingest", "sessions", links::DIR_NAME, cached_tags::DIR_NAME] {
             check_not_symlink(&self.root().join(dir))?;
         }
         let (reachable, orphaned) = self.reachable_and_orphaned(self.all_entries()?)?;
@@ -132,6 +132,7 @@ impl Layout {
         }
         if !plan {
             self.remove_stale_links()?;
+            self.remove_stale_cached_tags()?;
         }
         let sessions = files(&self.root().join("sessions"))?;
         for (path, size) in partial::partials(self.root())?.into_iter().chain(sessions) {
