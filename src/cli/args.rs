@@ -363,14 +363,7 @@ The credential is saved in docker's config.json, or with the credential helper t
     )]
     Logout(Logout),
     /// Serve the store as a registry
-    #[command(after_help = "Examples:
-  rpull serve                                         on 127.0.0.1:5000, local clients only
-  rpull serve --addr 0.0.0.0:5000 --read-only
-  rpull serve --addr 0.0.0.0:5000 --htpasswd users --tls-cert cert.pem --tls-key key.pem
-
-An image pushed to HOST:PORT/team/app:1 is localhost/team/app:1 in the store. Images of other
-registries are served below their host: HOST:PORT/docker.io/library/alpine:3.14.
-Create the users file with `htpasswd -B -c users ann`. Stop the server with Ctrl-C.")]
+    #[command(after_help = serve::EXAMPLES)]
     Serve(Serve),
     /// Show layer sharing with a local registry and two image versions
     #[command(

@@ -1,5 +1,8 @@
 //! Serves blobs, complete or in part.
 
+use std::fs::File;
+use std::ops::Range;
+
 use hyper::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
     IF_RANGE, RANGE,
@@ -11,8 +14,9 @@ use super::response::{
     ApiError, ApiResponse, DIGEST, client_has, header_text, not_modified, set, with_bytes,
     with_stream,
 };
+use crate::content::ByteStream;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 
 /// Answers `GET` and `HEAD`. The caller has checked that the repository has the blob.
@@ -22,17 +26,46 @@ pub(super) fn get(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<ApiResponse, ApiError> {
-    let file = layout.own_blob_file(digest).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => unknown_blob(digest),
-        _ => error.into(),
-    })?;
+    let file = stored(layout, digest)?.ok_or_else(|| unknown_blob(digest))?;
+    from_file(layout, file, digest, method, headers)
+}
+
+/// Opens the blob; `None` if it does not exist.
+pub(super) fn stored(layout: &Layout, digest: &Digest) -> Result<Option<File>, ApiError> {
+    match layout.own_blob_file(digest) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Answers `GET` and `HEAD` of an open blob.
+pub(super) fn from_file(
+    layout: &Layout,
+    file: File,
+    digest: &Digest,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<ApiResponse, ApiError> {
     let metadata = file.metadata().map_err(|error| {
         Error::new(ErrorKind::Store, format!("blob {digest}")).with_source(error)
     })?;
+    let open = |range| layout.bytes_of(file, digest, range);
+    respond(digest, metadata.len(), method, headers, open)
+}
+
+/// Answers `GET` and `HEAD` of a blob of this size; `open` streams a range of it.
+pub(super) fn respond(
+    digest: &Digest,
+    size: u64,
+    method: &Method,
+    headers: &HeaderMap,
+    open: impl FnOnce(Range<u64>) -> Result<ByteStream<'static>>,
+) -> Result<ApiResponse, ApiError> {
     if client_has(headers, digest) {
         return Ok(not_modified(digest));
     }
-    let (size, etag) = (metadata.len(), format!("\"{digest}\""));
+    let etag = format!("\"{digest}\"");
     let if_range_matches = header_text(headers, IF_RANGE).is_none_or(|value| value == etag);
     // RFC 9110, 14.2: only GET supports ranges.
     let requested =
@@ -53,7 +86,7 @@ pub(super) fn get(
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         response
     } else {
-        with_stream(status, length, layout.bytes_of(file, digest, range.clone())?)
+        with_stream(status, length, open(range.clone())?)
     };
     if status == StatusCode::PARTIAL_CONTENT {
         let last = range.end - 1;

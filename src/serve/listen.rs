@@ -42,8 +42,13 @@ impl Server {
     /// Serves until it is cancelled. Running requests then have a few seconds to finish.
     pub async fn run(self, listener: TcpListener, cancel: CancellationToken) {
         let address = listener.local_addr().ok().map(|address| address.ip());
+        let registry = self.registry;
+        if let Some(cache) = &registry.cache {
+            // What is too large already.
+            cache.added(0);
+        }
         let context = ConnectionContext {
-            registry: self.registry,
+            registry: Arc::clone(&registry),
             tls: self.tls,
             hosts: Arc::new(Hosts::for_address(address, self.hosts)),
             cancel: cancel.clone(),
@@ -80,6 +85,9 @@ impl Server {
             tracing::info!("closing {} connections that are still active", tracker.len());
             abort.cancel();
             tracker.wait().await;
+        }
+        if let Some(cache) = &registry.cache {
+            cache.stop();
         }
     }
 }

@@ -81,10 +81,7 @@ impl RegistryService {
             .served_repository(&names, repository)?
             .into_iter()
             .flat_map(|served| served.tags.keys());
-        let page = page(tags, |tag| tag, query)?;
-        let mut response = with_json(&json!({ "name": repository, "tags": page.entries }));
-        set_next_link(&mut response, &format!("/v2/{repository}/tags/list"), page.next, query);
-        Ok(response)
+        tag_list(repository, tags, query)
     }
 
     /// `_catalog`: the repositories with named images, sorted.
@@ -108,37 +105,56 @@ impl RegistryService {
             Some(served) => self.documents.reachable(&self.layout, served).await,
             None => Vec::new(),
         };
-        let artifact_type = query.get("artifactType");
-        let mut found: Vec<&Descriptor> = documents
+        let found = documents
             .iter()
             .filter(|info| info.subject.as_ref() == Some(subject))
-            .map(|info| &info.descriptor)
-            .filter(|referrer| {
-                artifact_type.is_none_or(|artifact_type| {
-                    referrer.artifact_type.as_deref() == Some(artifact_type)
-                })
-            })
-            .collect();
-        found.sort_by(|a, b| a.digest.cmp(&b.digest));
-        let mut page = page(found.into_iter(), |referrer| referrer.digest.as_str(), query)?;
-        limit_page_bytes(&mut page);
-        let mut response = with_json(&json!({
-            "schemaVersion": 2,
-            "mediaType": MediaType::OCI_INDEX.as_str(),
-            "manifests": page.entries,
-        }));
-        set(&mut response, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
-        if artifact_type.is_some() {
-            set(&mut response, FILTERS, "artifactType");
-        }
-        set_next_link(
-            &mut response,
-            &format!("/v2/{repository}/referrers/{subject}"),
-            page.next,
-            query,
-        );
-        Ok(response)
+            .map(|info| &info.descriptor);
+        referrer_list(repository, subject, found, query)
     }
+}
+
+/// Answers with a page of sorted tags.
+pub(super) fn tag_list<'a>(
+    repository: &str,
+    tags: impl Iterator<Item = &'a String>,
+    query: &QueryParams,
+) -> Result<ApiResponse, ApiError> {
+    let page = page(tags, |tag| tag, query)?;
+    let mut response = with_json(&json!({ "name": repository, "tags": page.entries }));
+    set_next_link(&mut response, &format!("/v2/{repository}/tags/list"), page.next, query);
+    Ok(response)
+}
+
+/// Answers with a page of referrers.
+pub(super) fn referrer_list<'a>(
+    repository: &str,
+    subject: &Digest,
+    referrers: impl Iterator<Item = &'a Descriptor>,
+    query: &QueryParams,
+) -> Result<ApiResponse, ApiError> {
+    let artifact_type = query.get("artifactType");
+    let mut found: Vec<&Descriptor> = referrers
+        .filter(|referrer| {
+            artifact_type.is_none_or(|artifact_type| {
+                referrer.artifact_type.as_deref() == Some(artifact_type)
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.digest.cmp(&b.digest));
+    let mut page = page(found.into_iter(), |referrer| referrer.digest.as_str(), query)?;
+    limit_page_bytes(&mut page);
+    let mut response = with_json(&json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_INDEX.as_str(),
+        "manifests": page.entries,
+    }));
+    set(&mut response, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
+    if artifact_type.is_some() {
+        set(&mut response, FILTERS, "artifactType");
+    }
+    let path = format!("/v2/{repository}/referrers/{subject}");
+    set_next_link(&mut response, &path, page.next, query);
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use crate::content::{Role, Source, Target as _, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::reference::is_tag;
@@ -46,18 +47,7 @@ impl RegistryService {
             .served_repository(&names, repository)?
             .ok_or_else(|| unknown_manifest(reference))?;
         let document = self.find_document(served, reference).await?;
-        if client_has(headers, document.digest()) {
-            return Ok(not_modified(document.digest()));
-        }
-        let length = document.bytes().len();
-        let is_head = method == Method::HEAD;
-        let bytes = if is_head { Bytes::new() } else { document.bytes().clone() };
-        let mut response = with_bytes(StatusCode::OK, bytes);
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        set(&mut response, CONTENT_TYPE, document.descriptor().media_type.as_str());
-        set(&mut response, DIGEST, document.digest().as_str());
-        set(&mut response, ETAG, format!("\"{}\"", document.digest()));
-        Ok(response)
+        Ok(document_response(&document, method, headers))
     }
 
     async fn find_document(
@@ -122,7 +112,8 @@ impl RegistryService {
         let bytes = RequestBody::new(request, "MANIFEST_INVALID").read_document().await?;
         let document = Document::from_response(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
-        self.store(&document).await?;
+        // With what this repository may see.
+        store(&self.layout, &document).await?;
         self.add_names(repository, names.clone(), document.clone()).await?;
         let digest = document.digest();
         let mut response = with_bytes(StatusCode::CREATED, "");
@@ -141,12 +132,6 @@ impl RegistryService {
             }
         }
         Ok(response)
-    }
-
-    async fn store(&self, document: &Document) -> Result<(), ApiError> {
-        // `check_complete` has checked the content, with what this repository may see.
-        let plan = TargetPlan { sparse: true, ..TargetPlan::default() };
-        Ok(self.layout.begin(&plan).await?.put_manifest(document, Role::Child).await?)
     }
 
     /// `DELETE`: removes a tag, or all names of a digest in the repository.
@@ -171,6 +156,32 @@ impl RegistryService {
             _ => unknown_manifest(&reference),
         })
     }
+}
+
+/// Answers `GET` and `HEAD` of a document.
+pub(super) fn document_response(
+    document: &Document,
+    method: &Method,
+    headers: &HeaderMap,
+) -> ApiResponse {
+    if client_has(headers, document.digest()) {
+        return not_modified(document.digest());
+    }
+    let length = document.bytes().len();
+    let is_head = method == Method::HEAD;
+    let bytes = if is_head { Bytes::new() } else { document.bytes().clone() };
+    let mut response = with_bytes(StatusCode::OK, bytes);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    set(&mut response, CONTENT_TYPE, document.descriptor().media_type.as_str());
+    set(&mut response, DIGEST, document.digest().as_str());
+    set(&mut response, ETAG, format!("\"{}\"", document.digest()));
+    response
+}
+
+/// Stores a document whose content was checked, or is fetched when a client asks for it.
+pub(super) async fn store(layout: &Layout, document: &Document) -> Result<()> {
+    let plan = TargetPlan { sparse: true, ..TargetPlan::default() };
+    layout.begin(&plan).await?.put_manifest(document, Role::Child).await
 }
 
 /// Returns the names for a pushed manifest, and the expected digest if the client sent it.
@@ -203,7 +214,7 @@ fn unknown_repository(repository: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", reason)
 }
 
-fn unknown_manifest(reference: &ManifestRef) -> ApiError {
+pub(super) fn unknown_manifest(reference: &ManifestRef) -> ApiError {
     let name = match reference {
         ManifestRef::Tag(tag) => tag.clone(),
         ManifestRef::Digest(digest) => digest.to_string(),

@@ -1,7 +1,8 @@
 //! An image layout as a registry: pull, push, lists, referrers, delete. Spec: distribution-spec 1.1.
 //!
 //! Intended for a laptop, a CI job or an isolated network. A blob is stored once and served by the repositories that
-//! have it. A user may do everything or nothing. `prune` frees space.
+//! have it. A user may do everything or nothing. `prune` frees space. With an [`Upstream`] the layout is a cache of other
+//! registries, and is read only.
 
 mod blobs;
 mod body;
@@ -24,6 +25,7 @@ mod route;
 mod sessions;
 mod tls;
 mod uploads;
+mod upstream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ use self::response::{ApiError, ApiResponse, with_json};
 use self::route::{ApiEndpoint, Route, route};
 use self::tls::acceptor;
 use self::uploads::UploadHandler;
+use self::upstream::PullThrough;
+pub use self::upstream::{CacheOptions, Upstream};
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::setters::setters;
@@ -67,6 +71,11 @@ pub struct ServeOptions {
     /// Additional host names to accept while listening on loopback only, where `Host` is checked against DNS rebinding.
     /// On other addresses any name is accepted.
     pub hosts: Vec<String>,
+    /// Registries from which missing content is fetched, the first one where a client names none. Pushes and deletes are
+    /// rejected then.
+    pub upstreams: Vec<Upstream>,
+    /// How content of upstreams is kept.
+    pub cache: CacheOptions,
 }
 
 impl ServeOptions {
@@ -75,6 +84,8 @@ impl ServeOptions {
         flag sparse;
         optional into htpasswd: PathBuf;
         value hosts: Vec<String>;
+        value upstreams: Vec<Upstream>;
+        value cache: CacheOptions;
     }
 
     /// Sets [`tls`](#structfield.tls): the files with the certificate chain and its key.
@@ -108,9 +119,11 @@ impl Server {
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
         let hosts = options.hosts.iter().map(|name| host::parse_host_name(name));
         let hosts = hosts.collect::<Result<_>>()?;
+        let cache = PullThrough::new(&layout, options.upstreams.clone(), options.cache)?;
         let registry = RegistryService {
             layout,
-            read_only: options.read_only,
+            read_only: options.read_only || cache.is_some(),
+            cache,
             sparse: options.sparse,
             users,
             names: NameCache::default(),
@@ -133,6 +146,7 @@ impl Server {
 struct RegistryService {
     layout: Layout,
     read_only: bool,
+    cache: Option<Arc<PullThrough>>,
     sparse: bool,
     users: Option<Arc<Htpasswd>>,
     names: NameCache,
@@ -163,11 +177,8 @@ impl RegistryService {
         response
     }
 
-    async fn handle(
-        self: &Arc<Self>,
-        mut request: Request<Incoming>,
-    ) -> Result<ApiResponse, ApiError> {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+    /// Rejects web pages, and users who are not allowed.
+    async fn admit(&self, request: &mut Request<Incoming>) -> Result<(), ApiError> {
         // Registry clients never send `Origin`. Web pages in a browser do, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
             return Err(ApiError::new(
@@ -180,6 +191,15 @@ impl RegistryService {
             let admission = users.authenticate(request.headers()).await?;
             request.extensions_mut().insert(admission);
         }
+        Ok(())
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<ApiResponse, ApiError> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        self.admit(&mut request).await?;
         let route = route(uri.path(), &method)?;
         let is_read = matches!(method, Method::GET | Method::HEAD);
         if self.read_only && !is_read {
@@ -192,6 +212,13 @@ impl RegistryService {
             Route::Base => return Ok(with_json(&json!({}))),
             Route::Catalog => return self.catalog(&query),
         };
+        if let Some(cache) = &self.cache {
+            let names = self.names()?;
+            if let Some(upstream) = cache.route(query.get("ns"), repository, &names)? {
+                let headers = request.headers();
+                return cache.respond(&upstream, &endpoint, &method, headers, &query).await;
+            }
+        }
         // A client that uses this server as a mirror names the original registry in `ns`.
         let mirrored =
             query.get("ns").filter(|_| is_read).map(|registry| path_of(registry, repository));

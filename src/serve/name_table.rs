@@ -17,7 +17,7 @@ use crate::layout::{IndexEntry, IndexVersion, Layout};
 use crate::reference::Reference;
 
 /// Registry in the names of images that were pushed here.
-const LOCAL_REGISTRY: &str = "localhost";
+pub(super) const LOCAL_REGISTRY: &str = "localhost";
 
 /// Names of the layout by repository.
 #[derive(Debug, Default)]

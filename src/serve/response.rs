@@ -73,7 +73,7 @@ pub(super) fn not_modified(digest: &Digest) -> ApiResponse {
 }
 
 /// An error response: status, error code of the specification, and message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
     code: &'static str,

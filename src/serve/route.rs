@@ -38,7 +38,7 @@ pub(super) enum ApiEndpoint {
 }
 
 /// A tag or digest in a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ManifestRef {
     Tag(String),
     Digest(Digest),

@@ -15,3 +15,4 @@ mod report_pages;
 mod serve;
 mod support;
 mod tables_of_contents;
+mod upstream;

@@ -173,8 +173,8 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "serve",
-        &["registry", "archive", "memory", "transfer", "unpack", "cli", "insight"],
-        "a registry over a layout, and over nothing else",
+        &["archive", "memory", "unpack", "cli", "insight"],
+        "a registry over a layout, which other registries may fill",
     ),
     (
         "content",

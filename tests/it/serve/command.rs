@@ -172,3 +172,41 @@ async fn serve_second_signal_stops_without_waiting() {
         }
     }
 }
+
+#[tokio::test]
+async fn serve_upstream_is_pulled_through_and_pruned() {
+    let (registry, [image, _], _) = published().await;
+    let (cli, other) = (Cli::new(), Cli::new());
+    let upstream = format!("hub.example=http://{}", registry.server.host());
+    let serve = ["serve", "--addr", "127.0.0.1:0", "--upstream", &upstream, "--max-size", "1GB"];
+    let serving = ServeProcess::of(cli.spawn(&serve), &cli).await;
+    let name = format!("{}/hub.example/team/app:1", serving.host());
+    for _ in 0..2 {
+        other.run(&["pull", &name]).await.expect(0, "");
+        other.run(&["rm", &name]).await.expect(0, "");
+        other.run(&["prune"]).await.expect(0, "");
+    }
+    assert_eq!(registry.server.count("GET "), 4);
+    serving.end(Signal::TERM).await.expect(0, "fetches what is missing from hub.example");
+    assert_eq!(cli.run(&["images", "-q"]).await.stdout, "");
+    let bytes = image.size() + image.manifest.descriptor.size;
+    assert_eq!(cli.json(&["prune", "--json"]).await["bytes"], bytes);
+}
+
+#[tokio::test]
+async fn serve_upstream_invalid_option_fails_at_start() {
+    let cli = Cli::new();
+    let serve = ["serve", "--addr", ":0", "--upstream"];
+    for (more, words) in [
+        (&["docker.io/library"][..], "docker.io/library"),
+        (&["docker.io=ftp://h.example"], "expected http://HOST or https://HOST"),
+        (&["docker.io", "--ttl", "5"], "expected a duration such as 30s"),
+        (&["docker.io", "--max-size", "much"], "expected bytes such as 20GB"),
+        (&["a.io", "--upstream", "b.io", "--creds", "u:p"], "there are several upstreams"),
+        (&["a.io", "--offline"], "`--offline` disables registry access"),
+    ] {
+        let code = if more.contains(&"--offline") { 3 } else { 2 };
+        cli.run(&[&serve[..], more].concat()).await.expect(code, words);
+    }
+    cli.run(&["serve", "--max-size", "1GB"]).await.expect(2, "--upstream");
+}

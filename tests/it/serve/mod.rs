@@ -11,3 +11,5 @@ mod lists;
 mod manifests;
 mod resume;
 mod uploads;
+mod upstream;
+mod upstream_faults;

@@ -22,6 +22,11 @@ pub(crate) struct Dockerd {
 
 impl Dockerd {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts it with further options, and without a way to Docker Hub.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
@@ -43,6 +48,8 @@ impl Dockerd {
                 "--ip-masq=false",
             ])
             .args(["--bridge=none", "--storage-driver=overlay2"])
+            .args(options)
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
