@@ -227,6 +227,11 @@ impl Error {
         self.0.data.hint.as_deref()
     }
 
+    /// Returns what was attempted.
+    pub(crate) fn what(&self) -> &str {
+        &self.0.what
+    }
+
     /// Returns the side of the transfer that failed; `None` outside transfers.
     pub fn side(&self) -> Option<Side> {
         self.0.data.side

@@ -3,9 +3,10 @@
 //!
 //! A host that is down is found out once, not by each blob: a failure takes a token, and successful requests and received bytes
 //! give tokens back. Without tokens, the requests to a failing host share one attempt at a time. `Retry-After` pauses the host
-//! for all requests.
+//! for all requests. One manifest or blob that is always answered by 500 does not make a host that is down: the others are
+//! requested.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +36,9 @@ const MAX_GAP: Duration = Duration::from_secs(60);
 
 /// Longest delay before the next shared attempt.
 const MAX_DELAY: Duration = Duration::from_secs(10);
+
+/// What failed is remembered up to this number.
+const MAX_REMEMBERED: usize = 1000;
 
 /// Outages shorter than this are not reported.
 const MIN_OUTAGE: Duration = Duration::from_secs(1);
@@ -101,6 +105,10 @@ struct HostState {
     /// Progress towards the next token.
     earned_bytes: u64,
     has_responded: bool,
+    /// When it last responded without a failure.
+    last_response: Option<Instant>,
+    /// When what was requested was first answered by 500.
+    broken: HashMap<String, Instant>,
     failing: Option<Failing>,
     paused: Option<(Instant, Reason)>,
 }
@@ -110,6 +118,8 @@ struct SharedAttempt {
     /// The number of failures so far.
     failures: u32,
     at: Instant,
+    /// It is the last one.
+    is_probe: bool,
 }
 
 /// Failures in a row.
@@ -122,6 +132,10 @@ struct Failing {
     shared: u32,
     reason: Reason,
     is_reported: bool,
+    /// What was requested in vain.
+    requested: HashSet<String>,
+    /// After all the time that there is, something else was requested once more.
+    is_probed: bool,
 }
 
 /// The reason of a failure, for the requests that are not sent because of it.
@@ -171,12 +185,37 @@ impl HostState {
             shared: 0,
             reason: reason.clone(),
             is_reported: false,
+            requested: HashSet::new(),
+            is_probed: false,
         });
         failing.count += 1;
         failing.shared += u32::from(self.tokens == 0);
         (failing.last, failing.reason) = (now, reason);
         self.tokens = self.tokens.saturating_sub(1);
         self.failing = Some(failing);
+    }
+
+    /// Whether this is broken, and not the host, which has answered other requests since.
+    fn is_broken(&mut self, error: &Error) -> bool {
+        if error.status() != Some(StatusCode::INTERNAL_SERVER_ERROR.as_u16()) {
+            return false;
+        }
+        let first = match self.broken.get(error.what()) {
+            Some(first) => *first,
+            None if self.broken.len() < MAX_REMEMBERED => {
+                *self.broken.entry(error.what().to_owned()).or_insert_with(Instant::now)
+            }
+            None => return false,
+        };
+        self.last_response.is_some_and(|last| last > first)
+    }
+
+    /// Whether a host that seems to be unreachable may only lack what was requested so far, and is asked for something else.
+    fn may_probe(&self, failing: &Failing, what: &str) -> bool {
+        self.has_responded
+            && !failing.is_probed
+            && failing.requested.len() < MAX_REMEMBERED
+            && !failing.requested.contains(what)
     }
 
     /// Whether nothing more is expected of the host.
@@ -213,6 +252,7 @@ impl Limiter {
             state.fail(&format!("responded {status}"), Some(status.as_u16()));
         } else if status != StatusCode::TOO_MANY_REQUESTS {
             (state.has_responded, state.failing) = (true, None);
+            state.last_response = Some(Instant::now());
             state.earn(BYTES_PER_TOKEN / REQUESTS_PER_TOKEN, self.max_tokens);
         }
     }
@@ -223,7 +263,8 @@ impl Limiter {
         self.state().earn(bytes, self.max_tokens);
     }
 
-    /// Counts a failure, unless its response was recorded. Adds the outage to the error, if the host has responded before.
+    /// Counts a failure, unless its response was recorded. Adds the outage to the error, if the host has responded before and
+    /// does not respond to other requests.
     pub(in crate::registry) fn record_failure(&self, error: Error) -> Error {
         if !error.is_transient() {
             return error;
@@ -232,7 +273,12 @@ impl Limiter {
         if error.status().is_none() {
             state.fail(error.reason(), None);
         }
-        if !state.has_responded {
+        if let Some(failing) = &mut state.failing
+            && failing.requested.len() < MAX_REMEMBERED
+        {
+            failing.requested.insert(error.what().to_owned());
+        }
+        if !state.has_responded || state.is_broken(&error) {
             return error;
         }
         let begun = Outage { lasted: Duration::ZERO, is_news: false };
@@ -278,6 +324,9 @@ impl Limiter {
             None => Ok(None),
             Some(now) if now.failures != before.failures => Err(self.shared_failure(what)),
             Some(now) => {
+                if let Some(failing) = &mut self.state().failing {
+                    failing.is_probed = now.is_probe;
+                }
                 tokio::time::sleep_until(now.at).await;
                 Ok(Some(turn))
             }
@@ -298,14 +347,15 @@ impl Limiter {
         else {
             return Ok(None);
         };
-        if state.is_unreachable(failing, &self.policy) {
+        let is_unreachable = state.is_unreachable(failing, &self.policy);
+        if is_unreachable && !state.may_probe(failing, what) {
             let error = failing.reason.error(&self.host, what);
             let reason = format!("{} (unreachable, tried {} times)", error.reason(), failing.count);
             return Err(error.with_reason(reason));
         }
         let delay = (now - failing.since) / 2;
         let at = failing.last + delay.clamp(self.policy.base_delay.min(MAX_DELAY), MAX_DELAY);
-        Ok(Some(SharedAttempt { failures: failing.count, at }))
+        Ok(Some(SharedAttempt { failures: failing.count, at, is_probe: is_unreachable }))
     }
 
     /// Returns the error of the shared attempt for a request that waited for it.

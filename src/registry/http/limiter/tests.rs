@@ -174,3 +174,56 @@ fn tokens_grow_with_connections() {
     };
     assert_eq!([1, 6, 64].map(tokens), [12, MAX_TOKENS, 138]);
 }
+
+/// Requests something that is always answered by 500, until it is given up; returns the attempts.
+async fn request_broken(limiter: &Limiter, what: &str) -> u32 {
+    let attempts = AtomicU32::new(0);
+    let one = || async {
+        let _turn = limiter.admit(RequestClass::Request, what).await?;
+        attempts.fetch_add(1, Ordering::Relaxed);
+        limiter.record_response(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = Error::new(ErrorKind::Registry, what).with_status(500).transient(None);
+        Err::<(), _>(limiter.record_failure(error))
+    };
+    assert!(retry(&limiter.policy, one).await.is_err());
+    attempts.into_inner()
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_manifest_does_not_make_host_unreachable() {
+    let known = limiter(&limiters(), "known:1");
+    known.record_response(StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    assert!(request_broken(&known, "manifest a").await > 5, "the host may be down");
+    assert!(began.elapsed() >= Duration::from_secs(119));
+    assert!(known.admit(RequestClass::Request, "manifest a").await.is_err());
+    let probe = known.admit(RequestClass::Request, "manifest b").await.unwrap();
+    known.record_response(StatusCode::OK);
+    drop(probe);
+    assert!(known.admit(RequestClass::Request, "blob c").await.unwrap().turn.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreachable_host_is_probed_once() {
+    let known = limiter(&limiters(), "known:1");
+    known.record_response(StatusCode::OK);
+    request_broken(&known, "manifest a").await;
+    assert_eq!(request_broken(&known, "manifest b").await, 1);
+    assert_eq!(request_broken(&known, "manifest c").await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_manifest_is_given_up_soon_where_others_are_answered() {
+    let known = limiter(&limiters(), "known:1");
+    known.record_response(StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        known.record_response(StatusCode::OK);
+    };
+    let (attempts, ()) = tokio::join!(request_broken(&known, "manifest a"), others);
+    assert_eq!(attempts, 6, "the first failure may be an outage");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
