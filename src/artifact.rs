@@ -18,11 +18,15 @@
 //! An artifact is a [`Source`] and is pushed like an image; its only name is [`ImageName::Only`]. An artifact with a `subject`
 //! is a referrer of it, and is listed as such in the repository of its subject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::blob_file::BlobFile;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
 };
@@ -30,6 +34,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::document::new_manifest::NewManifest;
+use crate::edit::NewLayer;
 use crate::error::Result;
 use crate::media::MediaType;
 use crate::memory::Memory;
@@ -41,11 +46,13 @@ const EMPTY_CONFIG: &[u8] = b"{}";
 /// The annotation with the name of a file, as other tools use it.
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 
-/// A manifest and its blobs, in memory.
+/// A manifest and its blobs, in memory or in files.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     document: Document,
     content: Memory,
+    /// Blobs that are not in memory.
+    files: Arc<HashMap<Digest, BlobFile>>,
 }
 
 impl Artifact {
@@ -80,8 +87,14 @@ pub struct ArtifactBuilder {
 #[derive(Clone, Debug)]
 struct Layer {
     media_type: MediaType,
-    bytes: Bytes,
+    content: LayerContent,
     annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+enum LayerContent {
+    Bytes(Bytes),
+    File(BlobFile),
 }
 
 impl ArtifactBuilder {
@@ -114,8 +127,36 @@ impl ArtifactBuilder {
         bytes: impl Into<Bytes>,
         annotations: BTreeMap<String, String>,
     ) -> Self {
-        let (media_type, bytes) = (media_type.into(), bytes.into());
-        self.layers.push(Layer { media_type, bytes, annotations });
+        let (media_type, content) = (media_type.into(), LayerContent::Bytes(bytes.into()));
+        self.layers.push(Layer { media_type, content, annotations });
+        self
+    }
+
+    /// Adds a layer with the content of a file, which is hashed now and read again when the artifact is pushed. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) without the file,
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) for what is no regular file.
+    pub fn open_file(
+        mut self,
+        path: &Path,
+        media_type: impl Into<MediaType>,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let (media_type, content) = (media_type.into(), LayerContent::File(BlobFile::hash(path)?));
+        self.layers.push(Layer { media_type, content, annotations });
+        Ok(self)
+    }
+
+    /// Adds a layer that is the tar of a directory.
+    pub fn tar(
+        mut self,
+        media_type: impl Into<MediaType>,
+        tar: NewLayer,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        let (media_type, content) = (media_type.into(), LayerContent::File(tar.blob));
+        self.layers.push(Layer { media_type, content, annotations });
         self
     }
 
@@ -144,8 +185,17 @@ impl ArtifactBuilder {
         let (config_type, config) = self.config;
         let config = content.insert_blob(config_type, config);
         let mut layers: Vec<Descriptor> = Vec::new();
-        for Layer { media_type, bytes, annotations } in self.layers {
-            layers.push(Descriptor { annotations, ..content.insert_blob(media_type, bytes) });
+        let mut files = HashMap::new();
+        for Layer { media_type, content: layer, annotations } in self.layers {
+            let descriptor = match layer {
+                LayerContent::Bytes(bytes) => content.insert_blob(media_type, bytes),
+                LayerContent::File(file) => {
+                    let descriptor = Descriptor::new(media_type, file.digest.clone(), file.size);
+                    files.insert(file.digest.clone(), file);
+                    descriptor
+                }
+            };
+            layers.push(Descriptor { annotations, ..descriptor });
         }
         if layers.is_empty() {
             layers.push(content.insert_blob(MediaType::OCI_EMPTY, EMPTY_CONFIG));
@@ -160,8 +210,8 @@ impl ArtifactBuilder {
             annotations: self.annotations,
         };
         let document = manifest.into_document()?;
-        content.insert_document(&document, &[])?;
-        Ok(Artifact { document, content })
+        content.insert_document_alone(&document);
+        Ok(Artifact { document, content, files: Arc::new(files) })
     }
 }
 
@@ -192,7 +242,10 @@ impl Lookup for Artifact {
         descriptor: &'a Descriptor,
         effort: Effort,
     ) -> BoxFuture<'a, Result<BlobPresence>> {
-        self.content.blob(descriptor, effort)
+        match self.files.get(&descriptor.digest) {
+            Some(_) => Box::pin(ready(Ok(BlobPresence::Complete))),
+            None => self.content.blob(descriptor, effort),
+        }
     }
 }
 
@@ -202,7 +255,10 @@ impl Source for Artifact {
     }
 
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
-        self.content.open_blob(request)
+        match self.files.get(&request.descriptor.digest) {
+            Some(file) => file.open(&request),
+            None => self.content.open_blob(request),
+        }
     }
 
     fn referrers<'a>(

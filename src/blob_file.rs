@@ -5,13 +5,15 @@ use std::future::ready;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use crate::content::{BlobRequest, BlobStream, reader_stream};
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
 
 /// A file with the bytes of this digest, as they were when it was hashed.
 #[derive(Clone, Debug)]
@@ -24,6 +26,36 @@ pub(crate) struct BlobFile {
 }
 
 impl BlobFile {
+    /// Reads a file to its end. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] without the file, [`ErrorKind::InvalidInput`] for what is no regular file.
+    pub(crate) fn hash(path: &Path) -> Result<Self> {
+        let location = path.display().to_string();
+        let failed = |error: io::Error| {
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Store,
+            };
+            Error::new(kind, "read").at(&location).with_source(error)
+        };
+        // What is no regular file is not opened: a pipe would block.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("file `{location}`"))
+                .with_reason("is not a regular file"));
+        }
+        let mut file = File::open(path).map_err(failed)?;
+        let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
+        let mut buffer = vec![0; BUFFER_SIZE];
+        loop {
+            let read = file.read(&mut buffer).map_err(failed)?;
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            hasher.update(bytes);
+            size += read as u64;
+        }
+        Ok(Self { file: Arc::new(file), size, digest: hasher.finish(), location })
+    }
+
     /// Reads a range of its bytes.
     pub(crate) fn read(&self, range: Range<u64>) -> Box<dyn Read + Send> {
         Box::new(FileRange { file: Arc::clone(&self.file), range })

@@ -2,11 +2,12 @@
 
 mod analyze;
 mod archives;
+pub(crate) mod artifact;
 mod command;
 mod common;
 mod connection;
 mod diff;
-mod edit;
+pub(crate) mod edit;
 mod inspect;
 mod mirror;
 mod registry;
@@ -21,22 +22,21 @@ mod unpack;
 
 use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
-pub(crate) use self::analyze::{AnalysisFormat, Analyze};
+pub(crate) use self::analyze::Analyze;
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::diff::Diff;
-pub(crate) use self::edit::{Append, EditVerb, Flatten, IndexImages, IndexRemove, IndexVerb};
-pub(crate) use self::edit::{Mutate, NewImage, Rebase, Writing};
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
 pub(crate) use self::mirror::{Mirror, Shard};
-pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers, Tags};
+pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers};
+pub(crate) use self::registry::{TagOrder, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
-pub(crate) use self::shared::OnePlatform;
+pub(crate) use self::shared::{OnePlatform, Writing};
 pub(crate) use self::shell::ShellVerb;
 pub(crate) use self::sides::SideOptions;
-pub(crate) use self::store::{Df, Prune, Rm, Stats, StatsGroup, Tag, Verify};
+pub(crate) use self::store::{Df, ImageOrder, Images, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
@@ -145,7 +145,7 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     Config(DocumentArgs),
     /// Show an image's platforms, config and layers without pulling it
     #[command(
-        after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14"
+        after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --format '{{digest}} {{layers | length}}' alpine:3.14\n  rpull inspect --format skopeo alpine:3.14\n  rpull inspect --json store:alpine:3.14"
     )]
     Inspect(DocumentArgs),
     /// Write one verified blob to stdout or a file
@@ -154,7 +154,9 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
     )]
     Blob(Blob),
     /// List the tags of a repository
-    #[command(after_help = "Examples:\n  rpull tags alpine\n  rpull tags --json ghcr.io/org/app")]
+    #[command(
+        after_help = "Examples:\n  rpull tags alpine\n  rpull tags --filter 'tag=3.*' --sort version --limit 5 alpine\n  rpull tags --json ghcr.io/org/app"
+    )]
     Tags(Tags),
     /// List the repositories of a registry
     #[command(
@@ -276,13 +278,13 @@ layer is verified before the first byte is written, and FILE appears once it is 
 that is missing from the store is pulled into it.")]
     Export(Export),
     #[command(flatten)]
-    Edit(EditVerb),
+    Edit(edit::EditVerb),
     /// List the images in the store
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  rpull images\n  rpull images --json"
+        after_help = "Examples:\n  rpull images\n  rpull images --filter 'reference=ghcr.io/org/*' --sort created --limit 5\n  rpull images --format '{{reference}} {{size | filesizeformat}}'"
     )]
-    Images,
+    Images(Images),
     /// Add a tag to an image, in the store or in its repository
     #[command(after_help = "Examples:
   rpull tag alpine:3.14 localhost:5000/base:1

@@ -58,6 +58,25 @@ impl ImageFilter {
     }
 }
 
+/// The names that match one of the filters `KEY=PATTERN`, or all without a filter.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for another key.
+pub(super) fn matching_names(
+    mut names: Vec<String>,
+    key: &str,
+    filters: &[String],
+) -> Result<Vec<String>> {
+    let pattern = |text: &String| {
+        let found = text.split_once('=').filter(|(own, _)| *own == key);
+        let found = found.map(|(_, pattern)| pattern.to_owned());
+        found.ok_or_else(|| invalid(text, &format!("expected {key}=PATTERN")))
+    };
+    let patterns = filters.iter().map(pattern).collect::<Result<Vec<_>>>()?;
+    names.retain(|name| patterns.is_empty() || patterns.iter().any(|own| like(own, name)));
+    Ok(names)
+}
+
 pub(super) fn invalid(text: &str, reason: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("`--filter {text}`")).with_reason(reason)
 }

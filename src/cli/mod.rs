@@ -7,6 +7,7 @@ mod commands;
 mod config_file;
 mod cutoff;
 mod exit;
+mod format;
 mod hint;
 mod image;
 mod image_filter;
@@ -27,6 +28,7 @@ mod signals;
 mod size;
 mod startup;
 mod table;
+mod template;
 mod terminal_width;
 mod text_width;
 mod usage;
@@ -105,10 +107,12 @@ fn print_error_json(error: &Error) {
 }
 
 fn run(cli: Cli) -> crate::error::Result<ExitCode> {
-    let settings = match cli.verb {
-        Verb::Shell(verb) => return commands::shell::run(&verb),
-        _ => Settings::new(cli.common)?,
-    };
+    if let Verb::Shell(verb) = &cli.verb {
+        return commands::shell::run(verb);
+    }
+    let typed = cli.common.format.as_deref();
+    let format = typed.map(|typed| format::apply(typed, &cli.verb)).transpose()?;
+    let settings = Settings::new(cli.common, format)?;
     let runtime = startup::runtime()?;
     let code = runtime.block_on(async {
         signals::survive_file_size_limit();
@@ -143,7 +147,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Unpack(args) => Box::pin(commands::unpack::run(args, &settings)).await,
             Verb::Export(args) => commands::export::run(args, &settings).await,
             Verb::Edit(verb) => Box::pin(commands::edit::run(verb, &settings)).await,
-            Verb::Images => commands::images::run(&settings).await,
+            Verb::Images(args) => commands::images::run(&args, &settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings).await,
             Verb::Df(args) => commands::df::run(args, &settings).await,

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use anstream::ColorChoice;
 use indicatif::ProgressBar;
@@ -19,6 +19,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::When;
+use super::template::Template;
+use super::terminal_width::stderr_width;
+use super::text_width::width;
+use super::wrap::wrap;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{Redactor, Text};
@@ -28,6 +32,9 @@ static BARS: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Whether anything was written to stdout.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// The template of results that would be printed as JSON.
+static TEMPLATE: OnceLock<Template> = OnceLock::new();
 
 /// Removes secrets from everything that this program prints.
 static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
@@ -149,6 +156,14 @@ pub(super) fn note(line: &str) {
     stderr_text(&format!("{line}\n"));
 }
 
+/// Writes one line to stderr; a terminal breaks it between two words.
+pub(super) fn note_words(line: &str) {
+    match stderr_width() {
+        Some(columns) if width(line) > columns => stderr_text(&wrap("", line, columns)),
+        _ => note(line),
+    }
+}
+
 pub(super) fn error_line(text: &str) {
     note(&format!("\u{1b}[1;31merror:\u{1b}[0m {text}"));
 }
@@ -178,11 +193,36 @@ pub(super) fn redacted(message: &str) -> String {
     REDACTOR.redact(message, Text::Message).into_owned()
 }
 
-/// Prints one JSON value on stdout.
+/// Prints results by this template instead of as JSON.
+pub(super) fn set_template(template: Template) {
+    _ = TEMPLATE.set(template).is_ok();
+}
+
+/// Prints one JSON value on stdout, or what the template makes of it.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
+    if let Some(rendered) = rendered(value)? {
+        return text(&rendered);
+    }
+    let text = serde_json::to_string_pretty(value).map_err(no_json)?;
     line(&crate::escape::escape_json(&text))
+}
+
+/// Prints a JSON document byte for byte, or what the template makes of it.
+pub(super) fn document(bytes: &[u8]) -> Result<()> {
+    if TEMPLATE.get().is_none() {
+        return raw(bytes);
+    }
+    json(&serde_json::from_slice::<serde_json::Value>(bytes).map_err(no_json)?)
+}
+
+/// Lines of the template, if there is one.
+fn rendered(value: &impl Serialize) -> Result<Option<String>> {
+    let Some(template) = TEMPLATE.get() else { return Ok(None) };
+    template.render(&serde_json::to_value(value).map_err(no_json)?).map(Some)
+}
+
+fn no_json(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Unsupported, "print JSON").with_source(error)
 }
 
 /// Prints text on stdout, redacted; without colors unless they are enabled.
@@ -218,8 +258,10 @@ impl Lines {
     /// # Errors
     /// As [`Lines::push`].
     pub(super) fn push_json(&mut self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
+        if let Some(lines) = rendered(value)? {
+            return self.push(lines.trim_end_matches('\n'));
+        }
+        let text = serde_json::to_string(value).map_err(no_json)?;
         self.push(&crate::escape::escape_json(&text))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{CommonArgs, ProgressKind, SideOptions};
+use super::format::NamedFormat;
 use super::{config_file, output};
 pub(super) use crate::builders::not_in_store;
 use crate::control::Control;
@@ -48,7 +49,10 @@ pub(super) struct Settings {
     /// `--ledger`, if given.
     pub(super) ledger: Option<PathBuf>,
     pub(super) offline: bool,
+    /// Print the result as JSON, or by a template.
     pub(super) json: bool,
+    /// `--format`, if it is a name.
+    pub(super) format: Option<NamedFormat>,
     /// Print results only.
     pub(super) quiet: bool,
     pub(super) progress: ProgressMode,
@@ -65,7 +69,7 @@ pub(super) struct Settings {
 impl Settings {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the configuration file is wrong, or the given one cannot be read.
-    pub(super) fn new(common: CommonArgs) -> Result<Self> {
+    pub(super) fn new(common: CommonArgs, format: Option<NamedFormat>) -> Result<Self> {
         let display = Display {
             quiet: common.quiet,
             has_cursor: output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM")),
@@ -75,7 +79,8 @@ impl Settings {
             store: common.store,
             ledger: common.ledger,
             offline: common.offline,
-            json: common.json,
+            json: common.json || format == Some(NamedFormat::Json),
+            format,
             quiet: common.quiet,
             progress: progress_mode(common.progress, display),
             retry: retry_policy(&common.registry),

@@ -1,8 +1,10 @@
 //! Formats tables: columns aligned, control characters escaped, fitted to the width of the terminal.
 
 use std::array;
+use std::borrow::Cow;
 
 use super::text_width::{padded, truncate, truncate_start, width};
+use super::wrap::wrap;
 
 /// Columns between the longest name and its value.
 const FIELD_GAP: usize = 2;
@@ -162,16 +164,20 @@ fn cut(widths: &mut [Option<usize>], terminal: usize, least: impl Fn(usize) -> O
     }
 }
 
-/// Formats names with their values, which start in the same column.
-pub(super) fn fields(rows: &[[String; 2]]) -> String {
+/// Formats names with their values, which start in the same column, also where a narrow terminal breaks them.
+pub(super) fn fields(rows: &[[String; 2]], terminal: Option<usize>) -> String {
     let escaped = rows.iter().map(|row| row.each_ref().map(|cell| crate::escape(cell)));
     let escaped: Vec<_> = escaped.collect();
     let longest =
         escaped.iter().map(|[name, _]| width(name)).max().unwrap_or_default().max(MIN_NAME_COLUMNS);
-    let lines = escaped
-        .iter()
-        .map(|[name, value]| format!("{}{value}\n", padded(name, longest + FIELD_GAP)));
-    lines.collect()
+    let line = |[name, value]: &[Cow<'_, str>; 2]| {
+        let name = padded(name, longest + FIELD_GAP);
+        match terminal {
+            Some(columns) if width(&name) + width(value) > columns => wrap(&name, value, columns),
+            _ => format!("{name}{value}\n"),
+        }
+    };
+    escaped.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -230,7 +236,10 @@ mod tests {
     fn values_of_fields_start_in_same_column() {
         let rows = [("size", "1"), ("exposedports", "{}"), ("層", "\u{1b}")];
         let rows = rows.map(|(name, value)| [name.to_owned(), value.to_owned()]);
-        let text = fields(&rows);
+        let text = fields(&rows, None);
         assert_eq!(text, "size          1\nexposedports  {}\n層            \\u{1b}\n");
+        let long = [["digest".to_owned(), "sha256:0123456789".to_owned()]];
+        assert_eq!(fields(&long, Some(24)), "digest      sha256:01234\n            56789\n");
+        assert_eq!(fields(&long, Some(29)), "digest      sha256:0123456789\n");
     }
 }

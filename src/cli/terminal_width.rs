@@ -30,6 +30,12 @@ pub(super) fn terminal_width() -> Option<usize> {
     (columns > 0 && !is_wide()).then_some(columns)
 }
 
+/// Returns the columns of the terminal that messages are printed to; `None` as for [`terminal_width`].
+pub(super) fn stderr_width() -> Option<usize> {
+    let columns = usize::from(size_of(io::stderr())?.ws_col);
+    (columns > 0 && !is_wide()).then_some(columns)
+}
+
 /// Returns columns and rows of the terminal that progress is drawn on.
 pub(super) fn progress_size() -> (usize, usize) {
     let size = size_of(io::stderr()).filter(|size| size.ws_col > 0 && size.ws_row > 0);

@@ -50,7 +50,7 @@ impl LayerOptions {
 /// A layer that was made of files: its blob in an unnamed temporary file, which is gone with the last clone.
 #[derive(Clone)]
 pub struct NewLayer {
-    pub(super) blob: BlobFile,
+    pub(crate) blob: BlobFile,
     diff_id: Digest,
     compression: Compression,
 }

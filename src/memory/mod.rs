@@ -92,6 +92,11 @@ impl Memory {
         Ok(())
     }
 
+    /// As [`Memory::insert_document`], for one whose blobs are elsewhere.
+    pub(crate) fn insert_document_alone(&self, document: &Document) {
+        self.content.lock().insert(document, &Provenance::default(), &[]);
+    }
+
     /// The bytes of a blob, manifest or index. They had this digest when they were stored.
     pub fn bytes(&self, digest: &Digest) -> Option<Bytes> {
         self.content.lock().bytes(digest)

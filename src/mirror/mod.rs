@@ -23,6 +23,7 @@ mod yaml;
 pub(crate) use self::file::{EntrySource, MirrorEntry, MirrorFile, RegistrySettings};
 pub(crate) use self::foreign::{FileFormat, Outside, ReadOptions};
 pub(crate) use self::template::{ImageParts, tag_in_layout};
+pub(crate) use self::version::sort_by_version;
 
 /// The JSON schema of the file.
 pub(crate) const SCHEMA: &str = include_str!("schema.json");

@@ -53,6 +53,11 @@ impl PartialOrd for TagVersion {
     }
 }
 
+/// Sorts tags: the newest version first, then tags without a version by name.
+pub(crate) fn sort_by_version(tags: &mut [String]) {
+    tags.sort_by_cached_key(|tag| (std::cmp::Reverse(TagVersion::parse(tag)), tag.clone()));
+}
+
 /// A range such as `>=1.2, <2 || 3.1.x`. A bare `1.2` stands for all of 1.2.
 #[derive(Clone, Debug)]
 pub(super) struct VersionRange(Vec<VersionReq>);

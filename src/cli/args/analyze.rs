@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::shared::OnePlatform;
 use crate::cli::size::parse_size;
@@ -32,19 +32,9 @@ pub(crate) struct Analyze {
     /// Exit with 1 if the base has changed or is not named, as of `rpull check-base`
     #[arg(long)]
     pub(crate) check_base: bool,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
-    pub(crate) format: AnalysisFormat,
     /// Show whole commands and all paths
     #[arg(long)]
     pub(crate) no_trunc: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AnalysisFormat {
-    Text,
-    Json,
-    Sarif,
 }
 
 /// Parses a ratio, as a number from 0 to 1, or in percent.

@@ -26,6 +26,10 @@ const INFLATING: [&str; 14] = [
     "analyze", "report", "append", "flatten",
 ];
 
+/// Commands that print no JSON.
+const WITHOUT_JSON: [&str; 9] =
+    ["blob", "cat", "completions", "demo", "help", "login", "logout", "man", "serve"];
+
 /// Hides the options that have no effect from the help of each command, which accepts them nevertheless, so that an alias can
 /// contain them.
 pub(super) fn with_effective_options(mut command: Command) -> Command {
@@ -36,6 +40,13 @@ pub(super) fn with_effective_options(mut command: Command) -> Command {
             let all = std::mem::take(verb);
             *verb = all.mut_args(|arg| {
                 let hide = arg.get_id() == "zstd_window" || arg.is_hide_set();
+                arg.hide(hide)
+            });
+        }
+        if WITHOUT_JSON.contains(&verb.get_name()) {
+            let all = std::mem::take(verb);
+            *verb = all.mut_args(|arg| {
+                let hide = arg.get_id() == "format" || arg.is_hide_set();
                 arg.hide(hide)
             });
         }

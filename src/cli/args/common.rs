@@ -24,6 +24,9 @@ pub(crate) struct CommonArgs {
     /// Print one JSON value on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print by a template with the fields of --json, such as `{{digest}}`, or in a named format
+    #[arg(long, global = true, value_name = "TEMPLATE", conflicts_with = "json")]
+    pub(crate) format: Option<String>,
     /// Print results only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

@@ -1,9 +1,10 @@
-//! Arguments of the commands that make images of images.
+//! Arguments of the commands that make images and artifacts.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use super::shared::OnePlatform;
+use super::artifact::ArtifactVerb;
+use super::shared::{OnePlatform, Writing, pair};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EditVerb {
@@ -47,6 +48,9 @@ The same image always gives the same result. Every layer is read twice.")]
     /// Make an index of images for several platforms, or change one
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Push, pull and attach files as artifacts
+    #[command(subcommand)]
+    Artifact(ArtifactVerb),
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,17 +86,6 @@ pub(crate) struct NewImage {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) writing: Writing,
-}
-
-/// How the new image is written.
-#[derive(Debug, Args)]
-pub(crate) struct Writing {
-    /// Print what would be transferred, without doing it
-    #[arg(long)]
-    pub(crate) plan: bool,
-    /// Sync all data to disk before exiting
-    #[arg(long)]
-    pub(crate) sync: bool,
 }
 
 #[derive(Debug, Args)]
@@ -204,13 +197,6 @@ pub(crate) struct IndexRemove {
 
 fn compressions() -> PossibleValuesParser {
     PossibleValuesParser::new(["gzip", "zstd"])
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
 }
 
 /// Parses a port as in EXPOSE: `80` is `80/tcp`.

@@ -1,6 +1,6 @@
 //! Arguments of the commands that work on a registry alone.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
@@ -30,6 +30,12 @@ pub(crate) struct Catalog {
     /// Registry: localhost:5000, registry.example.com
     #[arg(value_name = "HOST")]
     pub(crate) registry: String,
+    /// List only repositories that match; * stands for any text (repeatable)
+    #[arg(long, value_name = "repository=PATTERN")]
+    pub(crate) filter: Vec<String>,
+    /// List at most N repositories
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -41,7 +47,7 @@ pub(crate) struct Limits {
 
 #[derive(Debug, Args)]
 pub(crate) struct Referrers {
-    /// Image in a registry
+    /// Image in a registry, or a location: store:…, oci:…, oci-archive:…
     pub(crate) image: String,
     /// List only artifacts of this type
     #[arg(long, value_name = "TYPE")]
@@ -62,4 +68,19 @@ pub(crate) struct Tags {
     /// Repository
     #[arg(value_name = "REPO")]
     pub(crate) repository: String,
+    /// List only tags that match; * stands for any text (repeatable)
+    #[arg(long, value_name = "tag=PATTERN")]
+    pub(crate) filter: Vec<String>,
+    /// Order of the tags: by name, or the newest version first [default: that of the registry]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sort: Option<TagOrder>,
+    /// List at most N tags
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TagOrder {
+    Name,
+    Version,
 }

@@ -12,3 +12,22 @@ pub(crate) struct OnePlatform {
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
 }
+
+/// How the new image is written.
+#[derive(Debug, Args)]
+pub(crate) struct Writing {
+    /// Print what would be transferred, without doing it
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Sync all data to disk before exiting
+    #[arg(long)]
+    pub(crate) sync: bool,
+}
+
+/// Parses `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

@@ -1,17 +1,26 @@
 //! Arguments of the commands that install rpull in a shell.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShellVerb {
     /// Print a completion script
-    #[command(
-        after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"
-    )]
+    #[command(after_help = "Examples:
+  rpull completions bash > /etc/bash_completion.d/rpull
+  rpull completions zsh > ~/.zfunc/_rpull
+  rpull completions fish > ~/.config/fish/completions/rpull.fish
+
+The scripts of bash, zsh and fish complete images of the store too.")]
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page
+    /// Print the manual page, or install one for each command
     #[command(
-        after_help = "Examples:\n  rpull man | man -l -\n  rpull man > /usr/local/share/man/man1/rpull.1"
+        after_help = "Examples:\n  rpull man | man -l -\n  rpull man --install ~/.local/share/man && man rpull-pull"
     )]
-    Man,
+    Man {
+        /// Write a page for each command into DIR/man1
+        #[arg(long, value_name = "DIR")]
+        install: Option<PathBuf>,
+    },
 }

@@ -13,6 +13,27 @@ pub(crate) struct Tag {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Default, Args)]
+pub(crate) struct Images {
+    /// List only images that match: reference=, registry=, repository=, tag=, platform= or label= (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// Order of the images; newest or largest first
+    #[arg(long, value_name = "KEY", default_value = "name")]
+    pub(crate) sort: ImageOrder,
+    /// List at most N images
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageOrder {
+    #[default]
+    Name,
+    Created,
+    Size,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Image names to remove

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::args::Catalog;
+use crate::cli::image_filter::matching_names;
 use crate::cli::output;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::Result;
@@ -14,6 +15,8 @@ pub(in crate::cli) async fn run(args: Catalog, settings: &Settings) -> Result<Ex
     let registry = registry_only(&args.registry)?;
     let repositories =
         settings.client(&registry, ForeignLayers::Ignore)?.catalog(&registry).await?;
+    let mut repositories = matching_names(repositories, "repository", &args.filter)?;
+    repositories.truncate(args.limit.unwrap_or(usize::MAX));
     if settings.json {
         output::json(&json!({ "registry": registry, "repositories": repositories }))?;
     } else {

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::age::age;
+use crate::cli::args::{ImageOrder, Images};
+use crate::cli::image_filter::{FilterSubject, ImageFilter};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
@@ -19,14 +22,22 @@ use crate::layout::{IndexEntry, Layout};
 use crate::retry::RetryPolicy;
 use crate::transfer::read_small;
 
-pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
+pub(in crate::cli) async fn run(args: &Images, settings: &Settings) -> Result<ExitCode> {
+    let filter = ImageFilter::parse(&args.filter)?;
     let mut rows = Vec::new();
     if let Some(store) = settings.existing_store()? {
         for entry in store.entries()? {
             rows.push(ImageRow::for_entry(&store, entry).await);
         }
     }
+    rows.retain(|row| filter.matches(&row.filter_subject()));
     rows.sort_by(|a, b| a.name.cmp(&b.name));
+    match args.sort {
+        ImageOrder::Name => {}
+        ImageOrder::Created => rows.sort_by_key(|row| std::cmp::Reverse(row.created_at())),
+        ImageOrder::Size => rows.sort_by_key(|row| std::cmp::Reverse(row.size)),
+    }
+    rows.truncate(args.limit.unwrap_or(usize::MAX));
     if settings.json {
         let values: Vec<_> = rows.iter().map(ImageRow::json).collect();
         output::json(&values)?;
@@ -113,6 +124,15 @@ impl ImageRow {
             self.created = self.created.take().or(config.created);
         }
         Ok(())
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created.as_ref()?.parse().ok()
+    }
+
+    pub(super) fn filter_subject(&self) -> FilterSubject<'_> {
+        let Self { name, platforms, labels, .. } = self;
+        FilterSubject { name, platforms, labels }
     }
 
     /// Its name, or the digest of an image without one.

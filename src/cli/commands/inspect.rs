@@ -1,16 +1,20 @@
 //! `inspect`: summarizes an image or artifact.
 
+mod skopeo;
+
 use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::cli::args::DocumentArgs;
+use crate::cli::format::NamedFormat;
 use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::fields;
+use crate::cli::terminal_width::terminal_width;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ParsedDocument, available_platforms};
@@ -20,7 +24,9 @@ pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Resu
     let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
     let look = Inspection::new(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
-    if settings.json {
+    if settings.format == Some(NamedFormat::Skopeo) {
+        output::json(&skopeo::json_of(&seen, look.root, look.config, settings).await?)?;
+    } else if settings.json {
         output::json(&look.json())?;
     } else {
         output::text(&look.text())?;
@@ -138,7 +144,8 @@ impl<'a> Inspection<'a> {
                 plural(count, what)
             };
             row("size", &format!("{} in {count}", size(self.total)));
-            return format!("{}\n{}", fields(&rows), parts_table(seen.parts()));
+            let fields = fields(&rows, terminal_width());
+            return format!("{fields}\n{}", parts_table(seen.parts()));
         };
         row("created", config.created.as_deref().unwrap_or_default());
         let layers = plural(seen.parts().len() as u64, "layer");
@@ -148,6 +155,6 @@ impl<'a> Inspection<'a> {
                 row(&key.to_lowercase(), &value.to_string());
             }
         }
-        fields(&rows)
+        fields(&rows, terminal_width())
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command: reads the arguments, calls the library, prints the result.
 
 pub(super) mod analyze;
+pub(super) mod artifact;
 pub(super) mod blob;
 pub(super) mod cat;
 pub(super) mod catalog;

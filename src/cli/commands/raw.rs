@@ -40,7 +40,7 @@ pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> R
 pub(in crate::cli) async fn manifest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let requested = typed(&args)?;
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    output::raw(select_document(&opened, requested.as_ref(), settings).await?.bytes())?;
+    output::document(select_document(&opened, requested.as_ref(), settings).await?.bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,7 +51,7 @@ pub(in crate::cli) async fn config(args: DocumentArgs, settings: &Settings) -> R
     let view = manifest.manifest().map_err(|error| with_subject(&opened.reference, &error))?;
     let config = &view.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
-    output::raw(&bytes)?;
+    output::document(&bytes)?;
     Ok(ExitCode::SUCCESS)
 }
 

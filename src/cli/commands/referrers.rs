@@ -1,21 +1,36 @@
 //! `referrers`: lists signatures, SBOMs and other referrers of an image.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::cli::args::Referrers;
-use crate::cli::image::open::registry_reference;
-use crate::cli::output::{self, note};
+use crate::cli::image::open::open_location;
+use crate::cli::output::{self, note_words};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::size::size;
-use crate::content::{Effort, Lookup as _, Source as _};
-use crate::error::Result;
+use crate::cli::terminal_width::terminal_width;
+use crate::cli::text_width::{truncate, width};
+use crate::content::{Effort, Lookup as _, Presence, Source};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Exceeded, MAX_REFERRER_DEPTH};
+use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::registry::Referrer;
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
-    let reference = registry_reference(&args.image)?;
+    let location = Location::parse(&args.image, DefaultLocation::Registry)?;
+    let Location::Registry(reference) = location else {
+        let opened = open_location(&location, settings).await?;
+        let digest = opened.source.resolve(&opened.name).await?.digest().clone();
+        let kind = args.artifact_type.as_deref();
+        let referrers =
+            local_tree(&*opened.source, &digest, kind, (0, &mut HashSet::new())).await?;
+        return print(&opened.reference, &digest, &referrers, settings);
+    };
     let repository =
         settings.client(&reference.to_string(), ForeignLayers::Ignore)?.repository(&reference)?;
     let digest = match reference.name() {
@@ -26,15 +41,58 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
         },
     };
     let referrers = repository.referrer_tree(&digest, args.artifact_type.as_deref()).await?;
+    print(&reference.to_string(), &digest, &referrers, settings)
+}
+
+/// The referrers in a layout or archive and their referrers, each once. What a layout lists is finite.
+fn local_tree<'a>(
+    source: &'a dyn Source,
+    subject: &'a Digest,
+    artifact_type: Option<&'a str>,
+    (depth, seen): (usize, &'a mut HashSet<Digest>),
+) -> BoxFuture<'a, Result<Vec<Referrer>>> {
+    Box::pin(async move {
+        if depth > MAX_REFERRER_DEPTH {
+            return Err(
+                Exceeded::Depth { depth: MAX_REFERRER_DEPTH, what: "referrers" }.error("referrers")
+            );
+        }
+        let Presence::Present(listed) = source.referrers(subject).await? else {
+            return Err(Error::new(ErrorKind::Unsupported, "referrers")
+                .at(&source.endpoint().location)
+                .with_reason("cannot be listed there"));
+        };
+        let mut found = Vec::new();
+        for descriptor in listed {
+            let is_wanted = artifact_type
+                .is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted));
+            if is_wanted && seen.insert(descriptor.digest.clone()) {
+                let digest = descriptor.digest.clone();
+                let referrers =
+                    local_tree(source, &digest, artifact_type, (depth + 1, &mut *seen)).await?;
+                found.push(Referrer { descriptor, referrers });
+            }
+        }
+        Ok(found)
+    })
+}
+
+fn print(
+    reference: &str,
+    digest: &Digest,
+    referrers: &[Referrer],
+    settings: &Settings,
+) -> Result<ExitCode> {
     if settings.json {
         let all: Vec<Value> = referrers.iter().map(value).collect();
-        output::json(&json!({
-            "reference": reference.to_string(), "digest": digest, "referrers": all,
-        }))?;
+        output::json(&json!({ "reference": reference, "digest": digest, "referrers": all }))?;
     } else {
-        output::text(&format!("{}\n{}", digest, tree(&referrers, "")))?;
+        let terminal = terminal_width();
+        let is_narrow = terminal.is_some_and(|columns| columns < width(digest.as_str()));
+        let subject = if is_narrow { digest.short() } else { digest.as_str() };
+        output::text(&format!("{subject}\n{}", tree(referrers, "", terminal)))?;
         if referrers.is_empty() && !settings.quiet {
-            note(&format!("no referrers of {reference}"));
+            note_words(&format!("no referrers of {}", crate::escape(reference)));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -52,8 +110,8 @@ fn value(referrer: &Referrer) -> Value {
     })
 }
 
-/// Formats one line per referrer, with its own referrers indented below it.
-fn tree(referrers: &[Referrer], indent: &str) -> String {
+/// Formats one line per referrer, with its own referrers indented below it. A narrow terminal gets short digests.
+fn tree(referrers: &[Referrer], indent: &str, terminal: Option<usize>) -> String {
     let last = referrers.len().saturating_sub(1);
     let branch = |(at, Referrer { descriptor, referrers }): (usize, &Referrer)| {
         let (fork, below) =
@@ -61,8 +119,15 @@ fn tree(referrers: &[Referrer], indent: &str) -> String {
         let named = descriptor.artifact_type.as_deref().filter(|name| !name.is_empty());
         let kind = named.unwrap_or(descriptor.media_type.as_str());
         let (kind, digest) = (crate::escape(kind), &descriptor.digest);
-        let inner = tree(referrers, &format!("{indent}{below}"));
-        format!("{indent}{fork}{kind} {digest} {}\n{inner}", size(descriptor.size))
+        let inner = tree(referrers, &format!("{indent}{below}"), terminal);
+        let line =
+            |digest: &str| format!("{indent}{fork}{kind} {digest} {}", size(descriptor.size));
+        let whole = line(digest.as_str());
+        let line = match terminal.filter(|columns| width(&whole) > *columns) {
+            Some(columns) => truncate(&line(digest.short()), columns),
+            None => whole,
+        };
+        format!("{line}\n{inner}")
     };
     referrers.iter().enumerate().map(branch).collect()
 }
@@ -84,7 +149,7 @@ mod tests {
         let all =
             [one(Some("a/sbom"), inner.clone()), one(Some("\u{1b}[2J"), inner), one(None, vec![])];
         let digest = Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"").digest;
-        let text = tree(&all, "").replace(digest.as_str(), "D");
+        let text = tree(&all, "", None).replace(digest.as_str(), "D");
         assert_eq!(
             text,
             "├── a/sbom D 0 B\n│   └── a/sig D 0 B\n├── \\u{1b}[2J D 0 B\n│   └── a/sig D 0 B\n\

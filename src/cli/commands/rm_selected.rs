@@ -12,7 +12,7 @@ use crate::blocking::run_blocking;
 use crate::cli::age::age;
 use crate::cli::args::Rm;
 use crate::cli::cutoff::parse_cutoff;
-use crate::cli::image_filter::{FilterSubject, ImageFilter};
+use crate::cli::image_filter::ImageFilter;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
@@ -74,10 +74,7 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
 fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Selection {
     let mut selection = Selection::default();
     let count = rows.len();
-    let matching = rows.into_iter().filter(|row| {
-        let ImageRow { name, platforms, labels, .. } = row;
-        filter.matches(&FilterSubject { name, platforms, labels })
-    });
+    let matching = rows.into_iter().filter(|row| filter.matches(&row.filter_subject()));
     let rows: Vec<ImageRow> = matching.collect();
     selection.others = (count - rows.len()) as u64;
     let candidates: Vec<Candidate> = rows.iter().map(candidate).collect();

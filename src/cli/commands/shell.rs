@@ -1,6 +1,9 @@
 //! `completions` and `man`.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use clap_complete::Shell;
 
 use crate::cli::args::{self, ShellVerb};
 use crate::cli::output;
@@ -32,21 +35,41 @@ _rpull_images() {
 }
 "#;
 
+/// Completes names of images in zsh, and files.
+const ZSH_IMAGES: &str = r#"_rpull_images() {
+    local -a images
+    images=(${(f)"$(_call_program images rpull images -q 2>/dev/null)"})
+    images=(${images#docker.io/})
+    compadd -M 'r:|/=* r:|=*' -a -- images
+    _files
+}
+
+"#;
+
 pub(in crate::cli) fn run(verb: &ShellVerb) -> Result<ExitCode> {
     match verb {
         ShellVerb::Completions { shell } => completions(*shell),
-        ShellVerb::Man => man(),
+        ShellVerb::Man { install: Some(dir) } => install_pages(dir),
+        ShellVerb::Man { install: None } => man(),
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+fn completions(shell: Shell) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut args::command(), "rpull", &mut text);
-    if shell == clap_complete::Shell::Bash {
-        text = with_images(&String::from_utf8_lossy(&text)).into_bytes();
-    }
-    output::raw(&text)?;
+    let script = String::from_utf8_lossy(&text);
+    let script = match shell {
+        Shell::Bash => with_images(&script),
+        Shell::Zsh => with_images_for_zsh(&script),
+        Shell::Fish => format!("{script}{}", fish_images()),
+        _ => script.into_owned(),
+    };
+    output::raw(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn has_commands(verb: &str) -> bool {
+    ["artifact", "index"].contains(&verb)
 }
 
 /// Changes clap's script for bash: for an argument that is no option, it offers images or, by bash's default, files. clap
@@ -56,13 +79,19 @@ fn with_images(script: &str) -> String {
     for line in script.lines() {
         if let Some(label) = line.trim_start().strip_prefix("rpull__subcmd__") {
             // Only the labels of the last `case` stand alone; `help` is followed by commands.
-            verb = label.strip_suffix(')').filter(|verb| !verb.starts_with("help"));
+            let own = label.strip_suffix(')');
+            // Labels with a comma are those of the first `case`, of commands of commands.
+            verb = own.filter(|verb| !verb.starts_with("help") && !verb.contains(','));
             offers = 0;
         }
         let indent = line.len() - line.trim_start().len();
         let code = line.trim_start();
         let replaced = match verb {
-            Some(_) if code.starts_with("if [[ ${cur} == -* ||") => "if [[ ${cur} == -* ]] ; then",
+            Some(verb) if !has_commands(verb) && code.starts_with("if [[ ${cur} == -* ||") => {
+                "if [[ ${cur} == -* ]] ; then"
+            }
+            // clap offers the commands of a command.
+            Some(verb) if has_commands(verb) => code,
             Some(verb) if code == r#"COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )"# => {
                 offers += 1;
                 match offers {
@@ -78,6 +107,49 @@ fn with_images(script: &str) -> String {
         text.push('\n');
     }
     text + BASH_IMAGES
+}
+
+/// Changes clap's script for zsh: for an image it offers those of the store, and files.
+fn with_images_for_zsh(script: &str) -> String {
+    let is_image = |line: &str| {
+        let line = line.trim_start();
+        ["':image -- ", "'*::images -- ", "':source -- ", "':a -- ", "':b -- "]
+            .iter()
+            .any(|argument| line.starts_with(argument))
+    };
+    let mut text = String::new();
+    for line in script.lines() {
+        let line = if is_image(line) {
+            line.replace(":_default'", ":_rpull_images'")
+        } else {
+            line.to_owned()
+        };
+        // Before the call at the end, which runs when the script is loaded.
+        if line.starts_with("if [ \"$funcstack[1]\"") {
+            text.push_str(ZSH_IMAGES);
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// Further lines of clap's script for fish.
+fn fish_images() -> String {
+    format!(
+        "complete -c rpull -n \"__fish_seen_subcommand_from {}\" -a \"(rpull images -q 2>/dev/null)\"\n",
+        TAKE_STORED_IMAGES.join(" ")
+    )
+}
+
+/// Writes a page for each command.
+fn install_pages(dir: &Path) -> Result<ExitCode> {
+    let dir = dir.join("man1");
+    let fail = |error: std::io::Error| output::write_failed(&dir, error);
+    std::fs::create_dir_all(&dir).map_err(fail)?;
+    clap_mangen::generate_to(args::command(), &dir).map_err(fail)?;
+    output::line(&crate::escape(&dir.display().to_string()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn man() -> Result<ExitCode> {

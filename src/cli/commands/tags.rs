@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::cli::args::Tags;
+use crate::cli::args::{TagOrder, Tags};
+use crate::cli::image_filter::matching_names;
 use crate::cli::output;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::Result;
+use crate::mirror::sort_by_version;
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitCode> {
@@ -17,6 +19,13 @@ pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitC
     let name = format!("{}/{}", reference.registry(), reference.repository());
     let tags =
         settings.client(&name, ForeignLayers::Ignore)?.repository(&reference)?.tags().await?;
+    let mut tags = matching_names(tags, "tag", &args.filter)?;
+    match args.sort {
+        None => {}
+        Some(TagOrder::Name) => tags.sort_unstable(),
+        Some(TagOrder::Version) => sort_by_version(&mut tags),
+    }
+    tags.truncate(args.limit.unwrap_or(usize::MAX));
     if settings.json {
         output::json(&json!({ "repository": name, "tags": tags }))?;
     } else if !tags.is_empty() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod analyze;
 mod args;
+mod artifact_files;
 mod artifacts;
 mod bare_word;
 mod blob;
@@ -13,6 +14,7 @@ mod edit;
 mod edit_index;
 mod environment;
 mod files;
+mod format;
 mod hints;
 mod ids;
 mod inspect;

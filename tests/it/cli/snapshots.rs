@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 45] = [
+const VERBS: [&str; 48] = [
     "pull",
     "push",
     "copy",
@@ -40,6 +40,9 @@ const VERBS: [&str; 45] = [
     "index create",
     "index add",
     "index remove",
+    "artifact push",
+    "artifact pull",
+    "artifact attach",
     "images",
     "tag",
     "rm",

@@ -212,7 +212,12 @@ async fn tables_fit_terminal_unless_wide() {
         cli.spawn_in_shell(&line, &[""]).wait().await.expect(0, "").stdout.replace('\r', "")
     };
     let commands = ["images", "df", &format!("history {name}"), &format!("layers {name}")];
-    let more = [format!("files {name}"), format!("diff --files {name} {other}")];
+    let more = [
+        format!("files {name}"),
+        format!("diff --files {name} {other}"),
+        format!("inspect {name}"),
+        format!("referrers {name}"),
+    ];
     for words in commands.into_iter().chain(more.iter().map(String::as_str)) {
         for columns in [50, 80] {
             let shown = on_terminal(columns, words).await;

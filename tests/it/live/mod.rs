@@ -2,6 +2,7 @@
 //! Chromium.
 
 mod archives;
+mod artifact;
 mod containerd;
 mod debian;
 mod docker;

@@ -237,6 +237,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("flate2", &["layer", "layout::records", "rebuild"]),
     ("zstd", &["layer", "rebuild"]),
     ("oci_spec", &["oci"]),
+    ("minijinja", &["cli"]),
     ("semver", &["mirror"]),
     ("serde_saphyr", &["mirror"]),
 ];

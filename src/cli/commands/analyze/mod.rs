@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use self::result::{AnalyzedImage, NamedBase};
 use super::check_base::{BaseOptions, BuiltImage};
-use crate::cli::args::{AnalysisFormat, Analyze};
+use crate::cli::args::Analyze;
+use crate::cli::format::NamedFormat;
 use crate::cli::image::analysis::{analyze_layers, analyzer};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
@@ -98,13 +99,10 @@ async fn result_of(
 }
 
 fn print_result(image: &AnalyzedImage, args: &Analyze, settings: &Settings) -> Result<ExitCode> {
-    match args.format {
+    match settings.format {
         _ if settings.json => output::json(&image.json())?,
-        AnalysisFormat::Json => output::json(&image.json())?,
-        AnalysisFormat::Sarif => output::json(&sarif::sarif(image))?,
-        AnalysisFormat::Text => {
-            output::text(&text::text_of(image, wrap::columns(), args.no_trunc))?;
-        }
+        Some(NamedFormat::Sarif) => output::json(&sarif::sarif(image))?,
+        _ => output::text(&text::text_of(image, wrap::columns(), args.no_trunc))?,
     }
     let broken = image.broken.as_deref().unwrap_or_default();
     let base = image.base.message();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::listen;
-use crate::cli::args::{Cli, Verb};
+use crate::cli::args::{Cli, Images, Verb};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
@@ -128,6 +128,6 @@ async fn command(arguments: &[&str], directory: &Path, settings: &Settings) -> R
             args.moving.limit_rate = (!settings.json).then(|| RATE.to_owned());
             Box::pin(super::pull::run(args, &demo_settings)).await
         }
-        _ => super::images::run(&demo_settings).await,
+        _ => super::images::run(&Images::default(), &demo_settings).await,
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::job::{Edit, OpenedEdit, compression};
 use crate::blocking::run_cancellable;
-use crate::cli::args::Append;
+use crate::cli::args::edit::Append;
 use crate::cli::cutoff::{rfc3339, source_date_epoch, utc_now};
 use crate::cli::input::open_input;
 use crate::cli::settings::Settings;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::job::{Edit, OpenedEdit, compression};
 use crate::blocking::run_cancellable;
 use crate::builders::open_layer;
-use crate::cli::args::Flatten;
+use crate::cli::args::edit::Flatten;
 use crate::cli::settings::Settings;
 use crate::control::Control;
 use crate::descriptor::Descriptor;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::job::Edit;
-use crate::cli::args::{IndexImages, IndexRemove, IndexVerb};
+use crate::cli::args::edit::{IndexImages, IndexRemove, IndexVerb};
 use crate::cli::image::open::{OpenedLocation, open, store_else_registry};
 use crate::cli::settings::Settings;
 use crate::document::Document;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::cli::args::{NewImage, Writing};
+use crate::cli::args::Writing;
+use crate::cli::args::edit::NewImage;
 use crate::cli::image::open::{OpenedLocation, store_else_registry};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;

@@ -9,7 +9,8 @@ mod rebase;
 
 use std::process::ExitCode;
 
-use crate::cli::args::EditVerb;
+use super::artifact;
+use crate::cli::args::edit::EditVerb;
 use crate::cli::settings::Settings;
 use crate::error::Result;
 
@@ -20,5 +21,6 @@ pub(in crate::cli) async fn run(verb: EditVerb, settings: &Settings) -> Result<E
         EditVerb::Rebase(args) => rebase::run(args, settings).await,
         EditVerb::Flatten(args) => flatten::run(args, settings).await,
         EditVerb::Index(verb) => index::run(verb, settings).await,
+        EditVerb::Artifact(verb) => artifact::run(verb, settings).await,
     }
 }

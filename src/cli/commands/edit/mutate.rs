@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::job::{Edit, OpenedEdit};
-use crate::cli::args::Mutate;
+use crate::cli::args::edit::Mutate;
 use crate::cli::cutoff::parse_time;
 use crate::cli::settings::Settings;
 use crate::edit::ConfigChanges;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::job::{Edit, OpenedEdit};
-use crate::cli::args::Rebase;
+use crate::cli::args::edit::Rebase;
 use crate::cli::settings::Settings;
 use crate::error::Result;
 use crate::reference::Reference;

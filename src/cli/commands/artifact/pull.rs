@@ -1,0 +1,225 @@
+//! `artifact pull`: writes the files of an artifact.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat, renameat};
+use rustix::io::Errno;
+use serde_json::{Value, json};
+
+use super::title::{DIRECTORY, TAR_DIGEST, TITLE, Title, UNPACK};
+use crate::atomic_file::{AtomicFile, Fsync};
+use crate::blocking::run_cancellable;
+use crate::cli::args::artifact::ArtifactPull;
+use crate::cli::image::open::{OpenedLocation, open};
+use crate::cli::output::{self, note, write_failed};
+use crate::cli::settings::Settings;
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::cli::size::{plural, size};
+use crate::control::Control;
+use crate::descriptor::Descriptor;
+use crate::digest::{Algorithm, Digest};
+use crate::document::{Document, ParsedDocument};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_layers::{LayerBlob, failed};
+use crate::layer::diff_id_of;
+use crate::location::DefaultLocation;
+use crate::transfer::{TransferOptions, read_blob};
+use crate::unpack::{BuildOptions, RootBuilder};
+
+pub(super) async fn run(args: ArtifactPull, settings: &Settings) -> Result<ExitCode> {
+    let control = Control { cancel: cancelled_by_signals(), ..settings.control.clone() };
+    let settings = &settings.with_control(control);
+    let pulling = pull(&args, settings);
+    or_cancelled(&settings.control.cancel, "artifact pull", pulling).await?
+}
+
+async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
+    let opened = open(&args.reference, DefaultLocation::Registry, settings).await?;
+    let document = opened.source.resolve(&opened.name).await?;
+    let blobs = titled(&document, &opened.reference)?;
+    let directory = OutputDir::open(&args.output)?;
+    for (title, blob) in &blobs {
+        if is_unpacked(title, blob) {
+            unpack(&opened, blob, title, &directory, settings).await?;
+        } else {
+            write(&opened, blob, title, &directory, settings).await?;
+        }
+        if !settings.json {
+            let path = directory.path.join(title.to_string());
+            output::line(&crate::escape(&path.display().to_string()))?;
+        }
+    }
+    if settings.json {
+        let files = blobs.iter().map(|(title, blob)| json_of(&directory.path, title, blob));
+        output::json(&json!({
+            "reference": opened.reference,
+            "digest": document.digest(),
+            "files": files.collect::<Vec<_>>(),
+        }))?;
+    } else if !settings.quiet {
+        let bytes = blobs.iter().map(|(_, blob)| blob.size).sum();
+        note(&format!("pulled {}, {}", plural(blobs.len() as u64, "file"), size(bytes)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json_of(directory: &Path, title: &Title, blob: &Descriptor) -> Value {
+    json!({
+        "title": title.to_string(),
+        "path": directory.join(title.to_string()),
+        "media_type": blob.media_type,
+        "digest": blob.digest,
+        "size": blob.size,
+    })
+}
+
+/// The blobs with titles. All titles are checked before anything is written.
+fn titled(document: &Document, reference: &str) -> Result<Vec<(Title, Descriptor)>> {
+    let blobs: &[Descriptor] = match document.parsed() {
+        ParsedDocument::Manifest(manifest) => &manifest.layers,
+        ParsedDocument::Artifact(artifact) => &artifact.blobs,
+        ParsedDocument::Index(_) => {
+            return Err(Error::new(ErrorKind::Unsupported, reference)
+                .with_reason("is an index, and not an artifact with files"));
+        }
+    };
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    for blob in blobs {
+        let Some(text) = blob.annotations.get(TITLE) else { continue };
+        let title = Title::parse(text).map_err(|error| error.at(reference))?;
+        if !seen.insert(title.clone()) {
+            return Err(Error::new(ErrorKind::InvalidDocument, reference)
+                .with_reason(format!("two files have the title `{title}`")));
+        }
+        found.push((title, blob.clone()));
+    }
+    if found.is_empty() {
+        return Err(Error::new(ErrorKind::Unsupported, reference)
+            .with_reason("has no files: none of its blobs has a title")
+            .with_hint("run `rpull inspect` to see what it has"));
+    }
+    Ok(found)
+}
+
+/// Whether the blob is the tar of a directory. The Python client of oras says so by the type alone.
+fn is_unpacked(title: &Title, blob: &Descriptor) -> bool {
+    let is_archive = [".gz", ".tgz", ".tar"].iter().any(|end| title.split().1.ends_with(end));
+    match blob.annotations.get(UNPACK) {
+        Some(value) => value.eq_ignore_ascii_case("true"),
+        None => blob.media_type.as_str() == DIRECTORY && !is_archive,
+    }
+}
+
+/// The directory for the files.
+struct OutputDir {
+    path: PathBuf,
+    handle: OwnedFd,
+}
+
+impl OutputDir {
+    fn open(path: &Path) -> Result<Self> {
+        let failed = |error: io::Error| write_failed(path, error);
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let handle = File::open(path).map_err(failed)?.into();
+        Ok(Self { path: path.to_owned(), handle })
+    }
+
+    /// Opens the directory of a title, and creates what is missing. No symbolic link is followed: an earlier file of the artifact
+    /// may be one.
+    fn parent(&self, title: &Title) -> Result<OwnedFd> {
+        let failed = |error: Errno| write_failed(&self.path.join(title.to_string()), error.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut parent =
+            self.handle.try_clone().map_err(|error| write_failed(&self.path, error))?;
+        for name in title.split().0 {
+            match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            parent = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
+        }
+        Ok(parent)
+    }
+}
+
+/// Writes a file, which appears when it is complete and verified.
+async fn write(
+    opened: &OpenedLocation,
+    blob: &Descriptor,
+    title: &Title,
+    directory: &OutputDir,
+    settings: &Settings,
+) -> Result<()> {
+    let path = directory.path.join(title.to_string());
+    let failed = |error| write_failed(&path, error);
+    let parent = directory.parent(title)?;
+    let temporary = format!(".rpull-{:016x}", fastrand::u64(..)).into();
+    let name = Path::new(title.split().1);
+    let file = AtomicFile::create_as(parent.as_fd(), name, temporary, 0o666).map_err(failed)?;
+    let mut out = file.file();
+    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
+    let mut sink = |chunk: &[u8]| out.write_all(chunk).map_err(failed);
+    read_blob(&*opened.source, blob, options, &mut sink).await?;
+    file.publish(Fsync::None).map_err(failed)
+}
+
+/// Unpacks the tar of a directory, which appears when it is complete and verified.
+async fn unpack(
+    opened: &OpenedLocation,
+    blob: &Descriptor,
+    title: &Title,
+    directory: &OutputDir,
+    settings: &Settings,
+) -> Result<()> {
+    let failed = |error| write_failed(&directory.path, error);
+    let staging = tempfile::Builder::new().prefix(".rpull-").tempdir_in(&directory.path);
+    let staging = staging.map_err(failed)?;
+    let tar = tempfile::tempfile_in(staging.path()).map_err(failed)?;
+    let mut out = &tar;
+    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
+    let mut sink = |chunk: &[u8]| out.write_all(chunk).map_err(failed);
+    read_blob(&*opened.source, blob, options, &mut sink).await?;
+    let (name, size, root) = (title.to_string(), blob.size, staging.path().join("root"));
+    let expected = blob.annotations.get(TAR_DIGEST).map(|text| text.parse()).transpose()?;
+    let into = root.clone();
+    let build = move |control: &Control| build(&tar, (name, size), expected, &into, control);
+    run_cancellable(&settings.control, "artifact pull", build).await?;
+    // oras puts the name of the directory into the tar, others only what is in it.
+    let inner = root.join(title.to_string());
+    let is_inside = inner.symlink_metadata().is_ok_and(|found| found.is_dir())
+        && inner.canonicalize().is_ok_and(|real| {
+            root.canonicalize().is_ok_and(|root| real == root.join(title.to_string()))
+        });
+    let made = if is_inside { inner } else { root };
+    let parent = directory.parent(title)?;
+    renameat(rustix::fs::CWD, &made, &parent, title.split().1)
+        .map_err(|error| write_failed(&directory.path.join(title.to_string()), error.into()))
+}
+
+fn build(
+    tar: &File,
+    (name, size): (String, u64),
+    expected: Option<Digest>,
+    root: &Path,
+    control: &Control,
+) -> Result<()> {
+    let open = |error| failed(&name, "", error);
+    let reader = || {
+        let mut tar = tar.try_clone()?;
+        io::Seek::rewind(&mut tar)?;
+        Ok(tar)
+    };
+    let diff_id = match expected {
+        Some(digest) => digest,
+        None => diff_id_of(reader().map_err(open)?, Algorithm::Sha256).map_err(open)?,
+    };
+    let tar = reader().map_err(open)?;
+    let layer = LayerBlob::new(&name, diff_id, size, Box::new(move |_| Ok(Box::new(tar))));
+    let builder = RootBuilder::begin(root)?;
+    builder.apply(vec![layer], BuildOptions::default(), control, || Ok(())).map(drop)
+}
