@@ -32,15 +32,12 @@ pub(super) fn counterpart(word: &str) -> Option<&'static str> {
 /// Returns the hint for an option that other tools have.
 pub(super) fn counterpart_of_option(verb: &str, option: &str) -> Option<&'static str> {
     Some(match (verb, option) {
-        ("rm", "--force" | "-f") => {
-            "use `rpull rm` without it: names are removed without asking; `--yes` is for selections"
-        }
         (_, "--tls-verify") => "pass `--insecure` to disable verification, `--plain-http` for HTTP",
         (_, "--src-tls-verify") => "pass `--src-insecure` or `--src-plain-http`",
         (_, "--dest-tls-verify") => "pass `--dest-insecure` or `--dest-plain-http`",
         (_, "--cert-dir") => "pass the files with `--ca-file`, `--cert-file` and `--key-file`",
         ("copy" | "cp", "--all" | "-a") => "omit it: all platforms are copied by default",
-        ("pull", "--all" | "-a") => "use `--all-tags` or `--all-platforms`",
+        ("pull", "--all") => "use `--all-tags` or `--all-platforms`",
         (_, "--user" | "-u" | "--username") => "pass `--creds USER:PASS`, or run `rpull login`",
         _ => return None,
     })
@@ -95,7 +92,6 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         for (verb, option) in [
-            ("rm", "--force"),
             ("pull", "--tls-verify"),
             ("copy", "--src-tls-verify"),
             ("copy", "--dest-tls-verify"),

@@ -26,8 +26,8 @@ impl NewLayer {
     /// compression it is the very bytes. Blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::Unpack`] for what is no tar, would be read in two ways or leads out of the root;
-    /// [`ErrorKind::Store`] if writing fails.
+    /// [`ErrorKind::Unpack`](crate::error::ErrorKind::Unpack) for what is no tar, would be read in two ways or leads out
+    /// of the root; [`ErrorKind::Store`](crate::error::ErrorKind::Store) if writing fails.
     pub fn from_tar(
         tar: impl Read + Send,
         options: &LayerOptions,

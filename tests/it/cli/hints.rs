@@ -84,10 +84,10 @@ async fn refused_connection_and_unknown_host_have_hints() {
 #[tokio::test]
 async fn option_of_other_tool_gets_no_misleading_tip() {
     let cli = Cli::new();
-    let forced = cli.run(&["rm", "--force", "x"]).await;
-    forced.expect(2, "unexpected argument '--force'").expect(2, "hint: use `rpull rm` without it");
-    forced.expect(2, "Usage: rpull rm [OPTIONS]");
-    assert!(!forced.stderr.contains("--store"), "{}", forced.stderr);
+    let all = cli.run(&["copy", "--all", "x", "y"]).await;
+    all.expect(2, "unexpected argument '--all'").expect(2, "hint: omit it: all platforms");
+    all.expect(2, "Usage: rpull copy [OPTIONS]");
+    assert!(!all.stderr.contains("--all-tags"), "{}", all.stderr);
     let slip = cli.run(&["pull", "--platfrom", "linux/amd64", "a:1"]).await;
     slip.expect(2, "a similar argument exists: '--platform'");
 }

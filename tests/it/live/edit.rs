@@ -78,23 +78,10 @@ async fn edited_image_in_registry_is_read_by_skopeo() {
     let report = cli.json(&append).await;
     let total: u64 = real.v1.layers.iter().map(|layer| layer.descriptor.size).sum();
     assert_eq!(report["bytes"]["mounted"], total, "{report}");
-    let mutate = [
-        "mutate",
-        &at("app:1"),
-        "--env",
-        "MODE=test",
-        "--label",
-        "team=web",
-        "--cmd",
-        "/bin/app",
-        "--annotation",
-        "a=b",
-        "--time",
-        "2026-01-02T03:04:05Z",
-        "-t",
-        &at("app:2"),
-    ];
-    cli.run(&mutate).await.expect(0, "");
+    let (from, to) = (at("app:1"), at("app:2"));
+    let changes = ["--env", "MODE=test", "--label", "team=web", "--cmd", "/bin/app"];
+    let more = ["--annotation", "a=b", "--time", "2026-01-02T03:04:05Z", "-t", &to];
+    cli.run(&[&["mutate", &from], &changes[..], &more].concat()).await.expect(0, "");
     let inspect = |name: &str| -> Value {
         let text = skopeo(&cli, &["inspect", "--tls-verify=false", &at(name)]);
         serde_json::from_str(&text).unwrap()
