@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::assert_harmless;
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
-use crate::support::images::{Family, image, layer, random_blob, with_config};
+use crate::support::images::{Blob, Family, image, layer, random_blob, with_config};
 use crate::support::samples::published;
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn inspect_in_format_of_skopeo_has_its_fields() {
     assert_eq!((&seen["Name"], &seen["Digest"]), (&json!(name), &json!(first.manifest.digest())));
     assert_eq!(seen["RepoTags"], json!(["1", "2"]));
     assert_eq!((&seen["Architecture"], &seen["Os"]), (&json!("amd64"), &json!("linux")));
-    let digests: Vec<_> = first.layers.iter().map(|layer| layer.digest()).collect();
+    let digests: Vec<_> = first.layers.iter().map(Blob::digest).collect();
     assert_eq!(seen["Layers"], json!(digests));
     assert_eq!(seen["LayersData"][0]["Size"], first.layers[0].descriptor.size);
     assert_eq!(seen["LayersData"][0]["Annotations"], Value::Null);
