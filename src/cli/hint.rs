@@ -12,6 +12,10 @@ use crate::error::{Error, ErrorDetail, ErrorKind};
 pub(super) const RESUMABLE: &str =
     "run the same command again to resume; it transfers only what is still missing";
 
+/// The hint about a manifest in the store that is damaged or missing.
+pub(super) const UNREADABLE_MANIFEST: &str =
+    "run `rpull verify --repair` to fetch it again, or `rpull rm` to remove the image";
+
 /// Details that are not listed have no hint.
 const HINTS: &[(ErrorDetail, &str)] = &[
     // Credentials.
@@ -59,6 +63,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     (ErrorDetail::NotTls, "if the registry uses plain HTTP, pass `--plain-http`"),
     // Images and platforms.
     (ErrorDetail::NotInStore, "run `rpull images` to list the images in the store"),
+    (ErrorDetail::UnreadableManifest, UNREADABLE_MANIFEST),
     (ErrorDetail::PlatformNotFound, "select one with `--platform`, or use `--all-platforms`"),
     (
         ErrorDetail::NothingRuns,

@@ -21,6 +21,11 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
+/// Returns a size that may be unknown.
+pub(super) fn size_if_known(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".to_owned(), size)
+}
+
 /// Returns for example `95 %`. Only all is 100 %, only nothing is 0 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let rounded = match (part, whole) {

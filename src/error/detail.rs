@@ -10,6 +10,8 @@ pub enum ErrorDetail {
     AmbiguousCredential,
     /// The local store has no image with this name.
     NotInStore,
+    /// A manifest in the local store is damaged or missing.
+    UnreadableManifest,
     /// The location of the local store is not set.
     NoStorePath,
     /// The index has no manifest for the platform.

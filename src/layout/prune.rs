@@ -11,7 +11,7 @@ use super::io::files;
 use super::reach::Reachable;
 use super::{IndexEntry, Layout, blobs, cached_tags, io_error, links, partial};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode};
 use crate::setters::setters;
 
@@ -153,14 +153,11 @@ impl Layout {
         let mut reachable = HashSet::new();
         for entry in entries {
             let found = Reachable::from_entry(self.root(), entry);
-            if let Some((digest, reason)) = found.unreadable.first() {
-                let name = entry.names.first().map_or("an image without a name", String::as_str);
-                let reason = format!(
-                    "failed to read manifest {digest} of {name} ({reason}); nothing was deleted"
-                );
+            if let Some(line) = found.unreadable_lines(entry).next() {
                 return Err(Error::new(ErrorKind::Store, "prune")
                     .at(self.root().display().to_string())
-                    .with_reason(reason));
+                    .with_reason(format!("{line}; nothing was deleted"))
+                    .with_detail(ErrorDetail::UnreadableManifest));
             }
             reachable.extend(found.retained);
         }

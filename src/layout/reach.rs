@@ -49,6 +49,14 @@ impl Reachable {
         reach
     }
 
+    /// A line about each document of the entry that cannot be read.
+    pub(super) fn unreadable_lines(&self, entry: &IndexEntry) -> impl Iterator<Item = String> {
+        let name = entry.names.first().map_or("an image without a name", String::as_str);
+        self.unreadable.iter().map(move |(digest, reason)| {
+            format!("failed to read manifest {digest} of {name} ({reason})")
+        })
+    }
+
     /// Reads what an entry or an index lists, if it is a document.
     fn visit(
         &mut self,

@@ -16,7 +16,7 @@ use crate::sharing::{ImageSize, SharedSizes};
 /// Name of an image without one, and of the registry of a name that is not a reference.
 const NO_NAME: &str = "<none>";
 
-/// Disk usage of an image.
+/// Disk usage of an image. Nothing is known of one with a document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ImageUsage {
@@ -25,14 +25,15 @@ pub struct ImageUsage {
     /// Digest that the name points to.
     pub digest: Digest,
     /// Bytes of all existing blobs it references, documents included.
-    pub size: u64,
+    pub size: Option<u64>,
     /// Bytes that other images reference, too.
-    pub shared: u64,
-    /// Bytes that only this image references.
-    pub unique: u64,
+    pub shared: Option<u64>,
+    /// Bytes that only this image references, of those that can be read.
+    pub unique: Option<u64>,
     /// Bytes that [`Layout::prune`] frees in addition once its name is removed: `unique`, and what only its referrers
-    /// reference that lose their subject with it. 0 if another name points to the same content.
-    pub frees: u64,
+    /// reference that lose their subject with it. 0 if another name points to the same content; `None` while any
+    /// document cannot be read.
+    pub frees: Option<u64>,
 }
 
 /// Disk usage of the images of one registry.
@@ -43,10 +44,10 @@ pub struct RegistryUsage {
     pub registry: String,
     /// Number of its images.
     pub images: u64,
-    /// Bytes of all existing blobs that they reference, each once.
-    pub size: u64,
+    /// Bytes of all existing blobs that they reference, each once; `None` if nothing is known of one of them.
+    pub size: Option<u64>,
     /// Bytes that only they reference.
-    pub unique: u64,
+    pub unique: Option<u64>,
 }
 
 /// Disk usage of a layout.
@@ -65,6 +66,8 @@ pub struct LayoutUsage {
     pub referenced: u64,
     /// Unreferenced bytes: [`Layout::prune`] frees them.
     pub unreferenced: u64,
+    /// Bytes that are unreferenced, or belong to images with documents that cannot be read.
+    pub unknown: u64,
     /// Bytes of partial blobs.
     pub partial: u64,
     /// Number of partial blobs.
@@ -73,10 +76,13 @@ pub struct LayoutUsage {
     pub session_bytes: u64,
     /// Number of unfinished uploads.
     pub sessions: u64,
+    /// A line about each document that cannot be read. As long as there are any, nothing can be pruned.
+    #[serde(skip)]
+    pub unreadable: Vec<String>,
 }
 
 impl Layout {
-    /// Computes the disk usage. Unreadable documents are ignored; [`Layout::verify`] reports them.
+    /// Computes the disk usage, as far as the documents can be read.
     ///
     /// Reads every document once, and the size of every file.
     ///
@@ -88,20 +94,24 @@ impl Layout {
         let images = Images::read(self.root(), self.entries()?);
         let sharing = SharedSizes::new(&sizes, images.alive().flatten());
         let usage = |at: usize, entry: &IndexEntry| {
-            let ImageSize { size, unique } = images.share(at, &sharing);
+            let share = images.share(at, &sharing);
+            let is_complete = images.unreadable.is_empty();
             ImageUsage {
                 reference: entry.names.first().cloned().unwrap_or_else(|| NO_NAME.to_owned()),
                 digest: entry.digest(),
-                size,
-                shared: size - unique,
-                unique,
-                frees: images.freed_with(at, &sharing),
+                size: share.map(|share| share.size),
+                shared: share.map(|share| share.size - share.unique),
+                unique: share.map(|share| share.unique),
+                frees: is_complete.then(|| images.freed_with(at, &sharing)),
             }
         };
         let mut rows: Vec<_> =
             images.entries.iter().enumerate().map(|(at, entry)| usage(at, entry)).collect();
         rows.sort_by(|a, b| a.reference.cmp(&b.reference));
         let (bytes, referenced) = (sharing.all(), sharing.referenced());
+        let rest = bytes - referenced;
+        let (unreferenced, unknown) =
+            if images.unreadable.is_empty() { (rest, 0) } else { (0, rest) };
         let (partials, partial) = count(&partial::partials(self.root())?);
         let (sessions, session_bytes) = count(&files(&self.root().join("sessions"))?);
         Ok(LayoutUsage {
@@ -110,11 +120,13 @@ impl Layout {
             blobs: sizes.len() as u64,
             bytes,
             referenced,
-            unreferenced: bytes - referenced,
+            unreferenced,
+            unknown,
             partial,
             partials,
             session_bytes,
             sessions,
+            unreadable: images.unreadable.into_values().flatten().collect(),
         })
     }
 }
@@ -132,12 +144,21 @@ struct Images {
     attached: HashMap<Digest, Vec<usize>>,
     /// Referrers whose subject is no longer there: pruning removes them.
     orphaned: HashSet<usize>,
+    /// Lines about the documents that cannot be read, by the entry.
+    unreadable: BTreeMap<usize, Vec<String>>,
 }
 
 impl Images {
     fn read(root: &Path, entries: Vec<IndexEntry>) -> Self {
-        let content: Vec<_> =
-            entries.iter().map(|entry| Reachable::from_entry(root, entry).retained).collect();
+        let (mut content, mut unreadable) = (Vec::new(), BTreeMap::new());
+        for (at, entry) in entries.iter().enumerate() {
+            let found = Reachable::from_entry(root, entry);
+            let lines: Vec<_> = found.unreadable_lines(entry).collect();
+            if !lines.is_empty() {
+                unreadable.insert(at, lines);
+            }
+            content.push(found.retained);
+        }
         let mut attached: HashMap<Digest, Vec<usize>> = HashMap::new();
         let mut orphaned = HashSet::new();
         for (at, entry) in entries.iter().enumerate() {
@@ -146,7 +167,7 @@ impl Images {
                 orphaned.insert(at);
             }
         }
-        let mut images = Self { entries, content, attached, orphaned };
+        let mut images = Self { entries, content, attached, orphaned, unreadable };
         if !images.attached.is_empty() {
             images.find_orphans();
         }
@@ -182,10 +203,14 @@ impl Images {
         }
     }
 
-    fn share(&self, at: usize, sharing: &SharedSizes<'_>) -> ImageSize {
+    /// `None` for an image with a document that cannot be read.
+    fn share(&self, at: usize, sharing: &SharedSizes<'_>) -> Option<ImageSize> {
+        if self.unreadable.contains_key(&at) {
+            return None;
+        }
         let share = sharing.share(self.content(at));
         let is_orphaned = self.orphaned.contains(&at);
-        if is_orphaned { ImageSize { unique: 0, ..share } } else { share }
+        Some(if is_orphaned { ImageSize { unique: 0, ..share } } else { share })
     }
 
     /// Bytes that only this entry references, and the referrers that lose their subject with it.
@@ -218,8 +243,14 @@ impl Images {
         let usage = |(registry, images): (String, Vec<usize>)| {
             let alive = images.iter().filter(|at| !self.orphaned.contains(at));
             let content = alive.map(|&at| self.content(at));
-            let ImageSize { size, unique } = sharing.share_of_group(content);
-            RegistryUsage { registry, images: images.len() as u64, size, unique }
+            let is_known = images.iter().all(|at| !self.unreadable.contains_key(at));
+            let share = is_known.then(|| sharing.share_of_group(content));
+            RegistryUsage {
+                registry,
+                images: images.len() as u64,
+                size: share.map(|share| share.size),
+                unique: share.map(|share| share.unique),
+            }
         };
         groups.into_iter().map(usage).collect()
     }
@@ -253,7 +284,7 @@ mod tests {
             let index = std::fs::read(dir.path().join("index.json")).unwrap();
             for image in &usage.images {
                 prop_assert!(layout.remove(&image.reference).unwrap());
-                prop_assert_eq!(prune(true).bytes, usage.unreferenced + image.frees);
+                prop_assert_eq!(prune(true).bytes, usage.unreferenced + image.frees.unwrap());
                 std::fs::write(dir.path().join("index.json"), &index).unwrap();
             }
             prop_assert!(usage.registries.iter().all(|registry| registry.unique <= registry.size));

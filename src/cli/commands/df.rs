@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::engine_df;
 use super::overlay::known_directories;
 use crate::cli::args::Df;
+use crate::cli::hint::UNREADABLE_MANIFEST;
 use crate::cli::output;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
-use crate::cli::size::{plural, size};
+use crate::cli::size::{plural, size, size_if_known};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::Result;
@@ -28,6 +29,7 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
     let (mut store, mut directories) = (LayoutUsage::default(), Vec::new());
     if let Some(layout) = settings.existing_store()? {
         store = layout.usage()?;
+        warn_of_unreadable(&store);
         for directory in known_directories(&layout)? {
             match directory.usage() {
                 Ok(usage) => directories.push((directory.path().display().to_string(), usage)),
@@ -66,6 +68,25 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// Warns of documents that hide how much the images use.
+pub(super) fn warn_of_unreadable(usage: &LayoutUsage) {
+    for line in &usage.unreadable {
+        tracing::warn!("{}; what it needs is unknown", crate::escape(line));
+    }
+    if !usage.unreadable.is_empty() {
+        output::warning_hint(UNREADABLE_MANIFEST);
+    }
+}
+
+/// Bytes without an image that is known to need them, and what to call them.
+pub(super) fn not_referenced(usage: &LayoutUsage) -> (u64, &'static str) {
+    if usage.unreadable.is_empty() {
+        (usage.unreferenced, "unreferenced")
+    } else {
+        (usage.unknown, "unreferenced or of unreadable images")
+    }
+}
+
 fn merge(value: &mut Value, more: Value) {
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
         object.extend(more);
@@ -81,7 +102,7 @@ fn of_store(usage: &LayoutUsage, width: Option<usize>) -> String {
             .registries
             .iter()
             .map(|registry| {
-                let [size, unique] = [registry.size, registry.unique].map(size);
+                let [size, unique] = [registry.size, registry.unique].map(size_if_known);
                 [registry.registry.clone(), registry.images.to_string(), size, unique]
             })
             .collect();
@@ -99,7 +120,8 @@ fn of_store(usage: &LayoutUsage, width: Option<usize>) -> String {
         bytes => format!("; {} in {}", size(bytes), plural(usage.partials, "partial download")),
     };
     let (bytes, blobs) = (size(usage.bytes), plural(usage.blobs, "blob"));
-    _ = writeln!(text, "{bytes} in {blobs}, {} unreferenced{partial}", size(usage.unreferenced));
+    let (rest, what) = not_referenced(usage);
+    _ = writeln!(text, "{bytes} in {blobs}, {} {what}{partial}", size(rest));
     if usage.sessions > 0 {
         let sessions = plural(usage.sessions, "unfinished upload");
         _ = writeln!(text, "{} in {sessions} to this store", size(usage.session_bytes));
@@ -109,7 +131,8 @@ fn of_store(usage: &LayoutUsage, width: Option<usize>) -> String {
 
 fn of_directory(path: &str, usage: &OverlayUsage, width: Option<usize>) -> String {
     let images = usage.images.iter();
-    let images = images.map(|image| (&*image.reference, [image.size, image.shared, image.unique]));
+    let images =
+        images.map(|image| (&*image.reference, [image.size, image.shared, image.unique].map(Some)));
     format!(
         "{}:\n{}{} in {}, {} unreferenced\n",
         crate::escape(path),
@@ -122,9 +145,9 @@ fn of_directory(path: &str, usage: &OverlayUsage, width: Option<usize>) -> Strin
 
 /// A table of images, each with its size, what others share, and what its removal frees. A narrow screen has no room for
 /// what is shared.
-fn image_table(images: &[(&str, [u64; 3])], width: Option<usize>) -> String {
-    let row = |(reference, sizes): &(&str, [u64; 3])| {
-        let [all, shared, frees] = sizes.map(size);
+fn image_table(images: &[(&str, [Option<u64>; 3])], width: Option<usize>) -> String {
+    let row = |(reference, sizes): &(&str, [Option<u64>; 3])| {
+        let [all, shared, frees] = sizes.map(size_if_known);
         [(*reference).to_owned(), all, shared, frees]
     };
     let columns = [

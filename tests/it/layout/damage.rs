@@ -4,8 +4,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::{app, blob_path, filled};
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::samples::{published, stored};
@@ -67,6 +68,46 @@ async fn unreadable_blob_is_store_error() {
     {
         cli.run(words).await.expect(7, "ermission denied");
     }
+}
+
+#[tokio::test]
+async fn usage_with_unreadable_manifest_is_unknown() {
+    let (registry, cli, held, name) = filled().await;
+    let other = registry.repository("team/app:2");
+    app(3).publish(&registry, "team/app", Some("2"));
+    cli.run(&["-q", &other]).await.expect(0, "");
+    let manifest = blob_path(&cli, held.manifest.digest());
+    let hint = "hint: run `rpull verify --repair` to fetch it again, or `rpull rm`";
+    for bytes in [Some("bad"), None] {
+        std::fs::remove_file(&manifest).unwrap();
+        if let Some(bytes) = bytes {
+            std::fs::write(&manifest, bytes).unwrap();
+        }
+        let output = cli.run(&["df", "--json"]).await;
+        output.expect(0, &format!("of {name} (")).expect(0, hint);
+        let df: Value = serde_json::from_str(&output.stdout).unwrap();
+        let (damaged, whole) = (&df["images"][0], &df["images"][1]);
+        for key in ["size", "shared", "unique", "frees"] {
+            assert_eq!(damaged[key], Value::Null, "{key}: {df}");
+        }
+        assert!(whole["size"].as_u64() > Some(23_000), "{df}");
+        assert_eq!(whole["frees"], Value::Null, "nothing can be pruned");
+        assert_eq!(df["unreferenced"], 0, "{df}");
+        assert!(df["unknown"].as_u64() > Some(3_000), "{df}");
+        assert_eq!(df["registries"][0]["size"], Value::Null, "{df}");
+        let text = cli.run(&["df"]).await;
+        let is_told = text.stdout.contains(" unreferenced or of unreadable images\n");
+        assert!(is_told && text.stdout.contains(" unknown "), "{}", text.stdout);
+        cli.run(&["report", "--store", "-o", "r.html"]).await.expect(0, hint);
+        for words in [&["prune"][..], &["prune", "--plan"], &["rm", "--keep", "1", "--plan"]] {
+            cli.run(words).await.expect(7, "nothing was deleted").expect(7, hint);
+        }
+        if bytes.is_none() {
+            cli.run(&["rm", &name]).await.expect(0, "");
+            cli.run(&["prune"]).await.expect(0, "");
+        }
+    }
+    assert_eq!(cli.json(&["df", "--json"]).await["unknown"], 0);
 }
 
 #[tokio::test]

@@ -50,7 +50,9 @@ pub(in crate::cli) async fn run(args: Report, settings: &Settings) -> Result<Exi
 fn store_usage(settings: &Settings) -> Result<(LayoutUsage, String)> {
     let path = settings.store()?.display().to_string();
     let usage = settings.existing_store()?.map(|store| store.usage()).transpose()?;
-    Ok((usage.unwrap_or_default(), path))
+    let usage = usage.unwrap_or_default();
+    super::df::warn_of_unreadable(&usage);
+    Ok((usage, path))
 }
 
 /// Opens all images before the layers of the first are read, so that a wrong name is reported early.

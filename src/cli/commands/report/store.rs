@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
+use crate::cli::commands::df::not_referenced;
 use crate::cli::page::bars::{Part, bar, legend};
 use crate::cli::page::table::{Column, behind, table};
 use crate::cli::page::{numbers, shown};
-use crate::cli::size::{percent, plural, size};
+use crate::cli::size::{percent, plural, size, size_if_known};
 use crate::layout::{ImageUsage, LayoutUsage};
 
 /// Most images with a bar of their own; the table has all.
@@ -22,7 +23,7 @@ const LEGEND: [(&str, &str); 5] = [
 
 /// Bytes that several images share, each counted once.
 fn shared_once(usage: &LayoutUsage) -> u64 {
-    let unique: u64 = usage.images.iter().map(|image| image.unique).sum();
+    let unique: u64 = usage.images.iter().filter_map(|image| image.unique).sum();
     usage.referenced.saturating_sub(unique)
 }
 
@@ -31,28 +32,29 @@ fn on_disk(usage: &LayoutUsage) -> u64 {
 }
 
 pub(super) fn store_numbers(usage: &LayoutUsage) -> Markup {
-    let apart: u64 = usage.images.iter().map(|image| image.size).sum();
+    let apart: u64 = usage.images.iter().filter_map(|image| image.size).sum();
     let saved = apart.saturating_sub(usage.referenced);
-    let all = on_disk(usage);
+    let (all, (rest, _)) = (on_disk(usage), not_referenced(usage));
+    let title = if usage.unreadable.is_empty() { "Unreferenced" } else { "Unknown" };
     numbers(&[
         ("On disk", size(all), plural(usage.blobs, "blob")),
         ("Images", usage.images.len().to_string(), format!("{} each for itself", size(apart))),
         ("Shared", size(saved), format!("{} less to store", percent(saved, apart))),
-        (
-            "Unreferenced",
-            size(usage.unreferenced),
-            format!("{} of all", percent(usage.unreferenced, all)),
-        ),
+        (title, size(rest), format!("{} of all", percent(rest, all))),
         ("Partial", size(usage.partial), plural(usage.partials, "partial download")),
     ])
 }
 
 pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Markup {
-    let shared = shared_once(usage);
+    let (shared, (rest, what)) = (shared_once(usage), not_referenced(usage));
+    let mut legend_items = LEGEND;
+    if !usage.unreadable.is_empty() {
+        legend_items[2].1 = what;
+    }
     let parts = [
         ("own", usage.referenced.saturating_sub(shared), "one image only"),
         ("all", shared, "shared by images"),
-        ("free", usage.unreferenced, "unreferenced"),
+        ("free", rest, what),
         ("part", usage.partial, "partial downloads"),
         ("some", usage.session_bytes, "unfinished uploads"),
     ];
@@ -62,7 +64,7 @@ pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Ma
     let mut largest: Vec<&ImageUsage> = usage.images.iter().collect();
     largest.sort_by_key(|image| std::cmp::Reverse(image.size));
     let left_out = largest.len().saturating_sub(MAX_BARS);
-    let whole = largest.first().map(|image| image.size).unwrap_or_default();
+    let whole = largest.first().and_then(|image| image.size).unwrap_or_default();
     html! {
         section aria-labelledby="store" {
             h2 #store { "Store" }
@@ -70,7 +72,7 @@ pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Ma
             @if with_numbers { (store_numbers(usage)) }
             h3 { "Where the disk goes" }
             (bar(&label, &bars, on_disk(usage)))
-            (legend(&LEGEND))
+            (legend(&legend_items))
             @if !usage.images.is_empty() {
                 h3 { "Images" }
                 ul.bars { @for image in largest.iter().take(MAX_BARS) { (image_row(image, whole)) } }
@@ -83,17 +85,20 @@ pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Ma
 }
 
 fn image_row(image: &ImageUsage, whole: u64) -> Markup {
+    let [all, shared, unique, frees] =
+        [image.size, image.shared, image.unique, image.frees].map(size_if_known);
+    let part = |bytes: Option<u64>, class, title| Part::new(bytes.unwrap_or(0), class, title);
     let parts = [
-        Part::new(image.unique, "own", format!("only here: {}", size(image.unique))),
-        Part::new(image.shared, "all", format!("shared: {}", size(image.shared))),
+        part(image.unique, "own", format!("only here: {unique}")),
+        part(image.shared, "all", format!("shared: {shared}")),
     ];
-    let sizes = format!("{}, {} of it shared", size(image.size), size(image.shared));
+    let sizes = format!("{all}, {shared} of it shared");
     let label = format!("{}: {sizes}", image.reference);
     html! {
         li {
             p {
                 span { (shown(&image.reference)) }
-                span { (size(image.size)) ", rm frees " (size(image.frees)) }
+                span { (all) ", rm frees " (frees) }
             }
             (bar(&label, &parts, whole))
         }
@@ -106,7 +111,7 @@ fn image_table(images: &[ImageUsage]) -> Markup {
         .map(|image| {
             let ImageUsage { size: all, shared, unique, frees, .. } = image;
             let [all, shared, unique, frees] =
-                [all, shared, unique, frees].map(|bytes| size(*bytes));
+                [all, shared, unique, frees].map(|bytes| size_if_known(*bytes));
             [image.reference.clone(), all, shared, unique, frees]
         })
         .collect();
@@ -125,10 +130,11 @@ fn store_table(usage: &LayoutUsage, shared: u64) -> Markup {
         let count = if count == 0 { String::new() } else { count.to_string() };
         [name.to_owned(), size(bytes), count]
     };
+    let (rest, what) = not_referenced(usage);
     let rows = [
         row("one image only", usage.referenced.saturating_sub(shared), 0),
         row("shared by images", shared, 0),
-        row("unreferenced", usage.unreferenced, 0),
+        row(what, rest, 0),
         row("all blobs", usage.bytes, usage.blobs),
         row("partial downloads", usage.partial, usage.partials),
         row("unfinished uploads", usage.session_bytes, usage.sessions),
