@@ -32,6 +32,7 @@ pub(super) fn counterpart(word: &str) -> Option<&'static str> {
 /// Returns the hint for an option that other tools have.
 pub(super) fn counterpart_of_option(verb: &str, option: &str) -> Option<&'static str> {
     Some(match (verb, option) {
+        ("rm", "--force") => "omit it: names are removed without asking; `--yes` is for selections",
         (_, "--tls-verify") => "pass `--insecure` to disable verification, `--plain-http` for HTTP",
         (_, "--src-tls-verify") => "pass `--src-insecure` or `--src-plain-http`",
         (_, "--dest-tls-verify") => "pass `--dest-insecure` or `--dest-plain-http`",
@@ -92,6 +93,7 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         for (verb, option) in [
+            ("rm", "--force"),
             ("pull", "--tls-verify"),
             ("copy", "--src-tls-verify"),
             ("copy", "--dest-tls-verify"),

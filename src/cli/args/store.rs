@@ -56,7 +56,7 @@ pub(crate) struct Rm {
     #[arg(long)]
     pub(crate) plan: bool,
     /// Remove without asking
-    #[arg(long, short = 'y', short_alias = 'f', alias = "force")]
+    #[arg(long, short = 'y', short_alias = 'f')]
     pub(crate) yes: bool,
 }
 
