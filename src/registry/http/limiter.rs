@@ -134,8 +134,8 @@ struct Failing {
     is_reported: bool,
     /// What was requested in vain.
     requested: HashSet<String>,
-    /// After all the time that there is, something else was requested once more.
-    is_probed: bool,
+    /// The number of failures when, after all the time that there is, something else was requested.
+    probed: Option<u32>,
 }
 
 /// The reason of a failure, for the requests that are not sent because of it.
@@ -186,7 +186,7 @@ impl HostState {
             reason: reason.clone(),
             is_reported: false,
             requested: HashSet::new(),
-            is_probed: false,
+            probed: None,
         });
         failing.count += 1;
         failing.shared += u32::from(self.tokens == 0);
@@ -213,7 +213,7 @@ impl HostState {
     /// Whether a host that seems to be unreachable may only lack what was requested so far, and is asked for something else.
     fn may_probe(&self, failing: &Failing, what: &str) -> bool {
         self.has_responded
-            && !failing.is_probed
+            && failing.probed.is_none_or(|failures| failing.count <= failures)
             && failing.requested.len() < MAX_REMEMBERED
             && !failing.requested.contains(what)
     }
@@ -324,8 +324,8 @@ impl Limiter {
             None => Ok(None),
             Some(now) if now.failures != before.failures => Err(self.shared_failure(what)),
             Some(now) => {
-                if let Some(failing) = &mut self.state().failing {
-                    failing.is_probed = now.is_probe;
+                if let Some(failing) = self.state().failing.as_mut().filter(|_| now.is_probe) {
+                    failing.probed = Some(failing.count);
                 }
                 tokio::time::sleep_until(now.at).await;
                 Ok(Some(turn))

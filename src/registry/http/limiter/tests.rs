@@ -198,10 +198,15 @@ async fn broken_manifest_does_not_make_host_unreachable() {
     assert!(request_broken(&known, "manifest a").await > 5, "the host may be down");
     assert!(began.elapsed() >= Duration::from_secs(119));
     assert!(known.admit(RequestClass::Request, "manifest a").await.is_err());
-    let probe = known.admit(RequestClass::Request, "manifest b").await.unwrap();
-    known.record_response(StatusCode::OK);
-    drop(probe);
-    assert!(known.admit(RequestClass::Request, "blob c").await.unwrap().turn.is_none());
+    let probe = known.admit(RequestClass::Request, "blob b").await.unwrap();
+    let other = known.admit(RequestClass::Request, "blob c");
+    let answered = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        known.record_response(StatusCode::OK);
+        drop(probe);
+    };
+    let (other, ()) = tokio::join!(other, answered);
+    assert!(other.unwrap().turn.is_none(), "it waits for the probe");
 }
 
 #[tokio::test(start_paused = true)]
