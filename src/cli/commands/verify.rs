@@ -110,9 +110,14 @@ async fn in_layout(
         }
         let next = hash(layout, &options, settings).await?;
         (report.blobs, report.bytes) = (next.blobs, next.bytes);
-        let is_new = |bad: &BadBlob| report.bad.iter().all(|known| known.digest != bad.digest);
-        let new: Vec<BadBlob> = next.bad.into_iter().filter(is_new).collect();
-        report.bad.extend(new);
+        for found in next.bad {
+            match report.bad.iter_mut().find(|known| known.digest == found.digest) {
+                None => report.bad.push(found),
+                // The manifests of other images that need it are back.
+                Some(known) if !known.repaired && known.images != found.images => *known = found,
+                Some(_) => {}
+            }
+        }
     }
     Ok(report)
 }

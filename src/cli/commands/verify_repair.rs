@@ -28,7 +28,10 @@ pub(super) async fn repair(
     settings: &Settings,
 ) -> Result<bool> {
     let repair = Repair { writer: layout.begin_repair()?, client: OnceLock::new(), settings };
-    let left = bad.iter_mut().filter(|blob| !blob.repaired && blob.not_repaired.is_none());
+    // Which images need the other blobs shows once their manifests are back.
+    let can_decide = bad.iter().all(|blob| blob.repaired || !is_document(blob));
+    let is_due = |blob: &&mut BadBlob| is_left(blob) && (can_decide || blob.descriptor.is_some());
+    let left = bad.iter_mut().filter(is_due);
     let fetching = left.map(async |blob| {
         let fetched = repair.fetch_again(blob).await;
         (blob, fetched)
@@ -40,15 +43,30 @@ pub(super) async fn repair(
         match fetched {
             Ok(()) => {
                 blob.repaired = true;
-                has_new_document |=
-                    blob.descriptor.as_ref().is_some_and(|blob| blob.media_type.is_document());
+                has_new_document |= is_document(blob);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
             Err(error) => blob.not_repaired = Some(redacted(&error.chain())),
         }
     }
+    drop(fetching);
+    if !has_new_document {
+        for blob in bad.iter_mut().filter(|blob| is_left(blob)) {
+            let reason = "whether an image needs it is unknown without the damaged manifests";
+            blob.not_repaired = Some(reason.to_owned());
+        }
+    }
     repair.writer.finish()?;
     Ok(has_new_document)
+}
+
+/// Whether its repair was not tried yet.
+fn is_left(blob: &BadBlob) -> bool {
+    !blob.repaired && blob.not_repaired.is_none()
+}
+
+fn is_document(blob: &BadBlob) -> bool {
+    blob.descriptor.as_ref().is_some_and(|descriptor| descriptor.media_type.is_document())
 }
 
 /// Where blobs are fetched from and written to.

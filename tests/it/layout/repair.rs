@@ -74,6 +74,23 @@ async fn repair_of_manifest_finds_its_missing_layers() {
 }
 
 #[tokio::test]
+async fn repair_of_manifest_includes_its_damaged_blobs() {
+    let (_registry, cli, held, name) = filled().await;
+    for blob in [&held.manifest, &held.config, &held.layers[0]] {
+        overwrite(&blob_path(&cli, blob.digest()), b"{}");
+    }
+    let offline = cli.run(&["verify", "--repair", "--offline"]).await;
+    offline.expect(5, "3 corrupt or missing blobs");
+    let unknown = "not repaired: whether an image needs it is unknown";
+    assert_eq!(offline.stdout.matches(unknown).count(), 2, "{}", offline.stdout);
+    let text = cli.run(&["verify", "--repair"]).await;
+    assert!(text.expect(0, "").stdout.ends_with(" 3 bad, 3 repaired\n"), "{}", text.stdout);
+    let needed = format!("(needed by {name}); repaired\n");
+    assert_eq!(text.stdout.matches(&needed).count(), 3, "{}", text.stdout);
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+}
+
+#[tokio::test]
 async fn repair_impossible_keeps_blob_and_says_why() {
     let (registry, cli, held, name) = filled().await;
     let digest = held.layers[0].digest();
