@@ -64,6 +64,10 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     // Images and platforms.
     (ErrorDetail::NotInStore, "run `rpull images` to list the images in the store"),
     (ErrorDetail::UnreadableManifest, UNREADABLE_MANIFEST),
+    (
+        ErrorDetail::DamagedBlob,
+        "run `rpull verify --repair IMAGE` to fetch damaged and missing blobs again",
+    ),
     (ErrorDetail::PlatformNotFound, "select one with `--platform`, or use `--all-platforms`"),
     (
         ErrorDetail::NothingRuns,

@@ -12,6 +12,8 @@ pub enum ErrorDetail {
     NotInStore,
     /// A manifest in the local store is damaged or missing.
     UnreadableManifest,
+    /// A blob in the local store or a layout is damaged or missing.
+    DamagedBlob,
     /// The location of the local store is not set.
     NoStorePath,
     /// The index has no manifest for the platform.

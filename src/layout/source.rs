@@ -17,7 +17,7 @@ use crate::content::{
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::{ImageName, choice, several_images};
 use crate::platform::Platform;
@@ -39,7 +39,7 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::NotFound`] if it is missing.
     pub fn blob_file(&self, digest: &Digest) -> Result<File> {
-        blobs::open(self.root(), digest)
+        blobs::open(self.root(), digest).map_err(damaged)
     }
 
     /// Like [`Layout::blob_file`], but refuses symbolic links, for bytes that are passed on unverified.
@@ -169,7 +169,31 @@ impl Layout {
     /// [`ErrorKind::NotFound`] if it is missing.
     pub fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
-        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.0.place()))
+        Document::from_descriptor(bytes, descriptor)
+            .map_err(|error| damaged(error.at(self.0.place())))
+    }
+
+    /// Checks that a blob which an image needs exists in its size. Its bytes are not read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is missing, [`ErrorKind::Mismatch`] if it has another size.
+    pub(crate) fn check_blob(&self, blob: &Descriptor) -> Result<()> {
+        let found = self.blob_file(&blob.digest)?.metadata();
+        let length = found.map_err(|error| io_error("read", self.root(), error))?.len();
+        if length == blob.size {
+            return Ok(());
+        }
+        let reason = format!("is corrupt: expected {} bytes, got {length}", blob.size);
+        let error = Error::new(ErrorKind::Mismatch, format!("blob {}", blob.digest));
+        Err(damaged(error.at(self.0.place()).with_reason(reason)))
+    }
+}
+
+/// Adds that a blob which an image needs can be repaired.
+fn damaged(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Mismatch => error.with_detail(ErrorDetail::DamagedBlob),
+        _ => error,
     }
 }
 

@@ -21,7 +21,9 @@ use crate::layer::{EntryKind, LayerEntry, split};
 use crate::symlinks::MAX_SYMLINKS;
 
 pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCode> {
-    let image = OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let image =
+        OpenedImage::open_with_layers(&args.image, args.platform.platform.as_deref(), settings)
+            .await?;
     let source = LayerSource::new(&image, settings);
     let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
     let file =

@@ -127,8 +127,13 @@ impl<T> Stored<T> {
             Err(error) => error,
         };
         match error.kind() {
-            ErrorKind::NotFound => Ok(Self::Absent),
-            ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::InvalidDocument => {
+            ErrorKind::NotFound if error.detail() != Some(ErrorDetail::DamagedBlob) => {
+                Ok(Self::Absent)
+            }
+            ErrorKind::NotFound
+            | ErrorKind::Store
+            | ErrorKind::Mismatch
+            | ErrorKind::InvalidDocument => {
                 tracing::warn!("{}; falling back to the registry", error.chain());
                 Ok(Self::Damaged(error))
             }
@@ -199,7 +204,31 @@ impl OpenedImage {
         store_else_registry(text, settings, read).await
     }
 
-    /// Opens the image if the location is a plain reference and the store has it.
+    /// As [`OpenedImage::open`], for commands that read layers. An image of the store is read from the registry if it lacks
+    /// one.
+    pub(in crate::cli) async fn open_with_layers(
+        text: &str,
+        typed: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let location = Location::parse(text, DefaultLocation::StoreOrRegistry)?;
+        if settings.offline || !matches!(location, Location::StoreOrRegistry(_)) {
+            return Self::open(text, typed, settings).await;
+        }
+        let choice = platform(typed)?;
+        let read = async |opened| Self::read(opened, &choice, settings).await?.with_layers();
+        store_else_registry(text, settings, read).await
+    }
+
+    /// Checks that its layout, if it is of one, has its layers.
+    fn with_layers(self) -> Result<Self> {
+        if let Some(layout) = &self.opened.layout {
+            self.manifest()?.layers.iter().try_for_each(|layer| layout.check_blob(layer))?;
+        }
+        Ok(self)
+    }
+
+    /// Opens the image if the location is a plain reference, and the store has it with its layers.
     pub(in crate::cli) async fn in_store(
         location: &Location,
         typed: Option<&str>,
@@ -253,7 +282,7 @@ impl OpenedImage {
         settings: &Settings,
     ) -> Result<Option<Self>> {
         match in_store(reference, settings)? {
-            Some(opened) => Self::read(opened, choice, settings).await.map(Some),
+            Some(opened) => Self::read(opened, choice, settings).await?.with_layers().map(Some),
             None => Ok(None),
         }
     }

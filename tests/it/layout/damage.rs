@@ -180,3 +180,35 @@ async fn damaged_store_is_reported_if_registry_lacks_image() {
     }
     cli.run(&["unpack", &moved, "root"]).await.expect(5, "is corrupt: expected");
 }
+
+#[tokio::test]
+async fn missing_layer_is_read_from_registry() {
+    let (_registry, cli, held, name) = filled().await;
+    let layer = blob_path(&cli, held.layers[1].digest());
+    let verbs = [
+        &["files"][..],
+        &["analyze"],
+        &["report", "-o", "r.html"],
+        &["export", "-o", "x.tar"],
+        &["unpack"],
+    ];
+    for (number, bytes) in [None, Some("short")].into_iter().enumerate() {
+        for verb in verbs {
+            drop(std::fs::remove_file(&layer));
+            if let Some(bytes) = bytes {
+                std::fs::write(&layer, bytes).unwrap();
+            }
+            let root = format!("root{number}");
+            let mut words = [verb, &[&name]].concat();
+            if verb[0] == "unpack" {
+                words.push(&root);
+            }
+            cli.run(&words).await.expect(0, "; falling back to the registry");
+        }
+        assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]), "unpack pulls it");
+    }
+    std::fs::remove_file(&layer).unwrap();
+    let hint = "hint: run `rpull verify --repair IMAGE`";
+    cli.run(&["files", "--offline", &name]).await.expect(3, "not in the store").expect(3, hint);
+    cli.run(&["files", &format!("store:{name}")]).await.expect(3, hint);
+}

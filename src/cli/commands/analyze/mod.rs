@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     let settings = &interruptible(&labels::PULL, settings);
     let control = settings.control.clone();
     let platform = args.platform.platform.as_deref();
-    let open = OpenedImage::open(&args.image, platform, settings);
+    let open = OpenedImage::open_with_layers(&args.image, platform, settings);
     let mut image = or_cancelled(&control.cancel, "analyze", open).await??;
     let base = check_base(&image, &args, settings);
     let base = or_cancelled(&control.cancel, "analyze", base).await??;

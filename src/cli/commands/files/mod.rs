@@ -29,7 +29,7 @@ const COMMAND_WIDTH: usize = 50;
 pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<ExitCode> {
     let filter = PathFilter::parse(&args.paths)?;
     let mut image =
-        OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+        OpenedImage::open_with_layers(&args.image, args.platform.platform.as_deref(), settings).await?;
     if let Some(number) = args.layer {
         check_number(number, &image)?;
     }

@@ -60,7 +60,7 @@ async fn read(args: &Report, settings: &Settings) -> Result<Vec<ReportedImage>> 
     let platform = args.platform.platform.as_deref();
     let (mut opened, mut all_layers) = (Vec::new(), 0);
     for text in &args.images {
-        let image = OpenedImage::open(text, platform, settings).await?;
+        let image = OpenedImage::open_with_layers(text, platform, settings).await?;
         all_layers += image.manifest()?.layers.len();
         opened.push(image);
     }
