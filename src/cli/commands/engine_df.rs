@@ -11,6 +11,7 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
+use crate::digest::Digest;
 use crate::engine_store::containerd::{ContainerdLayerUsage, ContainerdUsage};
 use crate::engine_store::docker::{DiskShare, DockerLayerUsage, DockerUsage};
 use crate::engine_store::{ContainerdRoot, DockerRoot};
@@ -48,15 +49,9 @@ async fn print<U: Serialize + Send + 'static>(
 }
 
 fn of_containerd(usage: &ContainerdUsage) -> String {
-    let images = usage.images.iter().map(|image| {
-        let [all, shared, unique] = [image.size, image.shared, image.unique].map(size);
-        [
-            escape(&image.reference).into_owned(),
-            image.digest.short().to_owned(),
-            all,
-            shared,
-            unique,
-        ]
+    let images = usage.images.iter().flat_map(|image| {
+        let sizes = [image.size, image.shared, image.unique];
+        image_rows(&image.reference, &image.names, &image.digest, sizes)
     });
     let images: Vec<_> = images.collect();
     let layers: Vec<_> = usage.layers.iter().map(containerd_layer).collect();
@@ -94,9 +89,9 @@ fn containerd_layer(layer: &ContainerdLayerUsage) -> [String; 6] {
 }
 
 fn of_docker(usage: &DockerUsage) -> String {
-    let images = usage.images.iter().map(|image| {
-        let [all, shared, unique] = [image.size, image.shared, image.unique].map(size);
-        [image.reference.clone(), image.digest.short().to_owned(), all, shared, unique]
+    let images = usage.images.iter().flat_map(|image| {
+        let sizes = [image.size, image.shared, image.unique];
+        image_rows(&image.reference, &image.names, &image.digest, sizes)
     });
     let images: Vec<_> = images.collect();
     let layers: Vec<_> = usage.layers.iter().map(layer).collect();
@@ -116,6 +111,22 @@ fn of_docker(usage: &DockerUsage) -> String {
         plural(usage.layers.len() as u64, "layer"),
         size(usage.unreferenced),
     )
+}
+
+/// The row of an image, and one for each further name. Names by digest add nothing.
+fn image_rows(
+    reference: &str,
+    names: &[String],
+    digest: &Digest,
+    sizes: [u64; 3],
+) -> Vec<[String; 5]> {
+    let row = |name: &str, [all, shared, unique]: [String; 3]| {
+        [escape(name).into_owned(), digest.short().to_owned(), all, shared, unique]
+    };
+    let others = names.iter().filter(|name| *name != reference && !name.contains('@'));
+    let mut rows = vec![row(reference, sizes.map(size))];
+    rows.extend(others.map(|name| row(name, <[String; 3]>::default())));
+    rows
 }
 
 fn layer(layer: &DockerLayerUsage) -> [String; 4] {

@@ -36,9 +36,9 @@ pub(super) fn images(db: &Bolt) -> io::Result<Vec<NamedImage>> {
     Ok(found)
 }
 
-/// Names of the snapshotter's own keys, by chain id.
-pub(super) fn snapshots(db: &Bolt) -> io::Result<HashMap<Digest, String>> {
-    let mut found = HashMap::new();
+/// The snapshotter's own keys, by chain id: one of each namespace that has the layer.
+pub(super) fn snapshots(db: &Bolt) -> io::Result<HashMap<Digest, Vec<String>>> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for namespace in namespaces(db)? {
         let Some(snapshots) = namespace.bucket("snapshots")? else { continue };
         let Some(own) = snapshots.bucket(SNAPSHOTTER)? else { continue };
@@ -48,7 +48,7 @@ pub(super) fn snapshots(db: &Bolt) -> io::Result<HashMap<Digest, String>> {
                     std::str::from_utf8(name).ok().and_then(|name| name.parse().ok())
                 && let Some(key) = text(snapshot.value("name")?)
             {
-                found.insert(chain_id, key);
+                found.entry(chain_id).or_default().push(key);
             }
         }
     }

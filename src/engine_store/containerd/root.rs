@@ -25,6 +25,9 @@ const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
 /// The directories of its snapshots, by number.
 pub(super) const SNAPSHOTS: &str = "io.containerd.snapshotter.v1.overlayfs/snapshots";
 
+/// Directories and sizes, by chain id.
+type Snapshots = HashMap<Digest, Vec<(PathBuf, Option<u64>)>>;
+
 /// What was there when it was opened. An engine may change it meanwhile.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -32,8 +35,8 @@ pub(super) struct Root {
     pub(super) endpoint: Endpoint,
     /// Images by digest, with their names; several namespaces may have one name.
     images: BTreeMap<Digest, (Descriptor, BTreeSet<String>)>,
-    /// Directory and size of unpacked layers, by chain id.
-    pub(super) snapshots: HashMap<Digest, (PathBuf, Option<u64>)>,
+    /// Directories and sizes of unpacked layers, by chain id: one for each namespace.
+    pub(super) snapshots: Snapshots,
 }
 
 impl Root {
@@ -69,17 +72,18 @@ impl Root {
         Bolt::read(&file).map(Some).map_err(|error| self.dir.failed("read", name, error))
     }
 
-    fn find_snapshots(&self, names: &Bolt) -> Result<HashMap<Digest, (PathBuf, Option<u64>)>> {
+    fn find_snapshots(&self, names: &Bolt) -> Result<Snapshots> {
         let database = format!("{SNAPSHOTTER}/metadata.db");
         let Some(own) = self.database(&database)? else { return Ok(HashMap::new()) };
         let failed = |name: &str, error| self.dir.failed("read", name, error);
         let keys = names::snapshots(names).map_err(|error| failed(NAMES, error))?;
         let dirs = names::snapshot_dirs(&own).map_err(|error| failed(&database, error))?;
-        let dir = |(chain_id, key): (Digest, String)| {
+        let dir = |key: String| {
             let (id, size) = dirs.get(&key)?;
-            Some((chain_id, (self.dir.path(format!("{SNAPSHOTS}/{id}/fs")), *size)))
+            Some((self.dir.path(format!("{SNAPSHOTS}/{id}/fs")), *size))
         };
-        Ok(keys.into_iter().filter_map(dir).collect())
+        let dirs = |keys: Vec<String>| keys.into_iter().filter_map(dir).collect();
+        Ok(keys.into_iter().map(|(chain_id, keys)| (chain_id, dirs(keys))).collect())
     }
 
     fn add(&mut self, images: Vec<NamedImage>) {

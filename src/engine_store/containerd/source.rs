@@ -140,7 +140,7 @@ impl Source for ContainerdRoot {
     }
 
     fn unpacked_layer(&self, chain_id: &Digest) -> Option<UnpackedLayer> {
-        let (directory, size) = self.0.snapshots.get(chain_id)?;
+        let (directory, size) = self.0.snapshots.get(chain_id)?.first()?;
         let layer = UnpackedLayer::new(directory);
         Some(match size {
             Some(size) => layer.size(*size),

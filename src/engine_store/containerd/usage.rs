@@ -17,9 +17,11 @@ use crate::sharing::{ImageSize, SharedSizes};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ContainerdImageUsage {
-    /// Its name; `<none>` without one.
+    /// Its first name; `<none>` without one.
     pub reference: String,
-    /// What the name stands for.
+    /// All its names.
+    pub names: Vec<String>,
+    /// What the names stand for.
     pub digest: Digest,
     /// Bytes of its blobs that are there: documents, configs and layers of all platforms.
     pub size: u64,
@@ -43,9 +45,11 @@ pub struct ContainerdLayerUsage {
     pub size: Option<u64>,
     /// The file of the blob.
     pub blob: Option<String>,
-    /// The directory of the snapshot, if the layer is unpacked by overlayfs.
+    /// The directory of the first snapshot, if the layer is unpacked by overlayfs.
     pub directory: Option<String>,
-    /// Bytes of the snapshot as containerd counted them.
+    /// The directories of all snapshots: each namespace has its own.
+    pub directories: Vec<String>,
+    /// Bytes of the first snapshot as containerd counted them.
     pub unpacked_size: Option<u64>,
     /// The images that need it, as in [`ContainerdUsage::images`].
     pub images: Vec<String>,
@@ -102,8 +106,14 @@ impl Root {
         let sharing = SharedSizes::new(&sizes, needed.iter().flat_map(|(_, image)| &image.blobs));
         let image = |(digest, image): &(&Digest, Needed)| {
             let ImageSize { size, unique } = sharing.share(&image.blobs);
-            let (reference, digest) = (self.shown_name(digest), (*digest).clone());
-            ContainerdImageUsage { reference, digest, size, shared: size - unique, unique }
+            ContainerdImageUsage {
+                reference: self.shown_name(digest),
+                names: self.names_of(digest),
+                digest: (*digest).clone(),
+                size,
+                shared: size - unique,
+                unique,
+            }
         };
         let mut images: Vec<_> = needed.iter().map(image).collect();
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
@@ -220,12 +230,15 @@ impl Root {
         }
         let row = |(layer, images): (&(Digest, Digest, Digest), Vec<String>)| {
             let (chain_id, diff_id, digest) = layer.clone();
-            let snapshot = self.snapshots.get(&chain_id);
+            let snapshots = self.snapshots.get(&chain_id).map(Vec::as_slice).unwrap_or_default();
+            let directories: Vec<String> =
+                snapshots.iter().map(|(path, _)| path.display().to_string()).collect();
             let size = sizes.get(&digest).copied();
             ContainerdLayerUsage {
                 blob: size.map(|_| self.blob_path(&digest).display().to_string()),
-                directory: snapshot.map(|(path, _)| path.display().to_string()),
-                unpacked_size: snapshot.and_then(|(_, size)| *size),
+                directory: directories.first().cloned(),
+                directories,
+                unpacked_size: snapshots.first().and_then(|(_, size)| *size),
                 chain_id,
                 diff_id,
                 digest,
@@ -245,7 +258,7 @@ impl Root {
         shares: &mut Vec<DiskShare>,
     ) -> Result<()> {
         let of_images: HashSet<_> =
-            layers.iter().filter_map(|layer| layer.directory.as_deref()).collect();
+            layers.iter().flat_map(|layer| &layer.directories).map(String::as_str).collect();
         let (mut own, mut others) = ((0, 0), (0, 0));
         for id in self.dir.names(SNAPSHOTS)?.unwrap_or_default() {
             let name = format!("{SNAPSHOTS}/{id}/fs");

@@ -17,8 +17,10 @@ use crate::sharing::{ImageSize, SharedSizes};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DockerImageUsage {
-    /// Its name; `<none>` without one.
+    /// Its first name; `<none>` without one.
     pub reference: String,
+    /// All its names.
+    pub names: Vec<String>,
     /// The image's id.
     pub digest: Digest,
     /// Bytes of the files of its layers.
@@ -106,6 +108,7 @@ impl DataRoot {
                 let shared = size - unique;
                 DockerImageUsage {
                     reference: self.shown_name(id),
+                    names: self.names_of(id),
                     digest: (*id).clone(),
                     size,
                     shared,

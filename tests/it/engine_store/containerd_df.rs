@@ -41,7 +41,7 @@ async fn containerd_df_tells_images_blobs_and_leftovers() {
     let size_of_both = size(&other) + both.document.descriptor.size;
     let row = |digest: &rpull::Digest, size: u64| {
         json!({
-            "reference": format!("<none> ({})", digest.short()), "digest": digest,
+            "reference": format!("<none> ({})", digest.short()), "names": [], "digest": digest,
             "size": size, "shared": common, "unique": size - common,
         })
     };

@@ -40,6 +40,7 @@ async fn docker_df_tells_images_layers_and_leftovers() {
     assert_eq!(images[0]["digest"], json!(one.config.digest()));
     for image in images.as_array_mut().unwrap() {
         image.as_object_mut().unwrap().remove("digest");
+        image.as_object_mut().unwrap().remove("names");
     }
     let expected =
         [image("docker.io/library/app:1", 7, 4), image("docker.io/library/app:2", 10, 4)];
@@ -71,6 +72,19 @@ async fn docker_df_tells_images_layers_and_leftovers() {
     {
         assert!(text.stdout.contains(part), "no `{part}` in: {}", text.stdout);
     }
+}
+
+#[tokio::test]
+async fn docker_df_tells_all_names_of_image() {
+    let (mut root, cli) = (DockerRootDir::new(), Cli::new());
+    root.add(Some("app:1"), &stack(&["base"]));
+    root.add(Some("other:2"), &stack(&["base"]));
+    let names = ["docker.io/library/app:1", "docker.io/library/other:2"];
+    let df = cli.json(&["df", "--json", &root.location()]).await;
+    assert_eq!(df["images"].as_array().unwrap().len(), 1);
+    assert_eq!(df["images"][0]["names"], json!(names));
+    let text = cli.run(&["df", &root.location()]).await;
+    assert!(names.iter().all(|name| text.stdout.contains(name)), "{}", text.stdout);
 }
 
 #[tokio::test]

@@ -39,12 +39,18 @@ async fn containerd_root_names_content_and_snapshots_are_read() {
         assert!(listed.contains(&layer["unpacked_size"].to_string()), "{listed}: {layer}");
         assert!(std::path::Path::new(directory).is_dir(), "{directory}");
     }
+    // Another namespace has snapshots of its own.
+    let archive = cli.dir().join("v1.tar").display().to_string();
+    containerd.run(&["images", "export", &archive, "example.com/app:v1"]);
+    containerd.run(&["--namespace", "k8s.io", "images", "import", &archive]);
     let df = format!("containerd-root:{}", containerd.root().display());
     let df = cli.json(&["df", "--json", &df]).await;
+    assert!(!df["shares"].to_string().contains("or leftovers"), "{}", df["shares"]);
     for layer in layers.as_array().unwrap() {
         let rows = df["layers"].as_array().unwrap();
         let row = rows.iter().find(|row| row["chain_id"] == layer["chain_id"]).unwrap();
         assert_eq!(row["directory"], layer["directory"], "{row}");
+        assert_eq!(row["directories"].as_array().unwrap().len(), 2, "{row}");
         assert_eq!(row["unpacked_size"], layer["unpacked_size"], "{row}");
         assert!(row["images"].to_string().contains("example.com/app:v1"), "{row}");
     }
