@@ -145,8 +145,10 @@ fn compare<A: SortedFiles, B: SortedFiles<Error = A::Error>, E>(
 ) -> Result<Compared, MergeError<A::Error, E>> {
     let mut compared = Compared { shared, ..Compared::default() };
     merge(&mut a, &mut b, |path, a, b| {
+        // Asked about every path: one that both have alike is no difference, but is there.
+        let is_included = includes(path);
         let Some(found) = compared.difference(path, a, b) else { return Ok(()) };
-        if includes(path) { visit(compared.count(&found)) } else { Ok(()) }
+        if is_included { visit(compared.count(&found)) } else { Ok(()) }
     })?;
     Ok(compared)
 }

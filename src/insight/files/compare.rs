@@ -82,19 +82,12 @@ impl PathTree {
             (Some(_), None) => ChangeKind::Deleted,
             _ => return Ok(()),
         };
-        passed.totals.count(kind, hidden_below.is_none());
         let info = |inode: Option<u32>| inode.and_then(|inode| self.info(inode));
         let (before, after) = (info(before), info(after));
-        if let Some(after) = after.filter(|after| after.layer == self.layer as usize) {
-            let is_counted = after.names > 1 && !passed.counted.insert(after.inode);
-            let size = if is_counted { 0 } else { after.size };
-            // Sizes of a table of contents may lie.
-            passed.totals.bytes = passed.totals.bytes.saturating_add(size);
-        }
         let mut path = Vec::new();
         self.path_of(number, &mut path);
         let hardlink = self.hardlinks.get(&number).map(|text| self.table.text(*text));
-        (passed.visit)(&Change {
+        let change = Change {
             path: &path,
             kind,
             before,
@@ -103,7 +96,9 @@ impl PathTree {
             hidden,
             hidden_below: hidden_below.unwrap_or_default(),
             implied: hidden_below.is_none(),
-        })
+        };
+        passed.totals.count(self.layer as usize, &change, &mut passed.counted);
+        (passed.visit)(&change)
     }
 
     /// The names below a directory of lower layers that is gone, in the order of their paths.
@@ -226,11 +221,18 @@ impl PathTree {
 }
 
 impl LayerTotals {
-    fn count(&mut self, kind: ChangeKind, implied: bool) {
-        match kind {
+    /// Counts a change of this layer, but not what it hides. `counted` has the files with several names that were counted.
+    pub(crate) fn count(&mut self, layer: usize, change: &Change<'_>, counted: &mut HashSet<u32>) {
+        match change.kind {
             ChangeKind::Added => self.added += 1,
             ChangeKind::Modified => self.modified += 1,
-            ChangeKind::Deleted => self.deleted += u64::from(!implied),
+            ChangeKind::Deleted => self.deleted += u64::from(!change.implied),
+        }
+        if let Some(after) = change.after.filter(|after| after.layer == layer) {
+            let is_counted = after.names > 1 && !counted.insert(after.inode);
+            let size = if is_counted { 0 } else { after.size };
+            // Sizes of a table of contents may lie.
+            self.bytes = self.bytes.saturating_add(size);
         }
     }
 }

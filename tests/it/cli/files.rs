@@ -234,3 +234,32 @@ async fn files_of_debian_match_umoci_tree() {
         }
     }
 }
+
+#[tokio::test]
+async fn files_path_not_found_is_error_everywhere() {
+    let cli = Cli::new();
+    let place = write_to(&cli, &sample());
+    for flags in [&[][..], &["--flat"], &["--json"], &["--layer", "1"], &["--flat", "--json"]] {
+        for paths in [&["nope"][..], &["etc", "nope"]] {
+            let output = cli.run(&[&["files", &place], paths, flags].concat()).await;
+            output.expect(3, "nope: not found in ");
+            let is_json = flags.contains(&"--json");
+            assert!(is_json || output.stdout.is_empty(), "{flags:?} {paths:?}");
+            assert!(!output.stdout.contains("etc"), "{}", output.stdout);
+        }
+        cli.run(&[&["files", &place, "*.nope"], flags].concat()).await.expect(0, "");
+    }
+    cli.run(&["files", &place, "usr", "--layer", "1"]).await.expect(3, "not found in layer 1");
+    let both = cli.run(&["diff", "--files", &place, &place, "nope"]).await;
+    both.expect(3, "nope: not found in the images");
+    cli.run(&["diff", "--files", &place, &place, "/etc"]).await.expect(0, "");
+    let one = cli.run(&["files", &place, "old"]).await;
+    assert!(one.stdout.contains("3 added, 0 modified, 0 deleted, 8 B\n"), "{}", one.stdout);
+    assert!(
+        one.stdout.ends_with(
+            "0 added, 0 modified, 1 deleted, 0 B; hides 8 B in 2 files of lower layers\n"
+        ),
+        "{}",
+        one.stdout
+    );
+}

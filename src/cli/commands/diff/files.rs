@@ -42,6 +42,8 @@ pub(super) enum DiffHead {
 pub(super) struct ComparedFiles {
     lists: BothLists,
     filter: PathFilter,
+    /// Names of both images.
+    references: String,
     control: Control,
 }
 
@@ -52,8 +54,9 @@ pub(super) async fn read(
     settings: &Settings,
 ) -> Result<ComparedFiles> {
     let control = settings.control.clone();
+    let references = images.each_ref().map(|image| &*image.opened.reference).join(" and ");
     let lists = read_both(images, &control, settings).await.map_err(malformed)?;
-    Ok(ComparedFiles { lists, filter, control })
+    Ok(ComparedFiles { lists, filter, references, control })
 }
 
 /// The differences by size.
@@ -121,7 +124,9 @@ impl ComparedFiles {
             self.control.check("diff")?;
             visit(found)
         };
-        file_diff_of_lists(a, b, *shared, |path| self.filter.matches(path), visit)
+        let totals = file_diff_of_lists(a, b, *shared, |path| self.filter.matches(path), visit)?;
+        self.filter.check_found(&self.references, "not found in the images")?;
+        Ok(totals)
     }
 }
 

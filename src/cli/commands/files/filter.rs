@@ -1,5 +1,7 @@
 //! Which paths to show.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use glob::{MatchOptions, Pattern};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -19,10 +21,18 @@ pub(in crate::cli::commands) struct PathFilter(Vec<Item>);
 #[derive(Debug)]
 enum Item {
     /// This path and what is below it.
-    Path(Vec<u8>),
+    Path(TypedPath),
     Glob(Pattern),
     /// A pattern for the last component alone.
     NameGlob(Pattern),
+}
+
+/// A path as typed and as it is in a layer, and whether anything was found there.
+#[derive(Debug)]
+struct TypedPath {
+    text: String,
+    path: Vec<u8>,
+    is_found: AtomicBool,
 }
 
 impl PathFilter {
@@ -34,14 +44,37 @@ impl PathFilter {
 
     /// Whether to show a path, which has no slash at its ends.
     pub(in crate::cli::commands) fn matches(&self, path: &[u8]) -> bool {
-        self.0.is_empty() || self.0.iter().any(|item| item.matches(path))
+        // Each item notes whether it was found.
+        let matching = self.0.iter().filter(|item| item.matches(path)).count();
+        self.0.is_empty() || matching > 0
+    }
+
+    /// Whether it shows every path.
+    pub(in crate::cli::commands) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Checks that every path without wildcards was found by [`PathFilter::matches`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for the first that was not.
+    pub(in crate::cli::commands) fn check_found(&self, image: &str, reason: &str) -> Result<()> {
+        let missing = self.0.iter().find_map(|item| match item {
+            Item::Path(own) if !own.is_found.load(Ordering::Relaxed) => Some(&own.text),
+            _ => None,
+        });
+        missing.map_or(Ok(()), |text| {
+            Err(Error::new(ErrorKind::NotFound, image).at(text).with_reason(reason))
+        })
     }
 }
 
 fn item(text: &str) -> Result<Item> {
     let path = clean(text);
     if !path.contains(['*', '?', '[']) {
-        return Ok(Item::Path(path.into_bytes()));
+        // The root is always there.
+        let is_found = AtomicBool::new(path.is_empty());
+        return Ok(Item::Path(TypedPath { text: text.to_owned(), path: path.into(), is_found }));
     }
     let pattern = Pattern::new(&path).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, format!("pattern `{text}`")).with_reason(error.msg)
@@ -58,7 +91,11 @@ pub(in crate::cli::commands) fn clean(text: &str) -> String {
 impl Item {
     fn matches(&self, path: &[u8]) -> bool {
         match self {
-            Self::Path(own) => is_below(path, own),
+            Self::Path(own) => {
+                let is_shown = is_below(path, &own.path);
+                own.is_found.fetch_or(is_shown, Ordering::Relaxed);
+                is_shown
+            }
             Self::Glob(pattern) => pattern.matches_with(&String::from_utf8_lossy(path), OPTIONS),
             Self::NameGlob(pattern) => {
                 let (_, name) = split(path);

@@ -4,6 +4,7 @@ mod filter;
 pub(super) mod lines;
 mod tree;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 pub(super) use self::filter::{PathFilter, clean};
@@ -23,13 +24,17 @@ use crate::insight::command::display_command;
 use crate::insight::files::{Change, FileInfo, LayerInput, LayerTotals, read_names};
 use crate::insight::layers::{LayerRow, layers};
 
+/// The reason for a path without wildcards that no layer has.
+const NOT_FOUND: &str = "not found in the image";
+
 /// Width of the command in the heading of a layer, in a pipe.
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<ExitCode> {
     let filter = PathFilter::parse(&args.paths)?;
     let mut image =
-        OpenedImage::open_with_layers(&args.image, args.platform.platform.as_deref(), settings).await?;
+        OpenedImage::open_with_layers(&args.image, args.platform.platform.as_deref(), settings)
+            .await?;
     if let Some(number) = args.layer {
         check_number(number, &image)?;
     }
@@ -48,7 +53,7 @@ pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<Exit
         if flat {
             print_flat(blobs, &paths, &reference, &listing, &own)
         } else {
-            print_changes(blobs, &listing, &own)
+            print_changes(blobs, &reference, &listing, &own)
         }
     };
     match run_with_progress(&mut image, settings, &control.cancel, work).await {
@@ -73,8 +78,14 @@ struct Listing {
 }
 
 /// Prints the changes of each layer as soon as it was read and verified.
-fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Control) -> Result<()> {
+fn print_changes(
+    layers: Vec<LayerInput<'_>>,
+    reference: &str,
+    listing: &Listing,
+    control: &Control,
+) -> Result<()> {
     let lines = &std::cell::RefCell::new(Lines::default());
+    let listed = &std::cell::RefCell::new(Listed::default());
     let tree = &std::cell::RefCell::new(TreeLines::default());
     let heading_of = &std::cell::Cell::new(None);
     let is_shown = |number| listing.only.is_none_or(|only| only == number);
@@ -86,9 +97,10 @@ fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Contr
         lines.borrow_mut().push(&listing.heading(number))
     };
     let visit = |number: usize, change: &Change<'_>| {
-        if !is_shown(number) || change.implied || !listing.filter.matches(change.path) {
+        if !is_shown(number) || !listing.filter.matches(change.path) || change.implied {
             return Ok(());
         }
+        listed.borrow_mut().add(number, change);
         if listing.json {
             return lines.borrow_mut().push_json(&lines::change_json(number, change));
         }
@@ -112,15 +124,34 @@ fn print_changes(layers: Vec<LayerInput<'_>>, listing: &Listing, control: &Contr
             return Ok(());
         }
         heading(number)?;
+        let own = listed.take().totals;
         let mut lines = lines.borrow_mut();
-        lines.push(&summary(totals))?;
+        lines.push(&summary(if listing.filter.is_empty() { totals } else { own }))?;
         if listing.only.is_none() && number + 1 < listing.rows.len() {
             lines.push("")?;
         }
-        lines.flush()
+        // Nothing is printed about a path that is not there.
+        if listing.check_found(reference).is_ok() { lines.flush() } else { Ok(()) }
     };
     read_names(layers, control, visit, end)?;
+    listing.check_found(reference)?;
     lines.borrow_mut().flush()
+}
+
+/// Totals of the changes of a layer that are listed.
+#[derive(Default)]
+struct Listed {
+    totals: LayerTotals,
+    /// Files with several names whose bytes were counted.
+    counted: HashSet<u32>,
+}
+
+impl Listed {
+    fn add(&mut self, layer: usize, change: &Change<'_>) {
+        self.totals.count(layer, change, &mut self.counted);
+        self.totals.hidden.add(change.hidden);
+        self.totals.hidden.add(change.hidden_below);
+    }
 }
 
 fn is_directory(file: Option<&FileInfo<'_>>) -> bool {
@@ -138,6 +169,15 @@ fn summary(totals: LayerTotals) -> String {
 }
 
 impl Listing {
+    fn check_found(&self, reference: &str) -> Result<()> {
+        match self.only {
+            Some(number) => {
+                self.filter.check_found(reference, &format!("not found in layer {number}"))
+            }
+            None => self.filter.check_found(reference, NOT_FOUND),
+        }
+    }
+
     fn heading(&self, number: usize) -> String {
         let Some(row) = self.rows.iter().find(|row| row.index == number) else {
             return format!("layer {number}");
@@ -168,11 +208,8 @@ fn print_flat(
     let start = match paths {
         [path] if !path.contains(['*', '?', '[']) => {
             let text = clean(path);
-            let not_found = || {
-                Error::new(ErrorKind::NotFound, reference)
-                    .at(path)
-                    .with_reason("not found in the image")
-            };
+            let not_found =
+                || Error::new(ErrorKind::NotFound, reference).at(path).with_reason(NOT_FOUND);
             let found = match files.get(text.as_bytes()) {
                 // A link alone is shown itself, as `ls -l` does.
                 Some(file) if !is_directory(Some(&file)) && !path.ends_with('/') => {
@@ -204,5 +241,8 @@ fn print_flat(
         tree.line(path, is_directory(Some(file)), parents, &mut print)
     };
     files.walk(start.as_deref().unwrap_or_default(), true, visit)?;
+    if start.is_none() {
+        listing.filter.check_found(reference, NOT_FOUND)?;
+    }
     lines.flush()
 }
