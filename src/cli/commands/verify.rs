@@ -14,7 +14,7 @@ use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
 use crate::cli::{labels, output};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{BadBlob, Layout, VerifyOptions, VerifyReport};
+use crate::layout::{BadBlob, BlobFault, Layout, VerifyOptions, VerifyReport};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 
@@ -52,7 +52,12 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     let Some(location) = bad else { return Ok(ExitCode::SUCCESS) };
     let left = report.bad.iter().filter(|bad| !bad.repaired).count();
     let reason = plural(left as u64, "corrupt or missing blob");
-    Err(Error::new(ErrorKind::Mismatch, location).with_reason(reason))
+    let error = Error::new(ErrorKind::Mismatch, location).with_reason(reason);
+    let can_repair = |bad: &BadBlob| bad.fault != BlobFault::Invalid && bad.descriptor.is_some();
+    if args.repair || !report.bad.iter().any(can_repair) {
+        return Err(error);
+    }
+    Err(error.with_hint("pass `--repair` to fetch them again from where the images came"))
 }
 
 /// Separates locations outside the store from names of images in it.

@@ -9,6 +9,7 @@ pub(in crate::registry) mod challenge;
 mod token;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -245,6 +246,9 @@ impl Auth {
             .iter()
             .flat_map(Credential::secrets)
             .for_each(|secret| http.options.redactor.add(secret.expose()));
+        if found.is_some() {
+            http.has_credential.store(true, Ordering::Relaxed);
+        }
         cache.insert(repository, found.clone());
         Ok(found)
     }

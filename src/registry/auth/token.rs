@@ -211,7 +211,7 @@ impl TokenRequest<'_> {
                 let is_down = status.is_server_error();
                 return Err(if is_down { limiter.record_failure(error) } else { error });
             }
-            let detail = error_body::detail(status, &body);
+            let detail = self.http.detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)
                 .at(location)
                 .with_reason(error.reason())

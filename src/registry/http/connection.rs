@@ -23,6 +23,8 @@ pub(in crate::registry) struct Connection {
     base: Mutex<Url>,
     /// Whether the registry has responded, which settles its scheme.
     has_responded: AtomicBool,
+    /// Whether a credential was found for it, so that a refusal does not ask for one.
+    pub(in crate::registry) has_credential: AtomicBool,
     pub(in crate::registry) clients: HttpClients,
     pub(in crate::registry) limiters: Arc<Limiters>,
     pub(in crate::registry) warnings: SeenWarnings,
@@ -42,6 +44,7 @@ impl Connection {
             name,
             base: Mutex::new(base),
             has_responded: AtomicBool::new(false),
+            has_credential: AtomicBool::new(false),
             clients,
             warnings: SeenWarnings::default(),
         }

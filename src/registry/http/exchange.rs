@@ -2,6 +2,7 @@
 //!
 //! It does not authenticate, follow redirects or retry; [`crate::registry::send`] does.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
@@ -17,7 +18,7 @@ use super::request::{ConnectionUse, Request};
 use super::transport_error::{
     closed_before_answering, is_http2_failure, is_unprocessed, request_failed,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 impl Connection {
     /// Sends one request and returns when the response headers are there.
@@ -107,6 +108,22 @@ impl Connection {
         Ok(response)
     }
 
+    /// What the user can do about this response, if known. Who passed a credential needs another one.
+    pub(in crate::registry) fn detail(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Option<ErrorDetail> {
+        match error_body::detail(status, body) {
+            Some(ErrorDetail::CredentialRequired)
+                if self.has_credential.load(Ordering::Relaxed) =>
+            {
+                Some(ErrorDetail::InvalidCredential)
+            }
+            detail => detail,
+        }
+    }
+
     /// The error for this response, with the registry's message.
     pub(in crate::registry) async fn failure(
         &self,
@@ -143,11 +160,7 @@ impl Connection {
             Err(_) => error,
         };
         // Only the registry itself can tell that a name or credential is wrong.
-        if redirected_to.is_none() {
-            error.with_detail(error_body::detail(status, &body))
-        } else {
-            error
-        }
+        if redirected_to.is_none() { error.with_detail(self.detail(status, &body)) } else { error }
     }
 }
 

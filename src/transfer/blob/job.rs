@@ -11,7 +11,7 @@ use crate::progress::Event;
 use crate::retry::retry;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::blob::reader::{ResumingReader, of_layout};
 use crate::transfer::feed::Feed;
 use crate::transfer::report::BlobResult;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
@@ -47,7 +47,7 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
             result => {
                 // Wrong bytes come from the source. Any other error without a side comes from the target.
                 let result = result.map_err(|error| match error.kind() {
-                    ErrorKind::Mismatch => error.with_side(Side::Source),
+                    ErrorKind::Mismatch => of_layout(&*job.source, error).with_side(Side::Source),
                     _ => error.with_side(Side::Target),
                 });
                 return BlobJobResult { result, feed: job.feed };

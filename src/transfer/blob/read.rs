@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::blob::reader::{ResumingReader, of_layout};
 use crate::transfer::options::TransferOptions;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 
@@ -83,7 +83,7 @@ pub async fn fetch_blob(
 pub(super) struct VerifiedReader<'a> {
     reader: ResumingReader<'a>,
     verifier: Verifier,
-    location: &'a str,
+    source: &'a dyn Source,
 }
 
 impl<'a> VerifiedReader<'a> {
@@ -96,19 +96,21 @@ impl<'a> VerifiedReader<'a> {
         Ok(Self {
             verifier: Verifier::new(descriptor)?,
             reader: ResumingReader::new(source, descriptor, 0, context, counters),
-            location: &source.endpoint().location,
+            source,
         })
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         let chunk = self.reader.next().await?;
         if let Some(chunk) = &chunk {
-            self.verifier.update(chunk)?;
+            self.verifier.update(chunk).map_err(|error| of_layout(self.source, error))?;
         }
         Ok(chunk)
     }
 
     pub(super) fn finish(self) -> Result<Verified> {
-        self.verifier.finish().map_err(|error| error.at(self.location))
+        let Self { verifier, source, .. } = self;
+        let proof = verifier.finish().map_err(|error| error.at(&source.endpoint().location));
+        proof.map_err(|error| of_layout(source, error))
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::content::{BlobRanges, BlobRequest, ByteStream, Source};
+use crate::content::{BlobRanges, BlobRequest, ByteStream, EndpointKind, Source};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
 use crate::progress::Event;
 use crate::retry::{Failures, announce};
@@ -319,8 +319,17 @@ impl<'a> ResumingReader<'a> {
         if self.source.endpoint().kind.is_local() {
             let (length, size) = (self.position, self.descriptor.size);
             let reason = format!("is corrupt: expected {size} bytes, got {length}");
-            return error(ErrorKind::Mismatch).with_reason(reason);
+            return of_layout(self.source, error(ErrorKind::Mismatch).with_reason(reason));
         }
         error(ErrorKind::Transport).with_reason(reason).transient(None)
     }
+}
+
+/// Wrong bytes of a layout can be repaired.
+pub(super) fn of_layout(source: &dyn Source, error: Error) -> Error {
+    let is_layout = source.endpoint().kind == EndpointKind::Layout;
+    if is_layout && error.kind() == ErrorKind::Mismatch {
+        return error.with_detail(ErrorDetail::DamagedBlob);
+    }
+    error
 }

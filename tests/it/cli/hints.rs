@@ -1,7 +1,7 @@
 //! Receipts, and hints that can be followed as they stand.
 
 use crate::support::cli::Cli;
-use crate::support::fake_registry::FakeRegistry;
+use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::{Fault, Reply};
 use crate::support::live::needs;
 use crate::support::samples::published;
@@ -132,4 +132,15 @@ async fn blob_to_terminal_is_refused_unless_asked_for() {
     assert!(written.stdout.contains("architecture"), "{}", written.stdout);
     let piped = cli.run(&["blob", &blob, "-o", "-"]).await;
     assert!(piped.expect(0, "").stdout.contains("architecture"));
+}
+
+#[tokio::test]
+async fn refused_credential_is_not_asked_for_again() {
+    let auth = Auth::Basic { user: "me".to_owned(), password: "open-sesame".to_owned() };
+    let registry = FakeRegistry::start_with(Options { auth, ..Options::default() }).await;
+    let (cli, name) = (Cli::new(), registry.repository("app:1"));
+    let refused = cli.run(&["--creds", "me:wrong-secret", &name]).await;
+    refused.expect(4, "hint: check the user name and password");
+    assert!(!refused.stderr.contains("--creds"), "{}", refused.stderr);
+    cli.run(&[&name]).await.expect(4, "or pass `--creds USER:PASS`");
 }

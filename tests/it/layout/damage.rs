@@ -50,6 +50,8 @@ async fn damaged_blob_fails_without_retry() {
         ] {
             let output = cli.run(words_of).await;
             output.expect(code, words);
+            let hint = "hint: run `rpull verify --repair IMAGE`";
+            assert_eq!(output.stderr.contains(hint), code == 5, "{how}: {}", output.stderr);
             assert!(!output.stderr.contains("retrying"), "{how} {words_of:?}: {}", output.stderr);
             assert!(!output.stderr.contains("tried"), "{how} {words_of:?}: {}", output.stderr);
         }
@@ -211,4 +213,5 @@ async fn missing_layer_is_read_from_registry() {
     let hint = "hint: run `rpull verify --repair IMAGE`";
     cli.run(&["files", "--offline", &name]).await.expect(3, "not in the store").expect(3, hint);
     cli.run(&["files", &format!("store:{name}")]).await.expect(3, hint);
+    cli.run(&["verify"]).await.expect(5, "hint: pass `--repair`");
 }
