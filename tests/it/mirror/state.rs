@@ -1,6 +1,6 @@
 //! The state file saves requests; without it nothing else changes.
 
-use super::Fleet;
+use super::{Fleet, app};
 use crate::support::images::{Family, image, index, layer};
 
 fn publish_index(fleet: &Fleet) {
@@ -65,4 +65,42 @@ async fn unusable_state_file_is_only_a_warning() {
     // A file is no directory, for any user.
     let output = fleet.run(&["--state", "m.yaml/state.json"]).await;
     output.expect(0, "(4 unchanged)").expect(0, "the state is not saved: m.yaml/state.json");
+}
+
+#[tokio::test]
+async fn unchanged_image_in_local_target_costs_one_head_at_source() {
+    let fleet = Fleet::start().await;
+    publish_index(&fleet);
+    fleet.write(
+        "defaults: { tags: ['1'] }
+mirror:
+- { from: FROM/team/multi, to: ['oci:layout', 'store:x/multi'] }
+- { from: FROM/team/multi, to: 'oci:some', platforms: [linux/amd64, linux/arm64] }
+- { from: FROM/team/multi, to: 'oci:one', platforms: linux/s390x }
+- { from: 'oci:from', to: 'TO/m/multi' }
+",
+    );
+    let image = format!("{}/team/multi:1", fleet.from.server.host());
+    fleet.cli.run(&["copy", &image, "oci:from:1"]).await.expect(0, "");
+    fleet.run(&[]).await.expect(0, "mirrored 5 images (0 unchanged)");
+    fleet.run(&[]).await.expect(0, "(5 unchanged)");
+    assert_eq!(fleet.asked(), ["HEAD /v2/team/multi/manifests/1"]);
+    assert_eq!(fleet.sent(), ["HEAD /v2/m/multi/manifests/1"]);
+    let plan = fleet.run(&["--plan"]).await;
+    assert_eq!(plan.expect(0, "").stdout.matches(" unchanged\n").count(), 5, "{}", plan.stdout);
+}
+
+#[tokio::test]
+async fn incomplete_layout_is_mirrored_again() {
+    let fleet = Fleet::start().await;
+    fleet.write("mirror: [{ from: FROM/team/b, to: 'oci:layout', immutable: '*' }]");
+    fleet.run(&[]).await.expect(0, "");
+    fleet.run(&[]).await.expect(0, "(1 unchanged)");
+    assert_eq!(fleet.asked().len(), 1, "only the list of tags: {:?}", fleet.asked());
+    let layer = app("amd64", 4).layers[1].digest().to_string();
+    let blob = fleet.cli.dir().join("layout/blobs").join(layer.replace(':', "/"));
+    std::fs::remove_file(&blob).unwrap();
+    fleet.run(&[]).await.expect(0, "(0 unchanged)");
+    assert!(blob.is_file());
+    fleet.run(&[]).await.expect(0, "(1 unchanged)");
 }
