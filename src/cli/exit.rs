@@ -48,9 +48,12 @@ pub(super) fn report(error: &Error) -> ExitCode {
     report_text(&error.chain(), error)
 }
 
-/// As [`report`], with the image that failed.
+/// As [`report`], with the image that failed, unless the error begins with its name.
 pub(super) fn report_for(reference: &str, error: &Error) -> ExitCode {
-    report_text(&crate::escape(&format!("{reference}: {}", error.chain())), error)
+    let chain = error.chain();
+    let is_named = chain.strip_prefix(reference).is_some_and(|rest| rest.starts_with(": "));
+    let text = if is_named { chain } else { format!("{reference}: {chain}") };
+    report_text(&crate::escape(&text), error)
 }
 
 fn report_text(text: &str, error: &Error) -> ExitCode {

@@ -137,6 +137,8 @@ async fn json_line_is_printed_when_its_image_is_finished() {
     assert_eq!(line["outcome"], "copied");
     assert!(line["reference"].as_str().unwrap().ends_with("m/a:1.0"), "{line}");
     let output = running.stop(Signal::INT).await;
+    let error = output.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert_eq!(error.matches("m/a:1.1").count(), 1, "{error}");
     let lines = json_lines(&output.stdout);
     assert_eq!((lines.len(), &lines[0]["outcome"]), (1, &"failed".into()), "{lines:?}");
 }
