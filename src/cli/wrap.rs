@@ -16,6 +16,11 @@ pub(super) fn columns() -> usize {
     terminal_width().map_or(DEFAULT_COLUMNS, |columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
 }
 
+/// Breaks a line between words for a terminal of this width; without one it stays whole, for scripts.
+pub(super) fn wrap_line(line: &str, width: Option<usize>) -> String {
+    width.map_or_else(|| line.to_owned(), |width| wrap("", line, width).trim_end().to_owned())
+}
+
 /// Breaks a text into lines of at most `columns`, between words where possible. The first line begins with `first`, the
 /// others with as many spaces. Control characters are escaped.
 pub(super) fn wrap(first: &str, text: &str, columns: usize) -> String {
@@ -64,5 +69,7 @@ mod tests {
         assert_eq!(wrap("", "a\u{1b}b c", 80), "a\\u{1b}b c\n");
         assert_eq!(wrap("  ", "abcdefgh ij", 6), "  abcd\n  efgh\n  ij\n");
         assert_eq!(wrap("x", "", 80), "x\n");
+        assert_eq!(wrap_line("one two three", Some(9)), "one two\nthree");
+        assert_eq!(wrap_line("one two three", None), "one two three");
     }
 }

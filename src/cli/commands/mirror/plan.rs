@@ -16,6 +16,7 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
+use crate::cli::wrap::wrap_line;
 use crate::content::Presence;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -52,7 +53,8 @@ pub(super) fn print(
         let requests = plural(requests(images, ends).total(), "request");
         let blobs = table.blobs.summary();
         table.print()?;
-        output::line(&format!("{counts}{deleted}; {blobs}; {requests} for this plan"))?;
+        let summary = format!("{counts}{deleted}; {blobs}; {requests} for this plan");
+        output::line(&wrap_line(&summary, terminal_width()))?;
     }
     for (reference, error) in &table.failed {
         exit::report_for(reference, error);

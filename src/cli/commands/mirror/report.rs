@@ -13,6 +13,8 @@ use crate::cli::run::removals::Removed;
 use crate::cli::run::report::{full_name, json_of, receipt, warn_of_skipped};
 use crate::cli::settings::Settings;
 use crate::cli::size::plural;
+use crate::cli::terminal_width::stderr_width;
+use crate::cli::wrap::wrap_line;
 use crate::cli::{exit, hint};
 use crate::content::RequestCounts;
 use crate::error::{Error, ErrorKind, Result};
@@ -152,7 +154,8 @@ pub(super) fn finished(
             0 => String::new(),
             count => format!(", deleted {}", plural(count, "tag")),
         };
-        note(&format!("{}{deleted}; {}", counts(images, mirrored), receipt(&sum)));
+        let summary = format!("{}{deleted}; {}", counts(images, mirrored), receipt(&sum));
+        note(&wrap_line(&summary, stderr_width()));
     }
     let unchanged = unchanged_count(images);
     let outcome = Outcome {
