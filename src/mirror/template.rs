@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::reference::{Reference, is_tag};
 
 /// A target with placeholders for parts of the source's name.
@@ -106,7 +107,7 @@ impl Template {
         tag.strip_prefix(prefix)?.strip_suffix(after.as_str())
     }
 
-    /// Returns the target of an image. In a repository without a tag it keeps its tag, or else its digest.
+    /// Returns the target of an image. Without a tag there it keeps its own, in a registry also its digest.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the image lacks a part, or the text is no location to write to.
@@ -124,20 +125,46 @@ impl Template {
                 })?,
             });
         }
-        let mut location = Location::parse(&text, DefaultLocation::Registry)?;
-        let bare = text.strip_prefix("docker://").unwrap_or(&text);
-        if matches!(location, Location::Registry(_))
-            && let Ok(repository) = Reference::repository_only(bare)
-        {
-            location = Location::Registry(match (image.tag, image.digest) {
-                (Some(tag), _) => repository.with_tag(tag)?,
-                (None, Some(digest)) => format!("{repository}@{digest}").parse()?,
-                (None, None) => bare.parse()?,
-            });
-        }
+        let location = keep_tag(Location::parse(&text, DefaultLocation::Registry)?, &text, image)?;
         location.check_as_target()?;
         Ok(location)
     }
+}
+
+/// Adds the tag of the image to a name that is a repository only, `text` being the whole location. The name of an image in
+/// a layout may be any text, so one that is a tag itself stays as it is.
+fn keep_tag(location: Location, text: &str, image: &ImageParts<'_>) -> Result<Location> {
+    let name = match &location {
+        Location::Registry(_) => text.strip_prefix("docker://").unwrap_or(text),
+        Location::Store(_) | Location::Id { .. } => text.strip_prefix("store:").unwrap_or(text),
+        Location::Layout { name: ImageName::Layout(name), .. }
+        | Location::Archive { name: ImageName::Layout(name), .. }
+            if is_tag(name) && !text.starts_with("docker-archive:") =>
+        {
+            return Ok(location);
+        }
+        Location::Layout { name: ImageName::Layout(name), .. }
+        | Location::Archive { name: ImageName::Layout(name), .. } => name,
+        _ => return Ok(location),
+    };
+    let Ok(repository) = Reference::repository_only(name) else { return Ok(location) };
+    let tagged = |name: &str, tag: &str| ImageName::Layout(format!("{name}:{tag}"));
+    Ok(match (location, image.tag, image.digest) {
+        (Location::Registry(_), Some(tag), _) => Location::Registry(repository.with_tag(tag)?),
+        (Location::Registry(_), None, Some(digest)) => {
+            Location::Registry(format!("{repository}@{digest}").parse()?)
+        }
+        (Location::Store(_) | Location::Id { .. }, Some(tag), _) => {
+            Location::Store(repository.with_tag(tag)?)
+        }
+        (Location::Layout { path, name: ImageName::Layout(name) }, Some(tag), _) => {
+            Location::Layout { path, name: tagged(&name, tag) }
+        }
+        (Location::Archive { format, path, name: ImageName::Layout(name) }, Some(tag), _) => {
+            Location::Archive { format, path, name: tagged(&name, tag) }
+        }
+        (location, _, _) => location,
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +196,13 @@ mod tests {
             ("oci:/srv/all:{{repository}}-{{tag}}", "r.io/app:1", "oci:/srv/all:app-1"),
             ("store:{{repository}}:{{tag}}", "r.io/app:1", "store:docker.io/library/app:1"),
             ("reg.io/a", &pinned, &kept),
+            ("store:x/{{name}}", "r.io/app:v1.3", "store:docker.io/x/app:v1.3"),
+            ("store:cafe{{name}}", "r.io/d:v1.3", "store:docker.io/library/cafed:v1.3"),
+            ("store:x/app:stable", "r.io/app:v1.3", "store:docker.io/x/app:stable"),
+            ("oci:/srv/all:x/{{name}}", "r.io/app:v1.3", "oci:/srv/all:x/app:v1.3"),
+            ("oci:/srv/all:{{name}}", "r.io/app:v1.3", "oci:/srv/all:app"),
+            ("oci-archive:a.tar:x/app", "r.io/app:v1.3", "oci-archive:a.tar:x/app:v1.3"),
+            ("docker-archive:a.tar:{{name}}", "r.io/app:v1.3", "docker-archive:a.tar:app:v1.3"),
         ] {
             assert_eq!(render(template, image).unwrap(), expected, "{template} {image}");
         }

@@ -91,6 +91,25 @@ async fn several_targets_are_written_from_one_read() {
 }
 
 #[tokio::test]
+async fn image_keeps_its_tag_in_untagged_local_target() {
+    let fleet = Fleet::start().await;
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: ['store:x/{{name}}', 'oci:layout:x/{{name}}',
+  'docker-archive:a.tar:x/{{name}}'], tags: ['1.0', '1.1']}]",
+    );
+    let output = fleet.run(&[]).await;
+    output.expect(0, "mirrored 6 images");
+    for target in ["store:", "oci:layout:", "docker-archive:a.tar:"] {
+        for tag in ["1.0", "1.1"] {
+            let image = format!("{target}x/a:{tag}");
+            fleet.cli.run(&["history", &image]).await.expect(0, "");
+        }
+    }
+    let list = fleet.cli.run(&["ls", "--json"]).await;
+    assert!(!list.stdout.contains("latest"), "{}", list.stdout);
+}
+
+#[tokio::test]
 async fn plan_moves_nothing_and_counts_unique_blobs() {
     let fleet = Fleet::start().await;
     fleet.write_usual();
