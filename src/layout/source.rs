@@ -177,6 +177,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if it is missing, [`ErrorKind::Mismatch`] if it has another size.
+    #[cfg(feature = "cli")]
     pub(crate) fn check_blob(&self, blob: &Descriptor) -> Result<()> {
         let found = self.blob_file(&blob.digest)?.metadata();
         let length = found.map_err(|error| io_error("read", self.root(), error))?.len();
