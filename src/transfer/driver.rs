@@ -282,14 +282,9 @@ impl Run {
         }
         self.context.progress.on_event(&Event::Committed { reference: &image.request.reference });
         self.schedule.committed(id);
-        if !self.is_atomic(self.images[id].route.target) {
+        if self.targets[self.images[id].route.target].shows_names() {
             self.observe(id);
         }
-    }
-
-    /// Whether images have their names only when the target is finished.
-    fn is_atomic(&self, target: TargetId) -> bool {
-        self.targets[target].state.inner.properties().atomic
     }
 
     /// Whether missing content of this image can be sent again: once.
@@ -319,12 +314,12 @@ impl Run {
     fn finish_ended(&mut self, target: TargetId, result: Result<()>) {
         match result {
             Ok(()) => {
+                let had_names = self.targets[target].shows_names();
                 self.targets[target].is_finished = true;
                 let is_new = |(_, image): &(ImageId, &ImageRun)| {
-                    image.route.target == target && image.committed.is_some()
+                    !had_names && image.route.target == target && image.committed.is_some()
                 };
-                let named = self.images.iter().filter(|_| self.is_atomic(target)).filter(is_new);
-                named.for_each(|(image, _)| self.observe(image));
+                self.images.iter().filter(is_new).for_each(|(id, _)| self.observe(id));
             }
             Err(error) => self.fail_target(target, &error),
         }

@@ -150,8 +150,7 @@ impl Run {
             let report = reports.next().unwrap_or_default();
             let incomplete = image.incomplete();
             // An image without a name has not arrived, whatever the reason.
-            let is_named = image.committed.is_some()
-                && (target.is_finished || !target.state.inner.properties().atomic);
+            let is_named = image.committed.is_some() && target.shows_names();
             let error = image.error.or_else(|| {
                 let error = Error::new(ErrorKind::Interrupted, &report.summary.reference);
                 (!is_named).then(|| error.with_side(Side::Local).with_reason(unfinished))

@@ -42,6 +42,13 @@ pub(super) struct TargetRun {
     pub(super) is_finished: bool,
 }
 
+impl TargetRun {
+    /// Whether images that were committed have their names: at an atomic target all of them at its end.
+    pub(super) fn shows_names(&self) -> bool {
+        self.is_finished || !self.state.inner.properties().atomic
+    }
+}
+
 /// A run: its images, its targets, and its tasks.
 pub(super) struct Run {
     pub(super) started: Instant,
