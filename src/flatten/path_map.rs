@@ -118,6 +118,10 @@ impl NameTree for PathMap {
         self.get(path).map(|name| Arc::clone(&name.inode))
     }
 
+    fn node_kind(&self, inode: &Arc<Inode>) -> Option<EntryKind> {
+        Some(inode.entry.kind)
+    }
+
     fn is_modified_in(&self, path: &[u8], layer: u32) -> bool {
         self.get(path).is_some_and(|name| name.modified_in == layer)
     }

@@ -37,6 +37,9 @@ pub(crate) trait NameTree {
 
     fn node(&self, path: &[u8]) -> Option<Self::Node>;
 
+    /// Returns the type of a file.
+    fn node_kind(&self, node: &Self::Node) -> Option<EntryKind>;
+
     /// Whether this layer created the name or something below it.
     fn is_modified_in(&self, path: &[u8], layer: u32) -> bool;
 
@@ -150,6 +153,13 @@ impl<T: NameTree> Applier<T> {
         }
     }
 
+    fn add(&mut self, path: Vec<u8>, node: &T::Node) -> io::Result<()> {
+        if self.names.node_kind(node) == Some(EntryKind::Symlink) {
+            self.behind_links = None;
+        }
+        self.names.add(path, node, self.at)
+    }
+
     fn remove(&mut self, path: &[u8]) {
         if matches!(self.names.kind(path), Some(EntryKind::Directory | EntryKind::Symlink)) {
             self.behind_links = None;
@@ -158,11 +168,8 @@ impl<T: NameTree> Applier<T> {
     }
 
     fn create(&mut self, path: Vec<u8>, entry: LayerEntry) -> io::Result<()> {
-        if entry.kind == EntryKind::Symlink {
-            self.behind_links = None;
-        }
         let node = self.names.create(entry, self.at)?;
-        self.names.add(path, &node, self.at)?;
+        self.add(path, &node)?;
         self.names.release(node);
         Ok(())
     }
@@ -174,8 +181,7 @@ impl<T: NameTree> Applier<T> {
         match self.aside.get_mut(other).cloned() {
             Some(Leftover::Own(node)) => {
                 self.remove(&path);
-                self.behind_links = None;
-                self.names.add(path, &node, self.at)
+                self.add(path, &node)
             }
             Some(Leftover::NameOf(other)) if !is_leftover(&other) => self.link_to(path, &other),
             _ => Err(missing()),
@@ -189,10 +195,8 @@ impl<T: NameTree> Applier<T> {
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        match self.names.kind(&other) {
-            None => return Err(missing()),
-            Some(EntryKind::Symlink) => self.behind_links = None,
-            Some(_) => {}
+        if self.names.kind(&other).is_none() {
+            return Err(missing());
         }
         if other == path {
             self.names.touch(&path, self.at.layer);
@@ -204,7 +208,7 @@ impl<T: NameTree> Applier<T> {
         if self.has_directory(&other) {
             return Err(io::Error::other("is a hard link to a directory"));
         }
-        self.names.add(path, &node, self.at)
+        self.add(path, &node)
     }
 
     /// Removes what lower layers have at this path.

@@ -147,6 +147,10 @@ impl NameTree for PathTree {
         self.inode_at(path)
     }
 
+    fn node_kind(&self, inode: &u32) -> Option<EntryKind> {
+        self.table.kind(*inode)
+    }
+
     fn is_modified_in(&self, path: &[u8], _layer: u32) -> bool {
         self.find(path).is_some_and(|node| self.table.has_flag(node, flag::OWN))
     }
