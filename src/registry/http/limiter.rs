@@ -104,7 +104,6 @@ struct HostState {
     tokens: u32,
     /// Progress towards the next token.
     earned_bytes: u64,
-    has_responded: bool,
     /// When it last responded without a failure.
     last_response: Option<Instant>,
     /// When what was requested was first answered by 500.
@@ -132,9 +131,9 @@ struct Failing {
     shared: u32,
     reason: Reason,
     is_reported: bool,
-    /// What was requested in vain.
+    /// What was requested without success.
     requested: HashSet<String>,
-    /// The number of failures when, after all the time that there is, something else was requested.
+    /// The number of failures when something else was requested after `retry_for`.
     probed: Option<u32>,
 }
 
@@ -167,6 +166,10 @@ impl Failing {
 }
 
 impl HostState {
+    fn has_responded(&self) -> bool {
+        self.last_response.is_some()
+    }
+
     fn earn(&mut self, bytes: u64, max_tokens: u32) {
         self.earned_bytes += bytes;
         let earned = u32::try_from(self.earned_bytes / BYTES_PER_TOKEN).unwrap_or(max_tokens);
@@ -200,19 +203,16 @@ impl HostState {
         if error.status() != Some(StatusCode::INTERNAL_SERVER_ERROR.as_u16()) {
             return false;
         }
-        let first = match self.broken.get(error.what()) {
-            Some(first) => *first,
-            None if self.broken.len() < MAX_REMEMBERED => {
-                *self.broken.entry(error.what().to_owned()).or_insert_with(Instant::now)
-            }
-            None => return false,
-        };
-        self.last_response.is_some_and(|last| last > first)
+        if self.broken.len() >= MAX_REMEMBERED && !self.broken.contains_key(error.what()) {
+            return false;
+        }
+        let first = self.broken.entry(error.what().to_owned()).or_insert_with(Instant::now);
+        self.last_response.is_some_and(|last| last > *first)
     }
 
     /// Whether a host that seems to be unreachable may only lack what was requested so far, and is asked for something else.
     fn may_probe(&self, failing: &Failing, what: &str) -> bool {
-        self.has_responded
+        self.has_responded()
             && failing.probed.is_none_or(|failures| failing.count <= failures)
             && failing.requested.len() < MAX_REMEMBERED
             && !failing.requested.contains(what)
@@ -223,7 +223,7 @@ impl HostState {
         match policy.attempts {
             Some(attempts) => failing.shared >= attempts,
             None if failing.shared == 0 => false,
-            None => !self.has_responded || failing.since.elapsed() >= policy.retry_for,
+            None => !self.has_responded() || failing.since.elapsed() >= policy.retry_for,
         }
     }
 }
@@ -251,8 +251,7 @@ impl Limiter {
         if status.is_server_error() {
             state.fail(&format!("responded {status}"), Some(status.as_u16()));
         } else if status != StatusCode::TOO_MANY_REQUESTS {
-            (state.has_responded, state.failing) = (true, None);
-            state.last_response = Some(Instant::now());
+            (state.last_response, state.failing) = (Some(Instant::now()), None);
             state.earn(BYTES_PER_TOKEN / REQUESTS_PER_TOKEN, self.max_tokens);
         }
     }
@@ -278,7 +277,7 @@ impl Limiter {
         {
             failing.requested.insert(error.what().to_owned());
         }
-        if !state.has_responded || state.is_broken(&error) {
+        if !state.has_responded() || state.is_broken(&error) {
             return error;
         }
         let begun = Outage { lasted: Duration::ZERO, is_news: false };
@@ -368,7 +367,11 @@ impl Limiter {
         };
         let error = failing.reason.error(&self.host, what).transient(None);
         let lasted = failing.since.elapsed();
-        if state.has_responded { error.in_outage(Outage { lasted, is_news: false }) } else { error }
+        if state.has_responded() {
+            error.in_outage(Outage { lasted, is_news: false })
+        } else {
+            error
+        }
     }
 }
 
