@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::document::new_manifest::NewManifest;
 use crate::edit::NewLayer;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::memory::Memory;
 use crate::name::ImageName;
@@ -145,6 +146,22 @@ impl ArtifactBuilder {
     ) -> Result<Self> {
         let (media_type, content) = (media_type.into(), LayerContent::File(BlobFile::hash(path)?));
         self.layers.push(Layer { media_type, content, annotations });
+        Ok(self)
+    }
+
+    /// Adds a layer with the bytes of a reader, which are kept in a temporary file. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`](crate::error::ErrorKind::Store) if reading or writing fails.
+    pub fn spooled(
+        mut self,
+        reader: &mut dyn Read,
+        media_type: impl Into<MediaType>,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let failed = |error| Error::new(ErrorKind::Store, "read").with_source(error);
+        let content = LayerContent::File(BlobFile::spool(reader, failed)?);
+        self.layers.push(Layer { media_type: media_type.into(), content, annotations });
         Ok(self)
     }
 
@@ -274,7 +291,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::error::ErrorKind;
 
     const EMPTY_DIGEST: &str =
         "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::ready;
-use std::io::{self, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::content::{BlobRequest, BlobStream, reader_stream};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 
 /// A file with the bytes of this digest, as they were when it was hashed.
@@ -46,14 +46,26 @@ impl BlobFile {
         }
         let mut file = File::open(path).map_err(failed)?;
         let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
-        let mut buffer = vec![0; BUFFER_SIZE];
-        loop {
-            let read = file.read(&mut buffer).map_err(failed)?;
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        let mut hash = |bytes: &[u8]| {
             hasher.update(bytes);
-            size += read as u64;
-        }
+            size += bytes.len() as u64;
+            Ok(())
+        };
+        read_to_end(&mut file, failed, &mut hash)?;
         Ok(Self { file: Arc::new(file), size, digest: hasher.finish(), location })
+    }
+
+    /// Keeps the bytes of a reader in an unnamed temporary file, which is gone with the last clone. Blocks.
+    ///
+    /// # Errors
+    /// Those of the reader as `failed` converts them, [`ErrorKind::Store`] if the file cannot be written.
+    pub(crate) fn spool(
+        reader: &mut dyn Read,
+        failed: impl Fn(io::Error) -> Error,
+    ) -> Result<Self> {
+        let mut file = BlobFileWriter::new().map_err(spool_failed)?;
+        read_to_end(reader, failed, &mut |bytes| file.write_all(bytes).map_err(spool_failed))?;
+        file.finish()
     }
 
     /// Reads a range of its bytes.
@@ -70,6 +82,72 @@ impl BlobFile {
         let stream = reader_stream(self.read(range), failed);
         Box::pin(ready(Ok(BlobStream { start, stream })))
     }
+}
+
+/// Passes all bytes of a reader to `sink`.
+fn read_to_end(
+    reader: &mut dyn Read,
+    failed: impl Fn(io::Error) -> Error,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = vec![0; BUFFER_SIZE];
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other.map_err(&failed)?,
+        };
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        sink(bytes)?;
+    }
+}
+
+/// An unnamed temporary file that hashes and counts what is written to it.
+pub(crate) struct BlobFileWriter {
+    file: BufWriter<File>,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl BlobFileWriter {
+    pub(crate) fn new() -> io::Result<Self> {
+        let file = BufWriter::with_capacity(BUFFER_SIZE, tempfile::tempfile()?);
+        Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
+    }
+
+    /// The blob of what was written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] if the file cannot be written.
+    pub(crate) fn finish(self) -> Result<BlobFile> {
+        let file = self.file.into_inner().map_err(|error| spool_failed(error.into_error()))?;
+        let (file, digest) = (Arc::new(file), self.hasher.finish());
+        let location = std::env::temp_dir().display().to_string();
+        Ok(BlobFile { file, size: self.size, digest, location })
+    }
+}
+
+impl Write for BlobFileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The error of a temporary file that cannot be written.
+pub(crate) fn spool_failed(error: io::Error) -> Error {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    Error::new(ErrorKind::Store, "write")
+        .at(std::env::temp_dir().display().to_string())
+        .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
+        .with_source(error)
 }
 
 /// Bytes of a file that others read too.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::layer_file::{LayerOptions, LayerWriter, NewLayer, spool_failed};
+use super::layer_file::{LayerOptions, LayerWriter, NewLayer};
 use super::layer_tar::LayerTar;
+use crate::blob_file::spool_failed;
 use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::resolve::push;

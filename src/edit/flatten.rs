@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use super::history::Step;
 use super::image::ImageEdit;
-use super::layer_file::{LayerWriter, NewLayer, spool_failed};
+use super::layer_file::{LayerWriter, NewLayer};
+use crate::blob_file::spool_failed;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::Result;

@@ -1,15 +1,12 @@
 //! A new layer, in a temporary file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
-use std::sync::Arc;
+use std::io::{self, Write};
 
-use crate::blob_file::BlobFile;
+use crate::blob_file::{BlobFile, BlobFileWriter, spool_failed};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Compression, Compressor, Timestamp};
-use crate::limits::BUFFER_SIZE;
 use crate::setters::setters;
 
 /// How to make a layer.
@@ -62,6 +59,10 @@ impl fmt::Debug for NewLayer {
 }
 
 impl NewLayer {
+    pub(super) fn new(blob: BlobFile, diff_id: Digest, compression: Compression) -> Self {
+        Self { blob, diff_id, compression }
+    }
+
     /// Digest of the blob.
     pub fn digest(&self) -> &Digest {
         &self.blob.digest
@@ -83,57 +84,16 @@ impl NewLayer {
     }
 }
 
-/// A temporary file that hashes and counts what is written to it.
-pub(super) struct HashedFile {
-    file: BufWriter<File>,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl HashedFile {
-    pub(super) fn new() -> io::Result<Self> {
-        let file = BufWriter::with_capacity(BUFFER_SIZE, tempfile::tempfile()?);
-        Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
-    }
-
-    /// The layer whose blob this is.
-    pub(super) fn into_layer(
-        self,
-        compression: Compression,
-        diff_id: impl FnOnce(Box<dyn Read + Send>) -> Result<Digest>,
-    ) -> Result<NewLayer> {
-        let file = self.file.into_inner().map_err(|error| spool_failed(error.into_error()))?;
-        let (file, size, digest) = (Arc::new(file), self.size, self.hasher.finish());
-        let location = std::env::temp_dir().display().to_string();
-        let blob = BlobFile { file, size, digest, location };
-        let diff_id = diff_id(blob.read(0..size))?;
-        Ok(NewLayer { blob, diff_id, compression })
-    }
-}
-
-impl Write for HashedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 /// Compresses a tar that is written to it.
 pub(super) struct LayerWriter {
     diff_id: Hasher,
-    compressor: Compressor<HashedFile>,
+    compressor: Compressor<BlobFileWriter>,
     compression: Compression,
 }
 
 impl LayerWriter {
     pub(super) fn new(compression: Compression) -> Result<Self> {
-        let compressor = HashedFile::new().and_then(|file| Compressor::new(compression, file));
+        let compressor = BlobFileWriter::new().and_then(|file| Compressor::new(compression, file));
         let compressor = compressor.map_err(spool_failed)?;
         Ok(Self { diff_id: Hasher::new(Algorithm::Sha256), compressor, compression })
     }
@@ -141,7 +101,7 @@ impl LayerWriter {
     /// The layer of the tar.
     pub(super) fn finish(self) -> Result<NewLayer> {
         let file = self.compressor.finish().map_err(spool_failed)?;
-        file.into_layer(self.compression, |_| Ok(self.diff_id.finish()))
+        Ok(NewLayer::new(file.finish()?, self.diff_id.finish(), self.compression))
     }
 }
 
@@ -155,13 +115,4 @@ impl Write for LayerWriter {
     fn flush(&mut self) -> io::Result<()> {
         self.compressor.flush()
     }
-}
-
-/// The error of a temporary file that cannot be written.
-pub(super) fn spool_failed(error: io::Error) -> Error {
-    let full = error.kind() == io::ErrorKind::StorageFull;
-    Error::new(ErrorKind::Store, "write")
-        .at(std::env::temp_dir().display().to_string())
-        .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
-        .with_source(error)
 }

@@ -1,9 +1,10 @@
 //! A layer of a tar.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write as _};
 
-use super::layer_file::{HashedFile, LayerOptions, LayerWriter, NewLayer, spool_failed};
+use super::layer_file::{LayerOptions, LayerWriter, NewLayer};
 use super::layer_tar::LayerTar;
+use crate::blob_file::{BlobFile, spool_failed};
 use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::error::Result;
 use crate::image_layers::failed;
@@ -67,14 +68,12 @@ fn build<'a>(
 
 /// A layer of the very bytes.
 fn keep(mut blob: impl Read, compression: Compression) -> Result<NewLayer> {
-    let mut file = HashedFile::new().map_err(spool_failed)?;
-    copy(&mut blob, &mut file)?;
-    file.into_layer(compression, |blob| {
-        let tar = decompress_detected(&BombGuard::default(), blob);
-        let tar = tar.map_err(|error| failed(TAR, "", error))?;
-        let tar = DiffIdReader::new(BufReader::with_capacity(BUFFER_SIZE, tar));
-        Ok(check(tar)?.finish())
-    })
+    let blob = BlobFile::spool(&mut blob, |error| failed(TAR, "", error))?;
+    let tar = decompress_detected(&BombGuard::default(), blob.read(0..blob.size));
+    let tar = tar.map_err(|error| failed(TAR, "", error))?;
+    let tar = DiffIdReader::new(BufReader::with_capacity(BUFFER_SIZE, tar));
+    let diff_id = check(tar)?.finish();
+    Ok(NewLayer::new(blob, diff_id, compression))
 }
 
 /// A layer of the same tar in another compression.
@@ -150,17 +149,6 @@ fn check<R: BufRead>(tar: R) -> Result<R> {
         last = String::from_utf8_lossy(&entry.path).into_owned();
     }
     entries.drain().map_err(|error| failed(TAR, "", error))
-}
-
-fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<()> {
-    let mut buffer = vec![0; BUFFER_SIZE];
-    loop {
-        let read = from.read(&mut buffer).map_err(|error| failed(TAR, "", error))?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(());
-        };
-        to.write_all(bytes).map_err(spool_failed)?;
-    }
 }
 
 /// Passes all bytes that are read to a sink.
