@@ -70,7 +70,7 @@ impl BlobFile {
 
     /// Reads a range of its bytes.
     pub(crate) fn read(&self, range: Range<u64>) -> Box<dyn Read + Send> {
-        Box::new(FileRange { file: Arc::clone(&self.file), range })
+        Box::new(FileRange::new(Arc::clone(&self.file), range))
     }
 
     /// Its bytes as a source gives them.
@@ -111,8 +111,13 @@ pub(crate) struct BlobFileWriter {
 }
 
 impl BlobFileWriter {
+    /// A file in the directory for temporary files.
     pub(crate) fn new() -> io::Result<Self> {
-        let file = BufWriter::with_capacity(BUFFER_SIZE, tempfile::tempfile()?);
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn new_in(dir: &Path) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(BUFFER_SIZE, tempfile::tempfile_in(dir)?);
         Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
     }
 
@@ -151,9 +156,15 @@ pub(crate) fn spool_failed(error: io::Error) -> Error {
 }
 
 /// Bytes of a file that others read too.
-struct FileRange {
+pub(crate) struct FileRange {
     file: Arc<File>,
     range: Range<u64>,
+}
+
+impl FileRange {
+    pub(crate) fn new(file: Arc<File>, range: Range<u64>) -> Self {
+        Self { file, range }
+    }
 }
 
 impl Read for FileRange {

@@ -165,6 +165,7 @@
 //! - [`insight`]: describes images, and what their layers change;
 //! - [`layer`]: reads the entries of a layer;
 //! - [`rebuild`]: rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record;
+//! - [`delta`]: makes a layer of old layers and of what is new, bit for bit;
 //! - [`layer_reader`]: reads the entries of a layer in a registry or another source;
 //! - [`image_layers`]: reads all layers of an image, verified against its config;
 //! - [`edit`]: makes new images of images: layers, config, base, index;
@@ -192,6 +193,7 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod control;
+pub mod delta;
 pub mod descriptor;
 pub mod digest;
 pub mod document;

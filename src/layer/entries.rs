@@ -65,6 +65,13 @@ struct EntryBody {
     padding: u64,
 }
 
+impl EntryBody {
+    /// Bytes without holes and padding.
+    fn stored(&self) -> u64 {
+        self.run + self.extents.iter().map(|extent| extent.length).sum::<u64>()
+    }
+}
+
 impl<R: BufRead> Entries<R> {
     /// Reads an uncompressed tar.
     pub fn new(tar: R, limits: EntryLimits) -> Self {
@@ -139,10 +146,14 @@ impl<R: BufRead> Entries<R> {
         self.input.position()
     }
 
-    fn skip_body(&mut self) -> io::Result<()> {
+    /// Bytes of the current entry that were not read yet, with their padding.
+    pub(super) fn body_length(&self) -> u64 {
+        self.body.stored() + self.body.padding
+    }
+
+    pub(super) fn skip_body(&mut self) -> io::Result<()> {
         let body = std::mem::take(&mut self.body);
-        let extents = body.extents.iter().map(|extent| extent.length).sum::<u64>();
-        self.input.skip(body.run + extents)?;
+        self.input.skip(body.stored())?;
         // Some writers omit the padding of the last file (umoci). The digest shows whether more is missing.
         self.input.skip_available(body.padding)
     }

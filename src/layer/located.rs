@@ -6,6 +6,7 @@ use std::io::{self, BufRead};
 use std::ops::Range;
 
 use super::entries::Entries;
+use super::entry::clean;
 use super::raw_entry::RawEntry;
 
 /// An entry of a tar that is read in place.
@@ -32,7 +33,30 @@ pub(crate) enum Content {
     Other,
 }
 
+/// Where an entry is in its tar. Entries follow each other without gaps.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct EntryPlace {
+    /// The normalized path.
+    pub(crate) path: Vec<u8>,
+    /// Its header, and the extension headers before it.
+    pub(crate) header: Range<u64>,
+    /// Its stored bytes with their padding, which the last entry of a tar may lack.
+    pub(crate) content: Range<u64>,
+}
+
 impl<R: BufRead> Entries<R> {
+    /// Returns where the next entry is, and skips its bytes.
+    ///
+    /// # Errors
+    /// Like [`Entries::next_entry`].
+    pub(crate) fn next_place(&mut self) -> io::Result<Option<EntryPlace>> {
+        self.skip_body()?;
+        let start = self.position();
+        let Some(RawEntry { entry, .. }) = self.next_raw()? else { return Ok(None) };
+        let content = self.position()..self.position() + self.body_length();
+        Ok(Some(EntryPlace { path: clean(&entry.path), header: start..content.start, content }))
+    }
+
     /// Returns the next entry and skips its bytes. Names that mark whiteouts in layers have no meaning here.
     ///
     /// # Errors

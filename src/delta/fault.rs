@@ -1,0 +1,19 @@
+//! The errors of this module.
+
+use std::io;
+
+use crate::error::{Error, ErrorKind};
+
+/// The delta contradicts itself, or exceeds a limit.
+pub(super) fn invalid_delta(reason: &str) -> Error {
+    Error::new(ErrorKind::InvalidDocument, "delta").with_reason(reason)
+}
+
+/// The delta is valid, but does not belong to these layers.
+pub(super) fn does_not_fit(reason: &str) -> Error {
+    Error::new(ErrorKind::Mismatch, "delta does not fit").with_reason(reason)
+}
+
+pub(super) fn file_error(error: io::Error) -> Error {
+    Error::new(ErrorKind::Store, "temporary file").with_source(error)
+}

@@ -1,0 +1,214 @@
+//! Literals in zstd frames, each compressed with old bytes as its prefix.
+
+use std::io::Read;
+use std::ops::Range;
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, compress_bound};
+
+use super::fault::{file_error, invalid_delta};
+use super::limits;
+use super::numbers::{put, take, take_unless_end};
+use super::ops::{Part, PartCoder};
+use super::tar_file::TarFile;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Literals after which a frame is closed.
+const CLOSE_AT: usize = 4 << 20;
+/// Prefixes from which on zstd finds matches only with its table for long distances.
+const LONG_DISTANCE_FROM: usize = 8 << 20;
+
+/// One frame: its sizes, and the old bytes before it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) raw: usize,
+    pub(super) packed: usize,
+    pub(super) prefix: Vec<Part>,
+}
+
+/// Collects literals, and compresses them frame by frame.
+pub(super) struct FrameWriter {
+    level: i32,
+    raw: Vec<u8>,
+    prefix: Vec<Part>,
+    prefix_bytes: u64,
+    coder: PartCoder,
+    table: Vec<u8>,
+}
+
+impl FrameWriter {
+    pub(super) fn new(level: i32) -> Self {
+        Self {
+            level,
+            raw: Vec::new(),
+            prefix: Vec::new(),
+            prefix_bytes: 0,
+            coder: PartCoder::default(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Adds a range of the new tar, and the old bytes that it resembles. Returns a compressed frame when one is complete.
+    ///
+    /// The range has at most 16 MiB, the old bytes at most 24 MiB.
+    pub(super) fn add(
+        &mut self,
+        new: &TarFile,
+        range: Range<u64>,
+        like: Option<Part>,
+        old: &[TarFile],
+    ) -> Result<Option<Vec<u8>>> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let like_bytes = like.map_or(0, |part| part.length);
+        let is_full = self.raw.len() + length > limits::FRAME
+            || self.prefix_bytes + like_bytes > limits::PREFIX as u64
+            || self.prefix.len() as u64 >= limits::PREFIX_PARTS;
+        let mut frame = if is_full { self.close(old)? } else { None };
+        if let Some(part) = like {
+            self.prefix_bytes += part.length;
+            match self.prefix.last_mut() {
+                Some(last)
+                    if last.source == part.source && last.offset + last.length == part.offset =>
+                {
+                    last.length += part.length;
+                }
+                _ => self.prefix.push(part),
+            }
+        }
+        let start = self.raw.len();
+        self.raw.resize(start + length, 0);
+        new.read_exact_at(self.raw.get_mut(start..).unwrap_or_default(), range.start)?;
+        // Frames that were closed above and here would have to be returned both.
+        if frame.is_none() && self.raw.len() >= CLOSE_AT {
+            frame = self.close(old)?;
+        }
+        Ok(frame)
+    }
+
+    /// Compresses what was added since the last frame.
+    pub(super) fn close(&mut self, old: &[TarFile]) -> Result<Option<Vec<u8>>> {
+        if self.raw.is_empty() {
+            return Ok(None);
+        }
+        let mut prefix = Vec::with_capacity(usize::try_from(self.prefix_bytes).unwrap_or_default());
+        read_prefix(old, &self.prefix, &mut prefix)?;
+        let packed = compress(&self.raw, &prefix, self.level)?;
+        put(&mut self.table, self.raw.len() as u64);
+        put(&mut self.table, packed.len() as u64);
+        put(&mut self.table, self.prefix.len() as u64);
+        for part in self.prefix.drain(..) {
+            put(&mut self.table, part.length);
+            self.coder.put(&mut self.table, part);
+        }
+        self.raw.clear();
+        self.prefix_bytes = 0;
+        Ok(Some(packed))
+    }
+
+    /// The table of the frames as bytes; `None` if it exceeds the limits.
+    pub(super) fn into_table(self) -> Option<Vec<u8>> {
+        (self.table.len() as u64 <= limits::TABLE).then_some(self.table)
+    }
+}
+
+/// Reads a table of frames that anybody may have written.
+pub(super) struct FrameReader<R> {
+    table: R,
+    sizes: Vec<u64>,
+    coder: PartCoder,
+}
+
+impl<R: Read> FrameReader<R> {
+    /// `sizes` are those of the old tars.
+    pub(super) fn new(table: R, sizes: Vec<u64>) -> Self {
+        Self { table, sizes, coder: PartCoder::default() }
+    }
+
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>> {
+        let Some(raw) = take_unless_end(&mut self.table)? else { return Ok(None) };
+        let size = |number: u64, most: usize| {
+            let number = usize::try_from(number).ok().filter(|number| (1..=most).contains(number));
+            number.ok_or_else(|| invalid_delta("has a frame that is empty or too large"))
+        };
+        let raw = size(raw, limits::FRAME)?;
+        let packed = size(take(&mut self.table)?, compress_bound(limits::FRAME))?;
+        let parts = take(&mut self.table)?;
+        if parts > limits::PREFIX_PARTS {
+            return Err(invalid_delta("has a frame with too many parts"));
+        }
+        let (mut prefix, mut sum) = (Vec::new(), 0_u64);
+        for _ in 0..parts {
+            let length = take(&mut self.table)?;
+            let part = self.coder.take(&mut self.table, length, &self.sizes)?;
+            // Each part lies inside its layer, so that the sum cannot overflow before this.
+            sum = sum.saturating_add(part.length);
+            if sum > limits::PREFIX as u64 {
+                return Err(invalid_delta("has a frame with a prefix that is too large"));
+            }
+            prefix.push(part);
+        }
+        Ok(Some(Frame { raw, packed, prefix }))
+    }
+}
+
+/// Reads parts of old tars, one after the other.
+pub(super) fn read_prefix(old: &[TarFile], parts: &[Part], into: &mut Vec<u8>) -> Result<()> {
+    for part in parts {
+        let start = into.len();
+        let length = usize::try_from(part.length).unwrap_or(usize::MAX);
+        into.resize(start.saturating_add(length), 0);
+        let tar = old.get(part.source).ok_or_else(|| invalid_delta("has an unknown layer"))?;
+        tar.read_exact_at(into.get_mut(start..).unwrap_or_default(), part.offset)?;
+    }
+    Ok(())
+}
+
+fn compress(raw: &[u8], prefix: &[u8], level: i32) -> Result<Vec<u8>> {
+    let mut packed = Vec::with_capacity(compress_bound(raw.len()));
+    let window = window_log(raw.len() + prefix.len());
+    let compressed = (|| {
+        let mut context = CCtx::create();
+        context.set_parameter(CParameter::CompressionLevel(level))?;
+        context.set_parameter(CParameter::WindowLog(window))?;
+        let is_long = prefix.len() > LONG_DISTANCE_FROM;
+        context.set_parameter(CParameter::EnableLongDistanceMatching(is_long))?;
+        context.ref_prefix(prefix)?;
+        context.compress2(&mut packed, raw)
+    })();
+    compressed.map_err(|code| {
+        let reason = zstd::zstd_safe::get_error_name(code);
+        Error::new(ErrorKind::Store, "compress delta").with_reason(reason)
+    })?;
+    Ok(packed)
+}
+
+/// Decompresses a frame to exactly `size` bytes.
+pub(super) fn decompress(
+    packed: &[u8],
+    prefix: &[u8],
+    raw: &mut Vec<u8>,
+    size: usize,
+) -> Result<()> {
+    raw.clear();
+    raw.reserve_exact(size);
+    let decompressed = (|| {
+        let mut context = DCtx::create();
+        context.set_parameter(DParameter::WindowLogMax(limits::WINDOW_LOG))?;
+        context.ref_prefix(prefix)?;
+        context.decompress(raw, packed)
+    })();
+    match decompressed {
+        Ok(written) if written == size && raw.len() == size => Ok(()),
+        Ok(_) => Err(invalid_delta("a frame has another size")),
+        Err(_) => Err(invalid_delta("has a damaged frame")),
+    }
+}
+
+/// Base-2 logarithm of a window over so many bytes.
+fn window_log(bytes: usize) -> u32 {
+    bytes.next_power_of_two().ilog2().clamp(10, limits::WINDOW_LOG)
+}
+
+/// Compresses a table.
+pub(super) fn compress_table(table: &[u8]) -> Result<Vec<u8>> {
+    zstd::bulk::compress(table, 19).map_err(file_error)
+}

@@ -1,0 +1,25 @@
+//! Limits on what a delta may ask of the machine that applies it. Makers keep them, and readers refuse what exceeds them.
+
+/// Bytes of the JSON header.
+pub(super) const HEADER: u32 = 64 << 10;
+/// Old layers of one delta.
+pub(super) const SOURCES: usize = 1024;
+/// Uncompressed bytes of the operations, and of the table of frames.
+pub(super) const TABLE: u64 = 64 << 20;
+/// Operations.
+pub(super) const OPS: u64 = 4_000_000;
+/// Uncompressed bytes of a frame of literals.
+pub(super) const FRAME: usize = 20 << 20;
+/// Bytes of old layers that a frame refers to.
+pub(super) const PREFIX: usize = 32 << 20;
+/// Ranges that these come from.
+pub(super) const PREFIX_PARTS: u64 = 1 << 17;
+/// Base-2 logarithm of the zstd window, which covers a frame and its prefix.
+pub(super) const WINDOW_LOG: u32 = 26;
+/// Bytes of the rebuild record; larger ones do not pay.
+pub(super) const RECORD: u64 = 256 << 20;
+
+/// Deflate expands no byte to more than 1032.
+pub(super) fn max_tar_bytes(blob_bytes: u64) -> u64 {
+    blob_bytes.saturating_mul(1032).saturating_add(1 << 20)
+}

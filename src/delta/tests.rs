@@ -1,0 +1,222 @@
+//! Deltas of generated layers: made, applied, damaged.
+
+use std::fs::File;
+use std::io::{Cursor, Write as _};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::control::Control;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{ErrorKind, Result};
+use crate::media::MediaType;
+
+/// Bytes that compress like text.
+fn text(seed: u64, length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let words: Vec<String> = (0..200).map(|_| random.u32(0..9999).to_string()).collect();
+    let mut text = Vec::new();
+    while text.len() < length {
+        text.extend_from_slice(words[random.usize(0..words.len())].as_bytes());
+        text.push(b' ');
+    }
+    text.truncate(length);
+    text
+}
+
+fn tar(files: &[(&str, &[u8], u64)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content, mtime) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mtime(*mtime);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, *content).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn gzip(tar: &[u8], level: u32) -> Vec<u8> {
+    let level = flate2::Compression::new(level);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    encoder.write_all(tar).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn tar_file(tar: &[u8]) -> TarFile {
+    let dir = std::env::temp_dir();
+    let diff_id = Digest::sha256(tar);
+    TarFile::decompress(Cursor::new(tar), &diff_id, u64::MAX, &dir, &Control::default()).unwrap()
+}
+
+/// A layer to make a delta of.
+struct Layer {
+    blob: Vec<u8>,
+    descriptor: Descriptor,
+    tar: TarFile,
+}
+
+fn layer(tar: &[u8]) -> Layer {
+    layer_of(tar, gzip(tar, 6))
+}
+
+/// A layer of stored blocks, so that its record is small.
+fn stored_layer(tar: &[u8]) -> Layer {
+    layer_of(tar, gzip(tar, 0))
+}
+
+fn layer_of(tar: &[u8], blob: Vec<u8>) -> Layer {
+    let descriptor = Descriptor::for_bytes(
+        MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip"),
+        &blob,
+    );
+    Layer { blob, descriptor, tar: tar_file(tar) }
+}
+
+fn delta(old: &[TarFile], new: &Layer) -> Result<Delta> {
+    let open = || Ok(Cursor::new(new.blob.clone()));
+    make(old, NewLayer::new(&new.descriptor, &new.tar), open, &MakeOptions::default())
+}
+
+/// The old layers that the delta needs.
+fn needed(old: &[TarFile], delta: &Delta) -> Vec<TarFile> {
+    let sources = &delta.header().sources;
+    let find = |diff_id: &Digest| old.iter().find(|tar| tar.diff_id() == diff_id).cloned();
+    sources.iter().filter_map(|source| find(&source.diff_id)).collect()
+}
+
+#[test]
+fn delta_of_changed_files_is_small_and_gives_the_same_blob() {
+    let (a, b, c) = (text(1, 300_000), text(2, 200_000), text(3, 100_000));
+    let changed = [&a[..100_000], b"changed", &a[100_000..]].concat();
+    let old = [
+        tar_file(&tar(&[("usr/lib/a.so.1.2", &a, 1), ("etc/b", &b, 1)])),
+        tar_file(&tar(&[("c", &c, 7), ("unused", b"x", 7)])),
+    ];
+    let new = tar(&[
+        ("usr/lib/a.so.1.3", &changed, 2),
+        ("new", b"new", 2),
+        ("moved/b", &b, 2),
+        ("c", &c, 7),
+    ]);
+    let new = stored_layer(&new);
+    let made = delta(&old, &new).unwrap();
+    assert!(made.size() < 4000, "{}", made.size());
+    assert_eq!(made.header().target.digest, new.descriptor.digest);
+    assert_eq!(made.header().sources.len(), 2);
+    let blob = apply(&made, &needed(&old, &made), Vec::new()).unwrap();
+    assert_eq!(blob, new.blob);
+}
+
+#[test]
+fn delta_without_anything_in_common_gives_the_same_blob() {
+    let old = [tar_file(&tar(&[("a", &text(1, 5000), 1)]))];
+    let random: Vec<u8> = {
+        let mut random = fastrand::Rng::with_seed(4);
+        std::iter::repeat_with(|| random.u8(..)).take(70_000).collect()
+    };
+    for new in [tar(&[("b", &random, 1)]), random.clone(), Vec::new(), vec![0; 1 << 20]] {
+        let new = layer(&new);
+        for old in [&old[..], &[]] {
+            let made = delta(old, &new).unwrap();
+            assert_eq!(apply(&made, &needed(old, &made), Vec::new()).unwrap(), new.blob);
+        }
+    }
+}
+
+#[test]
+fn delta_of_large_file_is_cut_into_pieces() {
+    let old = text(1, 30 << 20);
+    let mut new = old.clone();
+    new.splice(20 << 20..20 << 20, *b"inserted");
+    new.splice(100..100, text(9, 2 << 20));
+    let old = [tar_file(&tar(&[("large", &old, 1)]))];
+    let new = stored_layer(&tar(&[("large", &new, 2)]));
+    let made = delta(&old, &new).unwrap();
+    assert!(made.size() < 2 << 20, "{} of {}", made.size(), new.descriptor.size);
+    assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+}
+
+#[test]
+fn delta_with_other_old_layers_is_refused() {
+    let content = text(1, 50_000);
+    let old = [tar_file(&tar(&[("a", &content, 1)]))];
+    let other = [tar_file(&tar(&[("a", &content, 2)]))];
+    let made = delta(&old, &layer(&tar(&[("a", &content, 3)]))).unwrap();
+    for wrong in [&other[..], &[], &[old[0].clone(), other[0].clone()]] {
+        let error = apply(&made, wrong, Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+    }
+}
+
+#[test]
+fn delta_with_any_byte_changed_gives_the_same_blob_or_an_error() {
+    let (a, b) = (text(1, 3000), text(2, 2000));
+    let old = [tar_file(&tar(&[("a", &a, 1), ("b", &b, 1)]))];
+    let new = layer(&tar(&[("a", &a, 2), ("b", &b[..1500], 1), ("c", b"new", 1)]));
+    let made = delta(&old, &new).unwrap();
+    let mut bytes = Vec::new();
+    std::io::copy(&mut made.reader(), &mut bytes).unwrap();
+    let mut rebuilt = 0;
+    for at in 0..bytes.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= flip;
+            rebuilt += u32::from(apply_bytes(&damaged, &old).is_ok_and(|blob| blob == new.blob));
+        }
+    }
+    for length in 0..bytes.len() {
+        assert!(apply_bytes(&bytes[..length], &old).is_err());
+    }
+    // Only texts for people may change.
+    assert!(rebuilt < 200, "{rebuilt}");
+}
+
+fn apply_bytes(delta: &[u8], old: &[TarFile]) -> Result<Vec<u8>> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(delta).unwrap();
+    let delta = Delta::open(file.path())?;
+    let size = delta.header().target.size;
+    let blob = apply(&delta, old, Vec::new())?;
+    assert!(blob.len() as u64 <= size);
+    Ok(blob)
+}
+
+#[test]
+fn delta_old_layer_that_differs_is_refused_while_it_is_decompressed() {
+    let tar = tar(&[("a", b"a", 1)]);
+    let dir = std::env::temp_dir();
+    let decompress = |diff_id: &Digest, limit| {
+        let error =
+            TarFile::decompress(Cursor::new(&tar), diff_id, limit, &dir, &Control::default());
+        error.unwrap_err().kind()
+    };
+    assert_eq!(decompress(&Digest::sha256(b"other"), u64::MAX), ErrorKind::Mismatch);
+    assert_eq!(decompress(&Digest::sha256(&tar), 10), ErrorKind::Mismatch);
+    assert!(TarFile::check_space(&dir, 1).is_ok() && TarFile::check_space(&dir, 1 << 60).is_err());
+    drop(File::open(&dir).unwrap());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn delta_of_any_tars_gives_the_same_blob(
+        old in proptest::collection::vec((0..9_u8, 0..4_u64, 0..9000_usize), 0..8),
+        new in proptest::collection::vec((0..9_u8, 0..4_u64, 0..9000_usize), 0..8),
+        tail in 0..2000_usize,
+    ) {
+        let make_tar = |files: &[(u8, u64, usize)]| {
+            let files: Vec<_> = files.iter().map(|(name, seed, length)| (format!("d/f{name}"), text(*seed, *length), *seed)).collect();
+            let files: Vec<_> = files.iter().map(|(name, content, mtime)| (name.as_str(), &content[..], *mtime)).collect();
+            tar(&files)
+        };
+        let old = [tar_file(&make_tar(&old))];
+        let mut new = make_tar(&new);
+        new.truncate(new.len().saturating_sub(tail));
+        let new = layer(&new);
+        let made = delta(&old, &new).unwrap();
+        prop_assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+    }
+}
