@@ -137,6 +137,8 @@ pub enum Completion<'a> {
     Shared,
     /// Mounted from this repository of the target's registry.
     Mounted(&'a str),
+    /// Rebuilt from layers of the target and a delta.
+    Rebuilt,
 }
 
 /// Receives events, from any task or thread, at any rate. Must not block.

@@ -59,6 +59,7 @@ impl Progress for PlainProgress {
                 let bytes = state.positions.get(digest.as_str()).copied().unwrap_or_default();
                 let end = match completion {
                     Completion::Transferred => format!("done, {}", size(bytes)),
+                    Completion::Rebuilt => format!("rebuilt, {}", size(bytes)),
                     Completion::Shared => "already exists".to_owned(),
                     Completion::Mounted(from) => format!("mounted from {from}"),
                 };

@@ -137,6 +137,7 @@ impl Screen {
     pub(super) fn finish(&mut self, digest: &Digest, completion: Completion<'_>) {
         let text = match completion {
             Completion::Transferred => self.labels.done.to_owned(),
+            Completion::Rebuilt => "rebuilt".to_owned(),
             Completion::Shared => "already exists".to_owned(),
             Completion::Mounted(from) => format!("mounted from {from}"),
         };

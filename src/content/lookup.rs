@@ -102,6 +102,8 @@ pub struct Endpoint {
     pub kind: EndpointKind,
     /// The directory, if the endpoint is an OCI image layout.
     pub dir: Option<PathBuf>,
+    /// Whether it is a server on this machine, as far as its name tells.
+    pub is_loopback: bool,
     /// Whether all its layers are uncompressed, however the image was built: docker's own store and archives.
     pub has_plain_layers: bool,
     /// The most requests at once that its user allows, responses that are being read included.
@@ -119,6 +121,7 @@ impl Endpoint {
         optional into mount_scope: String;
         value kind: EndpointKind;
         optional into dir: PathBuf;
+        flag is_loopback;
         flag has_plain_layers;
         optional connections: usize;
     }

@@ -7,6 +7,7 @@ use super::http::certs_dir::HostCerts;
 use super::http::connection::Connection;
 use super::http::hosts::{self, HttpClients};
 use super::http::limiter::Limiters;
+use super::http::origin::Origin;
 use super::options::RegistryOptions;
 use super::repository::Repository;
 use super::scope::ScopeSet;
@@ -57,10 +58,10 @@ impl Client {
 
     fn open(&self, reference: &Reference, scopes: ScopeSet) -> Result<Repository> {
         let transport = self.transport(reference.registry())?;
-        let connections = self.options.limits.gate(&transport.http.origin()?).connections();
+        let endpoint = self.endpoint(reference, &transport.http.origin()?);
         Ok(Repository {
             transport,
-            endpoint: self.endpoint(reference.registry(), reference.repository(), connections),
+            endpoint,
             name: reference.repository().to_owned(),
             scopes,
             counter: Arc::default(),
@@ -69,20 +70,17 @@ impl Client {
     }
 
     /// The endpoint of a repository; all its handles share one object.
-    fn endpoint(
-        &self,
-        registry: &str,
-        repository: &str,
-        connections: Option<usize>,
-    ) -> Arc<Endpoint> {
-        let address = format!("{registry}/{repository}");
+    fn endpoint(&self, reference: &Reference, origin: &Origin) -> Arc<Endpoint> {
+        let registry = reference.registry();
+        let address = format!("{registry}/{}", reference.repository());
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             Arc::new(Endpoint {
                 location: address.clone(),
                 address: Some(address.clone()),
                 mount_scope: Some(registry.to_owned()),
-                connections,
+                is_loopback: origin.is_local(),
+                connections: self.options.limits.gate(origin).connections(),
                 ..Endpoint::default()
             })
         };

@@ -74,7 +74,18 @@ impl Run {
             return self.drop_job(&blobs);
         };
         let feed = self.feeds.take(first);
-        let job = BlobJob { source: from, writer, options, descriptor, context, counters, feed };
+        let rebuilder = self.rebuilders.remove(&first);
+        let rebuilder = std::sync::Mutex::new(rebuilder);
+        let job = BlobJob {
+            source: from,
+            rebuilder,
+            writer,
+            options,
+            descriptor,
+            context,
+            counters,
+            feed,
+        };
         let task = async move { End::Moved(job::run(job).await) };
         self.tasks.spawn(Work::Move { blobs, source }, task);
     }
@@ -207,6 +218,7 @@ impl Run {
         }
         let completion = match &result {
             BlobResult::Transferred => Completion::Transferred,
+            BlobResult::Rebuilt => Completion::Rebuilt,
             BlobResult::Mounted(from) => Completion::Mounted(from),
             _ => Completion::Shared,
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::options::TransferOptions;
 use super::plan::build::Plan;
+use super::plan::show::BlobState;
 use super::request::{ArtifactOptions, ImageRequest};
 use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
@@ -14,10 +15,46 @@ use super::resolve::source_documents::SourceDocuments;
 use super::run_state::{ImageRun, Run};
 use super::schedule::{BlobOrder, ImageEntry, Schedule, Slots, TargetRules};
 use super::side::OnSide as _;
-use super::table::{ImageId, Table, TargetId};
+use super::table::{BlobId, ImageId, Table, TargetId};
 use super::target_state::TargetState;
+use crate::content::Rebuilder;
+use crate::descriptor::Descriptor;
 use crate::error::Side;
 use crate::progress::Event;
+
+/// Asks the rebuilder of each image about its missing layers. Returns the rebuilders of those that can be rebuilt.
+async fn find_rebuildable<'a>(
+    plan: &mut Plan,
+    images: impl Iterator<Item = &'a ImageRun>,
+) -> HashMap<BlobId, Arc<dyn Rebuilder>> {
+    let mut rebuilders = HashMap::new();
+    for (image, blobs) in images.zip(plan.images.rows().cloned().collect::<Vec<_>>()) {
+        let (Some(graph), Some(rebuilder)) = (&image.graph, &image.request.rebuilder) else {
+            continue;
+        };
+        for document in &graph.documents {
+            let Ok(manifest) = document.manifest() else { continue };
+            let is_missing = |layer: &&Descriptor| {
+                let planned = blobs.iter().map(|blob| &plan.blobs[*blob]);
+                planned.into_iter().any(|blob| {
+                    blob.state == BlobState::Missing && blob.descriptor.digest == layer.digest
+                })
+            };
+            let missing: Vec<&Descriptor> = manifest.layers.iter().filter(is_missing).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let found = rebuilder.find(document, &missing).await;
+            for (digest, bytes) in found {
+                let is_it = |blob: &&BlobId| plan.blobs[**blob].descriptor.digest == digest;
+                let Some(blob) = blobs.iter().find(is_it) else { continue };
+                plan.blobs[*blob].state = BlobState::Rebuildable(bytes);
+                rebuilders.insert(*blob, Arc::clone(rebuilder));
+            }
+        }
+    }
+    rebuilders
+}
 
 /// How many requests a plan may cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +112,7 @@ impl Run {
         }
         let requests: Table<ImageId, &ImageRequest> =
             self.images.rows().map(|image| &image.request).collect();
+        self.rebuilders = find_rebuildable(&mut plan, self.images.rows()).await;
         let refused = plan.images_without_source(&requests, &targets).await.on(Side::Target);
         self.plan = plan;
         for (target, error) in failed {

@@ -149,7 +149,7 @@ pub(crate) fn elapsed_ms(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sums in bytes over unique blobs. Always: total = transferred + resumed + mounted + shared + missing.
+/// Sums in bytes over unique blobs. Always: total = transferred + resumed + mounted + shared + rebuilt + missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ByteCounts {
@@ -163,15 +163,27 @@ pub struct ByteCounts {
     pub mounted: u64,
     /// Already at the target.
     pub shared: u64,
-    /// Received in this run, and discarded. Body bytes on the wire are transferred + resent.
+    /// Received in this run, and discarded. Body bytes on the wire are transferred + resent + delta bytes.
     pub resent: u64,
-    /// Not at the target when the run ended. Left out of JSON if 0.
+    /// Rebuilt from layers of the target and deltas. Left out of JSON if 0, as all that follow.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rebuilt: u64,
+    /// Received for deltas.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta_bytes: u64,
+    /// What was rebuilt, without the deltas of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta_saved: u64,
+    /// Received for deltas that did not fit: their layers were transferred.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta_wasted: u64,
+    /// Not at the target when the run ended.
     #[serde(skip_serializing_if = "is_zero")]
     pub missing: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(value: &u64) -> bool {
+pub(super) fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
@@ -188,6 +200,8 @@ pub enum BlobOutcome {
     Mounted,
     /// Already at the target.
     Shared,
+    /// Rebuilt from layers of the target and a delta.
+    Rebuilt,
     /// A foreign layer, which was not requested.
     Skipped,
     /// Not at the target: the run failed or was cancelled.
@@ -212,6 +226,9 @@ pub struct BlobReport {
     pub resumed: u64,
     /// Bytes received in this run, and discarded.
     pub resent: u64,
+    /// Bytes received for its delta. Left out of JSON if 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta_bytes: u64,
     /// `inline` if the descriptor contained the bytes; for a mounted blob the repository that it was mounted from.
     pub from: Option<String>,
 }
@@ -227,6 +244,8 @@ pub(super) enum BlobResult {
     Mounted(String),
     /// Verified and committed in this run.
     Transferred,
+    /// Rebuilt, verified and committed in this run.
+    Rebuilt,
     /// A foreign layer, which was not requested.
     Skipped,
     /// Not at the target.
@@ -243,6 +262,7 @@ impl BlobReport {
         let outcome = match result {
             BlobResult::Shared | BlobResult::Inline => BlobOutcome::Shared,
             BlobResult::Mounted(_) => BlobOutcome::Mounted,
+            BlobResult::Rebuilt => BlobOutcome::Rebuilt,
             BlobResult::Transferred if resumed > 0 => BlobOutcome::Resumed,
             BlobResult::Transferred => BlobOutcome::Transferred,
             BlobResult::Skipped => BlobOutcome::Skipped,
@@ -264,6 +284,7 @@ impl BlobReport {
             transferred: if counts { transferred } else { 0 },
             resumed: if counts { resumed } else { 0 },
             resent: resent + wasted,
+            delta_bytes: counters.delta(),
             from,
         }
     }
@@ -286,6 +307,10 @@ impl AddAssign for ByteCounts {
         self.mounted += more.mounted;
         self.shared += more.shared;
         self.resent += more.resent;
+        self.rebuilt += more.rebuilt;
+        self.delta_bytes += more.delta_bytes;
+        self.delta_saved += more.delta_saved;
+        self.delta_wasted += more.delta_wasted;
         self.missing += more.missing;
     }
 }
@@ -295,6 +320,13 @@ impl ByteCounts {
         let mut sum = Self::default();
         for blob in blobs {
             sum.resent += blob.resent;
+            sum.delta_bytes += blob.delta_bytes;
+            if blob.outcome == BlobOutcome::Rebuilt {
+                sum.rebuilt += blob.size;
+                sum.delta_saved += blob.size.saturating_sub(blob.delta_bytes);
+            } else {
+                sum.delta_wasted += blob.delta_bytes;
+            }
             if blob.outcome == BlobOutcome::Skipped {
                 continue;
             }
@@ -323,21 +355,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn report_bytes_add_up_for_any_outcome(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
+        fn report_bytes_add_up_for_any_outcome(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..6_u8), 0..20)) {
             let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
                 let counters = BlobCounters::default();
                 let kept = size / 100 * kept_percent;
                 counters.set_resumed(kept);
                 counters.add_resent(wasted);
-                let result = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into())][usize::from(how)].clone();
+                let result = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into()), BlobResult::Rebuilt][usize::from(how)].clone();
                 if result == BlobResult::Transferred {
                     counters.add_transferred(size - kept);
                 }
                 BlobReport::new(&descriptor, &result, &counters)
             }).collect();
             let sum = ByteCounts::from_blobs(&reports);
-            prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing);
+            prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.rebuilt + sum.missing);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::content::{Presence, Source};
+use crate::content::{Presence, Rebuilder, Source};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::name::ImageName;
@@ -112,6 +112,8 @@ pub struct ImageRequest {
     pub artifacts: Option<ArtifactOptions>,
     /// What the target has just answered about its name there, so that it need not be asked again.
     pub found_at_target: Option<Presence<Descriptor>>,
+    /// Rebuilds missing layers from what the target has. Not used for a blob that several targets lack.
+    pub rebuilder: Option<Arc<dyn Rebuilder>>,
 }
 
 impl ImageRequest {
@@ -132,6 +134,7 @@ impl ImageRequest {
             platforms,
             artifacts: None,
             found_at_target: None,
+            rebuilder: None,
         }
     }
 
@@ -141,6 +144,7 @@ impl ImageRequest {
         value platforms: PlatformSelection;
         optional artifacts: ArtifactOptions;
         optional found_at_target: Presence<Descriptor>;
+        optional rebuilder: Arc<dyn Rebuilder>;
     }
 }
 

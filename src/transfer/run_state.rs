@@ -1,5 +1,6 @@
 //! The state of a run: its images and targets, the plan, and the result of each blob.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::schedule::Schedule;
 use super::table::{BlobId, ImageId, SourceId, Table, TargetId};
 use super::target_state::TargetState;
 use super::tasks::Tasks;
-use crate::content::{Source, Target, TargetWriter, is_same};
+use crate::content::{Rebuilder, Source, Target, TargetWriter, is_same};
 use crate::error::Error;
 
 /// Receives the result of each image that has its name at its target.
@@ -56,6 +57,8 @@ pub(super) struct Run {
     pub(super) images: Table<ImageId, ImageRun>,
     pub(super) targets: Table<TargetId, TargetRun>,
     pub(super) plan: Plan,
+    /// Of blobs that can be rebuilt.
+    pub(super) rebuilders: HashMap<BlobId, Arc<dyn Rebuilder>>,
     pub(super) counters: Table<BlobId, Arc<BlobCounters>>,
     pub(super) results: Table<BlobId, BlobResult>,
     pub(super) feeds: RunFeeds,
@@ -77,6 +80,7 @@ impl Run {
             images: Table::default(),
             targets: Table::default(),
             plan: Plan::default(),
+            rebuilders: HashMap::new(),
             counters: Table::default(),
             results: Table::default(),
             feeds,

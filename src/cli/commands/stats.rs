@@ -169,14 +169,17 @@ fn total_rows(total: &Sums, width: Option<usize>) -> String {
         ("shared", total.shared, true, SHARED),
         ("mounted", total.mounted, false, SHARED),
         ("resumed", total.resumed, false, SHARED),
+        ("rebuilt", total.rebuilt, false, SHARED),
         ("missing", total.missing, false, SHARED),
     ] {
         if is_always || bytes > 0 {
             text.push_str(&row(name, bytes, character));
         }
     }
-    if total.resent > 0 {
-        _ = writeln!(text, "{:<12} {:>11}  in addition", "resent", size(total.resent));
+    for (name, bytes) in [("deltas", total.delta_bytes), ("resent", total.resent)] {
+        if bytes > 0 {
+            _ = writeln!(text, "{name:<12} {:>11}  in addition", size(bytes));
+        }
     }
     text
 }

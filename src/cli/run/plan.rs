@@ -46,6 +46,7 @@ fn text(plan: &PlanReport, free: Option<u64>) -> String {
                 BlobState::Shared => "shared".to_owned(),
                 BlobState::Partial(bytes) => format!("partial, {} on disk", size(bytes)),
                 BlobState::Mountable => "mountable".to_owned(),
+                BlobState::Rebuildable(delta) => format!("rebuild from {}", size(delta)),
                 BlobState::Missing => "missing".to_owned(),
                 BlobState::Skipped => "foreign, skipped".to_owned(),
             };
@@ -74,6 +75,10 @@ fn sum(plans: &[&PlanReport], free: Option<u64>) -> Option<String> {
 fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
     let mut parts =
         vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
+    if bytes.rebuildable > 0 {
+        let (delta, whole) = (size(bytes.delta_bytes), size(bytes.rebuildable));
+        parts.push(format!("rebuild {whole} from {delta}"));
+    }
     if bytes.partial > 0 {
         parts.push(format!("{} resumed", size(bytes.partial)));
     }

@@ -160,7 +160,14 @@ pub(in crate::cli) fn receipt(report: &Report) -> String {
     if bytes.mounted > 0 {
         parts.push(format!("{} mounted", size(bytes.mounted)));
     }
+    if bytes.rebuilt > 0 {
+        let used = bytes.delta_bytes - bytes.delta_wasted.min(bytes.delta_bytes);
+        parts.push(format!("{} rebuilt from {}", size(bytes.rebuilt), size(used)));
+    }
     parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
+    if bytes.delta_wasted > 0 {
+        parts.push(format!("{} of deltas wasted", size(bytes.delta_wasted)));
+    }
     if bytes.resent > 0 {
         parts.push(format!("{} resent", size(bytes.resent)));
     }

@@ -62,6 +62,15 @@ pub struct LedgerBytes {
     /// Not at the target when the run ended.
     #[serde(default)]
     pub missing: u64,
+    /// Rebuilt from layers of the target and deltas.
+    #[serde(default)]
+    pub rebuilt: u64,
+    /// Moved in this run for deltas.
+    #[serde(default)]
+    pub delta_bytes: u64,
+    /// Those of them that did not fit.
+    #[serde(default)]
+    pub delta_wasted: u64,
 }
 
 #[cfg(test)]

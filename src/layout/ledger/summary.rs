@@ -32,7 +32,7 @@ impl GroupBy {
     }
 }
 
-/// Sums over records. Always: referenced = transferred + resumed + mounted + shared + missing.
+/// Sums over records. Always: referenced = transferred + resumed + mounted + shared + rebuilt + missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Sums {
@@ -52,10 +52,16 @@ pub struct Sums {
     pub mounted: u64,
     /// Bytes that were already at the target.
     pub shared: u64,
+    /// Bytes that were rebuilt from layers of the target and deltas.
+    pub rebuilt: u64,
     /// Bytes that were not at the target when the run ended.
     pub missing: u64,
     /// Bytes that were moved, and discarded; not part of `referenced`.
     pub resent: u64,
+    /// Bytes that were moved for deltas; not part of `referenced`.
+    pub delta_bytes: u64,
+    /// Those of them that did not fit.
+    pub delta_wasted: u64,
     /// HTTP requests.
     pub requests: u64,
     /// Duration of the runs in milliseconds. A run with images in several groups counts in each of them.
@@ -74,6 +80,9 @@ impl Sums {
         add(&mut self.resumed, bytes.resumed);
         add(&mut self.mounted, bytes.mounted);
         add(&mut self.shared, bytes.shared);
+        add(&mut self.rebuilt, bytes.rebuilt);
+        add(&mut self.delta_bytes, bytes.delta_bytes);
+        add(&mut self.delta_wasted, bytes.delta_wasted);
         add(&mut self.missing, bytes.missing);
         add(&mut self.resent, bytes.resent);
         add(&mut self.requests, record.requests);

@@ -11,6 +11,8 @@ pub(in crate::transfer) struct BlobCounters {
     resumed: AtomicU64,
     /// Received in this run, and discarded.
     resent: AtomicU64,
+    /// Received in this run for a delta.
+    delta: AtomicU64,
 }
 
 impl BlobCounters {
@@ -26,6 +28,15 @@ impl BlobCounters {
 
     pub(in crate::transfer) fn add_resent(&self, bytes: u64) {
         self.resent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(in crate::transfer) fn add_delta(&self, bytes: u64) {
+        self.delta.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes received for a delta.
+    pub(in crate::transfer) fn delta(&self) -> u64 {
+        self.delta.load(Ordering::Relaxed)
     }
 
     /// Bytes of the partial are of no use.

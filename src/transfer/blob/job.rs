@@ -1,10 +1,11 @@
 //! Moves one blob to one target: open, read, verify, write, commit.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
 
-use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Source, TargetWriter};
+use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Rebuilder, Source, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::progress::Event;
@@ -19,6 +20,8 @@ use crate::verifier::{Verified, Verifier, verified_inline_data};
 /// Everything that is needed to move one blob.
 pub(in crate::transfer) struct BlobJob {
     pub(in crate::transfer) source: Arc<dyn Source>,
+    /// Taken by the first attempt.
+    pub(in crate::transfer) rebuilder: Mutex<Option<Arc<dyn Rebuilder>>>,
     pub(in crate::transfer) writer: Arc<dyn TargetWriter>,
     pub(in crate::transfer) options: OpenBlob,
     pub(in crate::transfer) descriptor: Descriptor,
@@ -69,6 +72,21 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
         writer.commit(proof).await?;
         return Ok(BlobResult::Inline);
     }
+    let rebuilder = job.rebuilder.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(rebuilder) = rebuilder {
+        match rebuild(job, &*rebuilder, &mut *writer).await {
+            Ok(Ok(proof)) => return writer.commit(proof).await.map(|()| BlobResult::Rebuilt),
+            Ok(Err(error)) => {
+                let digest = &job.descriptor.digest;
+                tracing::warn!("delta for {digest}: {}; transferring the layer", error.chain());
+                writer.truncate().await?;
+            }
+            Err(error) => {
+                writer.abort(&error).await;
+                return Err(error);
+            }
+        }
+    }
     let sent = match attempt(job, &mut *writer, StartAt::Partial).await {
         Err(AttemptError { error, was_resumed: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; restarting once", error.chain());
@@ -82,6 +100,43 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
             writer.abort(&error).await;
             Err(error)
         }
+    }
+}
+
+/// Rebuilds the blob at the target. The inner error is that of the delta, the outer one that of the target.
+async fn rebuild(
+    job: &BlobJob,
+    rebuilder: &dyn Rebuilder,
+    writer: &mut dyn BlobWriter,
+) -> Result<Result<Verified>> {
+    let (digest, progress) = (&job.descriptor.digest, &job.context.progress);
+    progress.on_event(&Event::BlobStarted { digest, position: 0 });
+    let received = |bytes| {
+        job.counters.add_delta(bytes);
+        job.context.received.fetch_add(bytes, Ordering::Relaxed);
+    };
+    let mut chunks = match rebuilder.rebuild(&job.descriptor, &received).await {
+        Ok(chunks) => chunks,
+        Err(error) => return Ok(Err(error)),
+    };
+    writer.truncate().await?;
+    if job.feed.is_used() {
+        job.feed.restart(writer.file()?);
+    }
+    let mut verifier = Verifier::new(&job.descriptor)?;
+    loop {
+        let chunk = match chunks.try_next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(verifier.finish()),
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Err(error) = verifier.check_length(chunk.len()) {
+            return Ok(Err(error));
+        }
+        writer.write(chunk.clone()).await?;
+        verifier.hash(&chunk);
+        job.feed.advance(&chunk);
+        progress.on_event(&Event::BlobAdvanced { digest, position: verifier.position() });
     }
 }
 

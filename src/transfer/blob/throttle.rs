@@ -19,6 +19,11 @@ impl Throttle {
         Self { bytes_per_second: bytes_per_second.max(1), available_at: Arc::default() }
     }
 
+    /// The limit.
+    pub fn bytes_per_second(&self) -> u64 {
+        self.bytes_per_second
+    }
+
     /// Waits until these bytes, which have arrived, fit the rate.
     pub(in crate::transfer) async fn acquire(&self, bytes: u64) {
         let now = Instant::now();

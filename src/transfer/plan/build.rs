@@ -199,9 +199,10 @@ impl PlannedBlob {
         match self.state {
             BlobState::Shared => BlobResult::Shared,
             BlobState::Skipped => BlobResult::Skipped,
-            BlobState::Partial(_) | BlobState::Mountable | BlobState::Missing => {
-                BlobResult::Missing
-            }
+            BlobState::Partial(_)
+            | BlobState::Mountable
+            | BlobState::Rebuildable(_)
+            | BlobState::Missing => BlobResult::Missing,
         }
     }
 
@@ -210,7 +211,10 @@ impl PlannedBlob {
         match self.state {
             BlobState::Shared => self.descriptor.size,
             BlobState::Partial(bytes) => bytes,
-            BlobState::Mountable | BlobState::Missing | BlobState::Skipped => 0,
+            BlobState::Mountable
+            | BlobState::Rebuildable(_)
+            | BlobState::Missing
+            | BlobState::Skipped => 0,
         }
     }
 
@@ -219,7 +223,9 @@ impl PlannedBlob {
         match self.state {
             BlobState::Shared | BlobState::Skipped => None,
             BlobState::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),
-            BlobState::Mountable | BlobState::Missing => Some(self.descriptor.size),
+            BlobState::Mountable | BlobState::Rebuildable(_) | BlobState::Missing => {
+                Some(self.descriptor.size)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::transfer::report::ImageSummary;
+use crate::transfer::report::{ImageSummary, is_zero};
 
 /// State of a blob before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum BlobState {
     Partial(u64),
     /// Another repository of the target's registry has it.
     Mountable,
+    /// It can be rebuilt from layers of the target and this many bytes of a delta.
+    Rebuildable(u64),
     /// It must be moved.
     Missing,
     /// A foreign layer that is not fetched.
@@ -31,6 +33,7 @@ impl Serialize for BlobState {
             Self::Shared => "shared",
             Self::Partial(_) => "partial",
             Self::Mountable => "mountable",
+            Self::Rebuildable(_) => "rebuildable",
             Self::Missing => "missing",
             Self::Skipped => "skipped",
         })
@@ -81,7 +84,7 @@ impl PlanReport {
     }
 }
 
-/// Sums of a plan in bytes, over unique blobs. Always: total = shared + mountable + partial + missing.
+/// Sums of a plan in bytes, over unique blobs. Always: total = shared + mountable + partial + rebuildable + missing.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PlanBytes {
@@ -93,6 +96,12 @@ pub struct PlanBytes {
     pub mountable: u64,
     /// At the target from an earlier run.
     pub partial: u64,
+    /// To be rebuilt from layers of the target. Left out of JSON if 0, as the next one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rebuildable: u64,
+    /// Deltas to receive for these.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta_bytes: u64,
     /// To be moved.
     pub missing: u64,
 }
@@ -103,6 +112,8 @@ impl AddAssign for PlanBytes {
         self.shared += more.shared;
         self.mountable += more.mountable;
         self.partial += more.partial;
+        self.rebuildable += more.rebuildable;
+        self.delta_bytes += more.delta_bytes;
         self.missing += more.missing;
     }
 }
@@ -117,6 +128,10 @@ impl PlanBytes {
                 self.missing += size.saturating_sub(bytes);
             }
             BlobState::Mountable => self.mountable += size,
+            BlobState::Rebuildable(delta) => {
+                self.rebuildable += size;
+                self.delta_bytes += delta;
+            }
             BlobState::Missing => self.missing += size,
         }
         self.total += size;

@@ -169,7 +169,7 @@ impl UniqueBlobs {
         self.mountable += plan.report.bytes.mountable;
         for blob in &plan.report.blobs {
             match blob.state {
-                BlobState::Missing | BlobState::Partial(_) => {
+                BlobState::Missing | BlobState::Partial(_) | BlobState::Rebuildable(_) => {
                     self.missing.insert(blob.digest.clone(), blob.size);
                 }
                 BlobState::Shared | BlobState::Mountable => {
