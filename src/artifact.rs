@@ -139,14 +139,12 @@ impl ArtifactBuilder {
     /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) without the file,
     /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) for what is no regular file.
     pub fn open_file(
-        mut self,
+        self,
         path: &Path,
         media_type: impl Into<MediaType>,
         annotations: BTreeMap<String, String>,
     ) -> Result<Self> {
-        let (media_type, content) = (media_type.into(), LayerContent::File(BlobFile::hash(path)?));
-        self.layers.push(Layer { media_type, content, annotations });
-        Ok(self)
+        Ok(self.blob(media_type, BlobFile::hash(path)?, annotations))
     }
 
     /// Adds a layer with the bytes of a reader, which are kept in a temporary file. Blocks.
@@ -154,25 +152,33 @@ impl ArtifactBuilder {
     /// # Errors
     /// [`ErrorKind::Store`](crate::error::ErrorKind::Store) if reading or writing fails.
     pub fn spooled(
-        mut self,
+        self,
         reader: &mut dyn Read,
         media_type: impl Into<MediaType>,
         annotations: BTreeMap<String, String>,
     ) -> Result<Self> {
         let failed = |error| Error::new(ErrorKind::Store, "read").with_source(error);
-        let content = LayerContent::File(BlobFile::spool(reader, failed)?);
-        self.layers.push(Layer { media_type: media_type.into(), content, annotations });
-        Ok(self)
+        Ok(self.blob(media_type, BlobFile::spool(reader, failed)?, annotations))
     }
 
     /// Adds a layer that is the tar of a directory.
     pub fn tar(
-        mut self,
+        self,
         media_type: impl Into<MediaType>,
         tar: NewLayer,
         annotations: BTreeMap<String, String>,
     ) -> Self {
-        let (media_type, content) = (media_type.into(), LayerContent::File(tar.blob));
+        self.blob(media_type, tar.blob, annotations)
+    }
+
+    /// Adds a layer with the content of a file that is hashed already.
+    pub(crate) fn blob(
+        mut self,
+        media_type: impl Into<MediaType>,
+        blob: BlobFile,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        let (media_type, content) = (media_type.into(), LayerContent::File(blob));
         self.layers.push(Layer { media_type, content, annotations });
         self
     }

@@ -166,6 +166,7 @@
 //! - [`layer`]: reads the entries of a layer;
 //! - [`rebuild`]: rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record;
 //! - [`delta`]: makes a layer of old layers and of what is new, bit for bit;
+//! - [`image_delta`]: deltas of an image's layers, as an artifact; finds and applies them;
 //! - [`layer_reader`]: reads the entries of a layer in a registry or another source;
 //! - [`image_layers`]: reads all layers of an image, verified against its config;
 //! - [`edit`]: makes new images of images: layers, config, base, index;
@@ -204,6 +205,7 @@ pub mod error;
 mod escape;
 pub mod flatten;
 mod free_space;
+pub mod image_delta;
 pub mod image_id;
 pub mod image_layers;
 pub mod insight;

@@ -6,6 +6,7 @@ pub(crate) mod artifact;
 mod command;
 mod common;
 mod connection;
+mod delta;
 mod diff;
 pub(crate) mod edit;
 mod inspect;
@@ -26,6 +27,7 @@ pub(crate) use self::analyze::Analyze;
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
+pub(crate) use self::delta::Delta;
 pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
 pub(crate) use self::mirror::{Mirror, Shard};
@@ -37,7 +39,7 @@ pub(crate) use self::shared::{OnePlatform, Writing};
 pub(crate) use self::shell::ShellVerb;
 pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, ImageOrder, Images, Prune, Rm, Stats, StatsGroup, Tag, Verify};
-pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
+pub(crate) use self::transfer::{Copy, DeltaMode, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
 /// Returns the command line for clap.
@@ -123,6 +125,17 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
         after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load\n  rpull load --plan update.tar"
     )]
     Load(Load),
+    /// Make deltas: what changed inside the layers of an image
+    #[command(after_help = "Examples:
+  rpull delta app:1 app:2 -o update.tar           for `rpull load` where app:1 is
+  rpull delta reg.local/app:1 reg.local/app:2 --push
+  rpull delta --level 19 app:1 app:2 -o update.tar
+
+Each layer of NEW that OLD does not have is compared with the layers of OLD. With its delta and the
+old layers, the very blob is rebuilt: digests and signatures stay. Layers for which that does not
+pay go whole. --push attaches the deltas to the image in NEW's repository, where `rpull pull` finds
+them. Only gzip layers can be rebuilt.")]
+    Delta(Delta),
     /// List the digests of all referenced blobs, one per line
     #[command(
         after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - | rpull load"

@@ -123,6 +123,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Mirror(args) => Box::pin(commands::mirror::run(*args, &settings)).await,
             Verb::Save(args) => commands::save::run(args, &settings).await,
             Verb::Load(args) => commands::load::run(args, &settings).await,
+            Verb::Delta(args) => Box::pin(commands::delta::run(args, &settings)).await,
             Verb::Inventory => commands::inventory::run(&settings),
             Verb::Digest(args) => commands::raw::digest(args, &settings).await,
             Verb::Manifest(args) => commands::raw::manifest(args, &settings).await,

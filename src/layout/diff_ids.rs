@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use super::io::replace_durably;
-use super::needed::ImageBlobs;
+use super::needed::{ImageBlobs, NeededContent};
 use super::parallel::on_all_cores;
 use super::{Layout, blobs};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
@@ -29,6 +29,19 @@ pub(super) fn layer_pairs(layout: &Layout, image: &ImageBlobs) -> Result<Vec<Lay
     let bytes = layout.read_verified(&image.config, CONFIG_LIMIT).map_err(|error| error.chain())?;
     let config = ImageConfig::parse(&bytes).map_err(|error| error.chain())?;
     config.diff_id_pairs(&image.layers)
+}
+
+impl Layout {
+    /// The layers of its images that exist, by the `diff_id`s that the configs give them. Not verified.
+    ///
+    /// Reads the manifests and configs of all images. An image that cannot be read is left out.
+    pub fn layers_by_diff_id(&self) -> Result<BTreeMap<Digest, Digest>> {
+        let needed = NeededContent::read(self, &self.entries()?);
+        let pairs = needed.images.values().filter_map(|image| layer_pairs(self, image).ok());
+        let exists =
+            |(layer, _): &LayerPair| matches!(blobs::blob_size(self.root(), layer), Ok(Some(_)));
+        Ok(pairs.flatten().filter(exists).map(|(layer, diff_id)| (diff_id, layer)).collect())
+    }
 }
 
 /// Decompresses the layers. Returns the pairs that are right, and what is wrong with the others.

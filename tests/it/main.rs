@@ -2,6 +2,7 @@
 //!
 //! - `pull/` downloads: resume, retry, timeout, integrity, platforms, plans, concurrency
 //! - `push/` uploads: chunks, mounts, redirects, resume, referrers
+//! - `delta/` layers rebuilt from other layers and deltas: archives, artifacts, what does not fit
 //! - `rebuild/` gzip blobs from uncompressed bytes and records, of blobs by real encoders
 //! - `registry/` registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures
 //! - `archive/` OCI and docker archives: reading them, and `save` and `load`
@@ -28,6 +29,8 @@ mod builders;
 mod cli;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod delta;
 #[cfg(test)]
 mod engine_store;
 #[cfg(test)]

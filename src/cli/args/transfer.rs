@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::sides::{DestinationArgs, SourceArgs};
 use crate::transfer::TransferOptions;
@@ -27,6 +27,9 @@ pub(crate) struct Pull {
     /// Do not keep the image in the store
     #[arg(long, requires = "unpack")]
     pub(crate) no_store: bool,
+    /// When to rebuild layers from those in the store and a delta
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) delta: DeltaMode,
     #[command(flatten)]
     pub(crate) moving: TransferArgs,
 }
@@ -60,6 +63,9 @@ pub(crate) struct Copy {
     /// Include digest tags of the image, as cosign uses: .sig, .att and .sbom
     #[arg(long)]
     pub(crate) digest_tags: bool,
+    /// When to rebuild layers from those in a layout or the store, and a delta
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) delta: DeltaMode,
     /// Upload in chunks of this size, for proxies that limit request bodies
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,
@@ -69,6 +75,17 @@ pub(crate) struct Copy {
     pub(crate) source_options: SourceArgs,
     #[command(flatten)]
     pub(crate) destination_options: DestinationArgs,
+}
+
+/// When layers are rebuilt from deltas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeltaMode {
+    /// If that is faster than to transfer the layers
+    #[default]
+    Auto,
+    /// If it transfers fewer bytes
+    Always,
+    Never,
 }
 
 /// Options of every transfer.

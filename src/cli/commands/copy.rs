@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
+use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, chunk_size, interruptible, platforms_to_pass_on};
@@ -59,6 +60,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         let opening = one(&location, &destination, platforms, &source_settings);
         vec![or_cancelled(cancel, "copy", opening).await??]
     };
+    let requests = with_deltas(requests, args.delta, &run, &destination, settings)?;
     let shape = if args.all_tags { JsonShape::List } else { JsonShape::Value };
     let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;
     Ok(code)

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::cli::args::Load;
+use crate::cli::args::{DeltaMode, Load};
 use crate::cli::image::open::open_archive;
+use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_keep};
@@ -17,8 +18,9 @@ use crate::cli::signals::or_cancelled;
 use crate::cli::{exit, labels};
 use crate::content::{Lookup as _, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_delta::DELTA_ARTIFACT;
 use crate::name::ImageName;
-use crate::reference::Reference;
+use crate::reference::{Reference, is_pinned};
 use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
@@ -40,8 +42,9 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
     }
     let unread: Vec<ExitCode> = images.failed.iter().map(exit::report).collect();
     let destination = Destination::Store(None);
-    let (code, _) =
-        run.execute(&images.image_requests, &destination, JsonShape::List, settings).await?;
+    let requests =
+        with_deltas(images.image_requests, DeltaMode::Auto, &run, &destination, settings)?;
+    let (code, _) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     Ok(unread.into_iter().next().filter(|_| code == ExitCode::SUCCESS).unwrap_or(code))
 }
 
@@ -66,6 +69,29 @@ struct Images {
     failed: Vec<Error>,
 }
 
+/// The names of each image. Deltas are not images: they are used, and not stored.
+async fn image_names(archive: &Archive) -> Vec<&[String]> {
+    let mut found = Vec::new();
+    for names in archive.names() {
+        let pinned = names.iter().find(|name| is_pinned(name));
+        let is_delta = match pinned {
+            Some(name) => is_delta(archive, &ImageName::Layout(name.clone())).await,
+            None => false,
+        };
+        if !is_delta {
+            found.push(names);
+        }
+    }
+    found
+}
+
+async fn is_delta(archive: &Archive, name: &ImageName) -> bool {
+    let document = archive.resolve(name).await;
+    document.is_ok_and(|document| {
+        document.as_referrer().artifact_type.as_deref() == Some(DELTA_ARTIFACT)
+    })
+}
+
 /// Lists every image of the archive once under each of its names; without a usable name, under its digest.
 async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result<Images> {
     let request = |name, reference, target_name| ImageRequest {
@@ -76,7 +102,7 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
     };
     let (mut images, mut unnamed) = (Images::default(), Vec::new());
     let mut seen = HashSet::new();
-    for names in archive.names() {
+    for names in image_names(archive).await {
         let mut has_name = false;
         for name in names.iter().filter(|name| seen.insert(name.as_str())) {
             match name.parse::<Reference>() {

@@ -8,6 +8,7 @@ pub(super) mod catalog;
 pub(super) mod check_base;
 pub(super) mod copy;
 pub(super) mod delete;
+pub(super) mod delta;
 pub(super) mod demo;
 pub(super) mod df;
 pub(super) mod diff;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::args::{OnePlatform, OverlayArgs, Pull, Unpack};
 use crate::cli::labels;
+use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_keep};
@@ -44,6 +45,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
         or_cancelled(cancel, "pull", finding).await??
     };
+    let requests = with_deltas(requests, args.delta, &run, &destination, settings)?;
     let (code, _) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     Ok(code)
 }

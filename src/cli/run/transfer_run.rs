@@ -13,7 +13,6 @@ use crate::cli::progress_bars::ProgressBars;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::cli::size::{parse_rate, parse_size};
-use crate::content::Target;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
@@ -66,6 +65,31 @@ impl TransferRun {
         self
     }
 
+    /// The rate limit, if there is one.
+    pub(in crate::cli) fn throttle(&self) -> Option<&Throttle> {
+        self.options.throttle.as_ref()
+    }
+
+    /// Whether the run stops after some bytes.
+    pub(in crate::cli) fn has_byte_limit(&self) -> bool {
+        self.options.max_bytes.is_some()
+    }
+
+    /// Transfers the images, appends the receipts to the ledger, and prints nothing.
+    pub(in crate::cli) async fn transfer(
+        self,
+        wanted: &[ImageRequest],
+        destination: &Destination,
+        settings: &Settings,
+    ) -> Result<Vec<ImageResult>> {
+        let target = destination.open(settings, wanted.len(), self.sync).await?;
+        let transfer = Transfer::new(self.options).images(wanted, &target);
+        let finished = Box::pin(transfer.run()).await.images;
+        let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
+        ledger::append(self.command, ends.zip(&finished), settings);
+        Ok(finished)
+    }
+
     /// Transfers the images or prints the plan. Returns the exit code and the results, which are empty for a plan.
     pub(in crate::cli) async fn execute(
         self,
@@ -78,24 +102,25 @@ impl TransferRun {
         if self.options.max_bytes.is_some() {
             destination.check_continuable()?;
         }
-        let to = |target: &Arc<dyn Target>| Transfer::new(self.options).images(wanted, target);
         if self.only_plan {
             let target = destination.open_for_plan(settings).await?;
-            let plans = or_cancelled(cancel, "plan", Box::pin(to(&target).plan())).await?;
+            let plans = or_cancelled(
+                cancel,
+                "plan",
+                Box::pin(Transfer::new(self.options).images(wanted, &target).plan()),
+            )
+            .await?;
             let directory = destination.directory(settings);
             let code = super::plan::show(&plans, directory.as_deref(), shape, settings)?;
             return Ok((code, Vec::new()));
         }
-        let target = destination.open(settings, wanted.len(), self.sync).await?;
-        let finished = Box::pin(to(&target).run()).await.images;
+        let finished = self.transfer(wanted, destination, settings).await?;
         let report = ReportOptions {
             shape,
             names: !destination.is_stdout(),
             resumable: destination.is_resumable(),
         };
         let code = print_reports(&finished, report, settings)?;
-        let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
-        ledger::append(self.command, ends.zip(&finished), settings);
         Ok((code, finished))
     }
 }

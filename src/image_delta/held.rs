@@ -1,0 +1,80 @@
+//! The layers of a store, by `diff_id`, and decompressed once a run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::blocking::run_cancellable;
+use crate::control::Control;
+use crate::delta::{OldLayer, TarFile};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
+
+/// The layers of a layout's images, for deltas.
+pub struct HeldLayers {
+    layout: Arc<Layout>,
+    by_diff_id: OnceCell<BTreeMap<Digest, Digest>>,
+    /// Decompressed layers. Each takes as much disk as it is long until this is dropped.
+    tars: Mutex<HashMap<Digest, Arc<OnceCell<TarFile>>>>,
+    control: Control,
+}
+
+impl std::fmt::Debug for HeldLayers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeldLayers").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+impl HeldLayers {
+    /// The layers of this layout. Nothing is read before it is needed.
+    pub fn new(layout: Arc<Layout>, control: Control) -> Self {
+        Self { layout, by_diff_id: OnceCell::new(), tars: Mutex::default(), control }
+    }
+
+    /// Whether images have all of these layers.
+    pub(super) async fn has_all(&self, diff_ids: &[Digest]) -> Result<bool> {
+        let held = self.by_diff_id().await?;
+        Ok(diff_ids.iter().all(|diff_id| held.contains_key(diff_id)))
+    }
+
+    async fn by_diff_id(&self) -> Result<&BTreeMap<Digest, Digest>> {
+        let layout = &self.layout;
+        let read = || {
+            let layout = Arc::clone(layout);
+            run_cancellable(&self.control, "read layers", move |_| layout.layers_by_diff_id())
+        };
+        self.by_diff_id.get_or_try_init(read).await
+    }
+
+    /// The tar of a layer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if no image has it, and those of [`TarFile::decompress`].
+    pub(super) async fn tar(&self, wanted: &OldLayer) -> Result<TarFile> {
+        let missing = || {
+            let reason = format!("the store has no layer with the diff_id {}", wanted.diff_id);
+            Error::new(ErrorKind::NotFound, "delta").with_reason(reason)
+        };
+        let layer = self.by_diff_id().await?.get(&wanted.diff_id).ok_or_else(missing)?;
+        let cell = {
+            let mut tars = self.tars.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(tars.entry(wanted.diff_id.clone()).or_default())
+        };
+        let decompress = || {
+            let (layout, layer, wanted) = (Arc::clone(&self.layout), layer.clone(), wanted.clone());
+            run_cancellable(&self.control, "decompress layer", move |control| {
+                let (dir, OldLayer { diff_id, size, .. }) = (layout.root(), &wanted);
+                TarFile::check_space(dir, *size)?;
+                TarFile::decompress(layout.blob_file(&layer)?, diff_id, *size, dir, control)
+            })
+        };
+        cell.get_or_try_init(decompress).await.cloned()
+    }
+
+    /// Where temporary files belong.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}

@@ -1,0 +1,228 @@
+//! Finds the deltas of an image, and rebuilds its layers during a transfer.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use tokio::sync::mpsc::{Sender, channel};
+
+use super::artifact::{ListedDelta, OfferedDelta};
+use super::choose::DeltaUse;
+use super::held::HeldLayers;
+use crate::blob_file::BlobFileWriter;
+use crate::blocking::run_blocking;
+use crate::content::{self, ByteStream, Presence, Rebuilder, Source};
+use crate::control::Control;
+use crate::delta::{Delta, TarFile, apply};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
+use crate::retry::RetryPolicy;
+use crate::setters::setters;
+use crate::transfer::{Throttle, TransferOptions, read_blob};
+
+/// Artifacts of an image that are looked at.
+const LISTED: usize = 64;
+
+/// Layers below this size are received whole: looking for their deltas costs more.
+const LEAST_LAYER: u64 = 1 << 20;
+
+/// Buffers between the thread that rebuilds and the task that stores.
+const CHUNKS: usize = 8;
+
+/// How deltas are received.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Receiving {
+    /// Retries of requests, and of bodies that break off.
+    pub retry: RetryPolicy,
+    /// Limits the bytes per second, together with the run.
+    pub throttle: Option<Throttle>,
+    /// Cancels it.
+    pub control: Control,
+}
+
+impl Receiving {
+    setters! {
+        value retry: RetryPolicy;
+        optional throttle: Throttle;
+        value control: Control;
+    }
+}
+
+/// Rebuilds layers of images of one source.
+pub struct DeltaRebuilder {
+    source: Arc<dyn Source>,
+    held: Arc<HeldLayers>,
+    when: DeltaUse,
+    receiving: Receiving,
+    /// Deltas that were found, by the layer that they make.
+    offered: Mutex<HashMap<Digest, OfferedDelta>>,
+}
+
+impl std::fmt::Debug for DeltaRebuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeltaRebuilder").field("when", &self.when).finish_non_exhaustive()
+    }
+}
+
+impl DeltaRebuilder {
+    /// Looks for deltas at this source, and for what they need among these layers.
+    pub fn new(
+        source: Arc<dyn Source>,
+        held: Arc<HeldLayers>,
+        when: DeltaUse,
+        receiving: Receiving,
+    ) -> Self {
+        Self { source, held, when, receiving, offered: Mutex::default() }
+    }
+
+    async fn offers(
+        &self,
+        manifest: &Document,
+        missing: &[&Descriptor],
+    ) -> Result<Vec<(Digest, u64)>> {
+        let Presence::Present(listed) = self.source.referrers(manifest.digest()).await? else {
+            return Ok(Vec::new());
+        };
+        let mut best: Option<ListedDelta> = None;
+        for delta in listed.into_iter().filter_map(ListedDelta::parse).take(LISTED) {
+            let is_smaller = best.as_ref().is_none_or(|best| delta.size < best.size);
+            if is_smaller && self.held.has_all(&delta.sources).await? {
+                best = Some(delta);
+            }
+        }
+        let Some(best) = best else { return Ok(Vec::new()) };
+        let document = content::document(&*self.source, &best.descriptor).await?;
+        let mut found = Vec::new();
+        for offered in OfferedDelta::all(&document) {
+            let OfferedDelta { descriptor, to, tar_size, encoder } = &offered;
+            let layer = missing.iter().find(|layer| layer.digest == *to);
+            let Some(layer) = layer else { continue };
+            // An archive has only the delta.
+            let is_only_way = self.source.endpoint().kind.is_local();
+            if is_only_way || self.when.accepts(layer.size, *tar_size, descriptor.size, encoder) {
+                found.push((to.clone(), descriptor.size));
+                let mut known = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+                known.insert(to.clone(), offered);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Receives the delta into a temporary file.
+    async fn fetch(
+        &self,
+        delta: &Descriptor,
+        received: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Delta> {
+        let failed =
+            |error: io::Error| Error::new(ErrorKind::Store, "temporary file").with_source(error);
+        let mut file = BlobFileWriter::new_in(self.held.layout().root()).map_err(failed)?;
+        let Receiving { retry, throttle, control } = self.receiving.clone();
+        let options = TransferOptions {
+            retry,
+            throttle,
+            control: control.without_progress(),
+            ..TransferOptions::default()
+        };
+        let mut sink = |bytes: &[u8]| {
+            received(bytes.len() as u64);
+            file.write_all(bytes).map_err(failed)
+        };
+        read_blob(&*self.source, delta, options, &mut sink).await?;
+        let blob = file.finish()?;
+        run_blocking("read delta", move || Delta::from_blob(blob)).await
+    }
+
+    async fn start(
+        &self,
+        layer: &Descriptor,
+        received: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<ByteStream<'static>> {
+        let offered = {
+            let known = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&layer.digest).cloned()
+        };
+        let unknown = || Error::new(ErrorKind::NotFound, "delta").with_reason("was not found");
+        let delta = self.fetch(&offered.ok_or_else(unknown)?.descriptor, received).await?;
+        let target = &delta.header().target;
+        if target.digest != layer.digest || target.size != layer.size {
+            return Err(Error::new(ErrorKind::Mismatch, "delta").with_reason("is of another layer"));
+        }
+        let mut old = Vec::new();
+        for source in &delta.header().sources {
+            old.push(self.held.tar(source).await?);
+        }
+        Ok(stream_of(delta, old))
+    }
+}
+
+impl Rebuilder for DeltaRebuilder {
+    fn find<'a>(
+        &'a self,
+        manifest: &'a Document,
+        missing: &'a [&'a Descriptor],
+    ) -> BoxFuture<'a, Vec<(Digest, u64)>> {
+        Box::pin(async {
+            if missing.iter().all(|layer| layer.size < LEAST_LAYER) {
+                return Vec::new();
+            }
+            self.offers(manifest, missing).await.unwrap_or_else(|error| {
+                tracing::info!("{}; no deltas are used", error.chain());
+                Vec::new()
+            })
+        })
+    }
+
+    fn rebuild<'a>(
+        &'a self,
+        layer: &'a Descriptor,
+        received: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<ByteStream<'static>>> {
+        Box::pin(self.start(layer, received))
+    }
+}
+
+/// The layer as a thread rebuilds it. The thread ends with the stream.
+fn stream_of(delta: Delta, old: Vec<TarFile>) -> ByteStream<'static> {
+    let (chunks, receiver) = channel(CHUNKS);
+    let rebuild = move || {
+        let writer = BufWriter::with_capacity(BUFFER_SIZE, ChunkSender(chunks.clone()));
+        let flush = |mut writer: BufWriter<ChunkSender>| {
+            let failed = |error| Error::new(ErrorKind::Interrupted, "delta").with_source(error);
+            writer.flush().map_err(failed)
+        };
+        if let Err(error) = apply(&delta, &old, writer).and_then(flush) {
+            // Fails only if nobody waits for the layer any more.
+            drop(chunks.blocking_send(Err(error)));
+        }
+    };
+    // Its result is what it sends.
+    drop(tokio::task::spawn_blocking(rebuild));
+    let next = |mut receiver: tokio::sync::mpsc::Receiver<Result<Bytes>>| async move {
+        let chunk = receiver.recv().await?;
+        Some((chunk, receiver))
+    };
+    Box::pin(stream::unfold(receiver, next))
+}
+
+/// Sends what is written to it.
+struct ChunkSender(Sender<Result<Bytes>>);
+
+impl Write for ChunkSender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

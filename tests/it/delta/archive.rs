@@ -1,0 +1,61 @@
+//! `delta -o` and `save --since --delta`: archives with deltas in place of layers.
+
+use serde_json::json;
+
+use super::Versions;
+use crate::support::assertions::assert_digests_are_right;
+
+#[tokio::test]
+async fn delta_archive_is_loaded_where_the_old_image_is() {
+    let versions = Versions::new().await;
+    let (cli, new) = (&versions.cli, versions.name(2));
+    let made = cli.json(&["delta", "--json", &versions.name(1), &new, "-o", "update.tar"]).await;
+    assert_eq!(made["manifest"], json!(versions.new.manifest.digest()));
+    let layer = &made["layers"][0];
+    assert_eq!(layer["digest"], json!(versions.new.layers[1].digest()));
+    let delta = layer["delta_bytes"].as_u64().unwrap();
+    assert!(delta < versions.layer_size() / 20, "{made}");
+    assert_eq!(made["layers"].as_array().unwrap().len(), 1);
+    let archive = cli.dir().join("update.tar").metadata().unwrap().len();
+    assert!(archive < delta + 20_000, "{archive}");
+
+    let report = cli.report(&["load", "--json", "update.tar"]).await;
+    assert_eq!(report["digest"], json!(versions.new.manifest.digest()));
+    let bytes = &report["bytes"];
+    assert_eq!(bytes["rebuilt"], json!(versions.layer_size()), "{report}");
+    assert_eq!(bytes["delta_bytes"], json!(delta));
+    assert_eq!(bytes["delta_saved"], json!(versions.layer_size() - delta));
+    assert_eq!(bytes["delta_wasted"], json!(null));
+    let parts = ["transferred", "shared", "rebuilt"].map(|part| bytes[part].as_u64().unwrap());
+    assert_eq!(parts.iter().sum::<u64>(), bytes["total"].as_u64().unwrap());
+    assert_digests_are_right(&cli.store());
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+    // Deltas are used, and not kept as images.
+    assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 2);
+    let again = cli.report(&["load", "--json", "update.tar"]).await;
+    assert_eq!(again["bytes"]["shared"], again["bytes"]["total"]);
+}
+
+#[tokio::test]
+async fn delta_archive_without_the_old_image_is_refused() {
+    let versions = Versions::new().await;
+    let (cli, new) = (&versions.cli, versions.name(2));
+    cli.run(&["delta", &versions.name(1), &new, "-o", "update.tar"]).await.expect(0, "");
+    let loaded = cli.run(&["--store", "other", "load", "update.tar"]).await;
+    loaded.expect(3, &versions.new.layers[1].digest().to_string());
+    loaded.expect(3, "hint: load the earlier archives first");
+    assert_eq!(cli.run(&["--store", "other", "images", "--json"]).await.stdout, "[]\n");
+}
+
+#[tokio::test]
+async fn delta_of_images_without_new_layers_is_empty() {
+    let versions = Versions::new().await;
+    let (cli, old) = (&versions.cli, versions.name(1));
+    let output = cli.run(&["delta", &old, &old, "-o", "same.tar"]).await;
+    output.expect(0, "no layer has a delta that pays");
+    assert_eq!(output.stdout, "no new layers\n");
+    cli.run(&["load", "same.tar"]).await.expect(0, "(100 %)");
+    for wrong in [&["delta", &old, &old][..], &["delta", &old, "oci:./x", "--push"]] {
+        assert_eq!(cli.run(wrong).await.code(), Some(2), "{wrong:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! What does not fit ends in an ordinary transfer of the layer.
+
+use rpull::digest::Digest;
+use serde_json::{Value, json};
+
+use super::Versions;
+use crate::support::assertions::assert_digests_are_right;
+use crate::support::http::Reply;
+
+/// The only layer of the delta artifact, as the registry has it.
+async fn delta_blob(versions: &Versions) -> Value {
+    let tree = versions.cli.json(&["referrers", "--json", &versions.name(2)]).await;
+    let artifact = tree["referrers"][0]["digest"].as_str().unwrap().to_owned();
+    let name = versions.registry.repository(&format!("app@{artifact}"));
+    versions.cli.json(&["manifest", &name]).await["layers"][0].clone()
+}
+
+/// Pulls with deltas; the layer is transferred, with a warning.
+async fn assert_transferred(versions: &Versions, warning: &str) -> Value {
+    let args = ["pull", "--json", "--delta", "always", &versions.name(2)];
+    let output = versions.cli.run(&args).await;
+    output.expect(0, warning);
+    let report = output.report();
+    assert!(report["bytes"]["transferred"].as_u64().unwrap() > versions.layer_size(), "{report}");
+    assert_eq!(report["bytes"]["rebuilt"], json!(null), "{report}");
+    assert_digests_are_right(&versions.cli.store());
+    report
+}
+
+#[tokio::test]
+async fn delta_that_is_damaged_at_the_registry_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let blob = delta_blob(&versions).await;
+    let digest: Digest = blob["digest"].as_str().unwrap().parse().unwrap();
+    let mut bytes = versions.registry.blob_bytes("app", &digest).unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    versions.registry.blob_as("app", &digest, bytes);
+    let report = assert_transferred(&versions, "; transferring the layer").await;
+    assert!(report["bytes"]["delta_wasted"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[tokio::test]
+async fn delta_that_is_missing_at_the_registry_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let blob = delta_blob(&versions).await;
+    versions.registry.delete_blob("app", &blob["digest"].as_str().unwrap().parse().unwrap());
+    assert_transferred(&versions, "; transferring the layer").await;
+}
+
+#[tokio::test]
+async fn delta_with_damaged_old_layer_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let old = versions.old.layers[1].digest().encoded();
+    let path = versions.cli.store().join("blobs/sha256").join(old);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let args = ["pull", "--json", "--delta", "always", &versions.name(2)];
+    versions.cli.run(&args).await.expect(0, "; transferring the layer");
+    let bad = versions.cli.run(&["verify", &versions.name(2)]).await;
+    bad.expect(0, "");
+}
+
+#[tokio::test]
+async fn delta_list_that_fails_is_as_good_as_none() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    versions.registry.fail_requests("/referrers/", 0..100, Reply::new(500, ""));
+    let args = ["--retries", "0", "pull", "--json", "--delta", "always", &versions.name(2)];
+    let report = versions.cli.report(&args).await;
+    assert_eq!(report["bytes"]["rebuilt"], json!(null), "{report}");
+}
+
+#[tokio::test]
+async fn delta_artifact_for_another_layer_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    // Of the right digest, and no delta.
+    let blob = delta_blob(&versions).await;
+    let digest: Digest = blob["digest"].as_str().unwrap().parse().unwrap();
+    let size = usize::try_from(blob["size"].as_u64().unwrap()).unwrap();
+    versions.registry.blob_as("app", &digest, vec![0; size]);
+    assert_transferred(&versions, "; transferring the layer").await;
+}

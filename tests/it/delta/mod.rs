@@ -1,0 +1,58 @@
+//! Layers rebuilt from other layers and deltas: archives, artifacts, and what happens when something does not fit.
+
+mod archive;
+mod artifact;
+mod faults;
+
+use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
+
+/// A large layer in two versions, over a base that does not change, at a registry. The store has the first version.
+struct Versions {
+    registry: FakeRegistry,
+    cli: Cli,
+    old: Image,
+    new: Image,
+}
+
+/// Files of which a few bytes differ per version.
+fn changing_layer(version: u8) -> Layer {
+    let mut large = random_blob(1_200_000, 1);
+    large[700_000] = version;
+    let small = random_blob(100_000, 2);
+    layer(&[("usr/lib/large.so", &large), ("etc/small", &small), ("etc/version", &[version])])
+}
+
+fn version(number: u8) -> Image {
+    let base = layer(&[("base", &random_blob(90_000, 3))]);
+    image(Family::Oci, "amd64", &[base, changing_layer(number)])
+}
+
+impl Versions {
+    /// Both are published as `app:1` and `app:2`; the first one is pulled.
+    async fn new() -> Self {
+        let (registry, cli) = (FakeRegistry::start().await, Cli::new());
+        let (old, new) = (version(1), version(2));
+        old.publish(&registry, "app", Some("1"));
+        new.publish(&registry, "app", Some("2"));
+        let versions = Self { registry, cli, old, new };
+        versions.cli.run(&["pull", &versions.name(1)]).await.expect(0, "");
+        versions
+    }
+
+    fn name(&self, number: u8) -> String {
+        self.registry.repository(&format!("app:{number}"))
+    }
+
+    /// Pushes the deltas between the two.
+    async fn push_deltas(&self) {
+        let [old, new] = [1, 2].map(|number| self.name(number));
+        self.cli.run(&["delta", &old, &new, "--push"]).await.expect(0, "");
+    }
+
+    /// The size of the layer that changes.
+    fn layer_size(&self) -> u64 {
+        self.new.layers[1].descriptor.size
+    }
+}
