@@ -1,6 +1,7 @@
 //! What the fuzz targets do with bytes that are taken for the tars of layers, one after the other, or for an archive.
 
 mod archive;
+mod delta;
 mod mutate;
 mod rebuild;
 mod seeds;
@@ -27,6 +28,7 @@ use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
 use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
 
 pub use self::archive::archive;
+pub use self::delta::{delta_apply, delta_seeds};
 use self::mutate::layers;
 pub use self::mutate::mutate;
 pub use self::rebuild::{rebuild_parse, rebuild_replay, rebuild_seeds};

@@ -117,8 +117,11 @@ daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
   rpull save alpine:3.14 debian:12 -o images.tar
   rpull save app:2 | ssh host rpull load
   rpull save app:2 --since inventory.txt -o update.tar
+  rpull save app:2 --since app:1 --delta -o update.tar
 
---since accepts the output of `rpull inventory`, the index.json of a layout, or an earlier archive.")]
+--since accepts the output of `rpull inventory`, the index.json of a layout, an earlier archive, or
+an image in the store. With --delta, changed gzip layers are replaced by what changed inside them,
+as `rpull delta` does; `rpull load` completes them from the recipient's store.")]
     Save(Save),
     /// Load images from an OCI or Docker archive into the store
     #[command(

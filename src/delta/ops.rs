@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn ops_that_touch_are_joined() {
+    fn adjacent_ops_are_joined() {
         let mut writer = OpsWriter::default();
         let ops = [
             Op::Literal(5),

@@ -184,7 +184,7 @@ fn apply_bytes(delta: &[u8], old: &[TarFile]) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn delta_old_layer_that_differs_is_refused_while_it_is_decompressed() {
+fn old_layer_with_other_diff_id_is_refused() {
     let tar = tar(&[("a", b"a", 1)]);
     let dir = std::env::temp_dir();
     let decompress = |diff_id: &Digest, limit| {

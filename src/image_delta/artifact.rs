@@ -35,13 +35,13 @@ const ENCODER: &str = "rpull.delta.encoder";
 ///
 /// # Errors
 /// Those of building an artifact.
-pub fn delta_artifact(
+pub fn delta_artifact<'a>(
     image: &Descriptor,
     old: Option<&Digest>,
-    layers: &[LayerDelta],
+    layers: impl IntoIterator<Item = &'a LayerDelta>,
 ) -> Result<Option<Artifact>> {
     let deltas: Vec<(&LayerDelta, &Delta)> =
-        layers.iter().filter_map(|layer| Some((layer, layer.delta.as_ref()?))).collect();
+        layers.into_iter().filter_map(|layer| Some((layer, layer.delta.as_ref()?))).collect();
     if deltas.is_empty() {
         return Ok(None);
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeltaUse {
-    /// If that is expected to take less time than receiving the layers at this many bytes per second.
+    /// If that is expected to take less time than receiving the layers.
+    #[non_exhaustive]
     IfFaster {
-        /// Bytes per second.
+        /// Bytes per second that are expected to be received.
         rate: u64,
     },
     /// If fewer bytes are received.

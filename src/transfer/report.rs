@@ -268,8 +268,9 @@ impl BlobReport {
             BlobResult::Skipped => BlobOutcome::Skipped,
             BlobResult::Missing => BlobOutcome::Missing,
         };
-        // Another process completed the blob meanwhile: the bytes that were moved here are discarded.
-        let counts = !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted);
+        // Another process completed the blob meanwhile, or it was made of other bytes: those moved here are discarded.
+        let counts =
+            !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted | BlobOutcome::Rebuilt);
         let wasted = if counts { 0 } else { transferred };
         let from = match result {
             BlobResult::Inline => Some("inline".to_owned()),

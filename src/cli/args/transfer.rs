@@ -27,7 +27,7 @@ pub(crate) struct Pull {
     /// Do not keep the image in the store
     #[arg(long, requires = "unpack")]
     pub(crate) no_store: bool,
-    /// When to rebuild layers from those in the store and a delta
+    /// Rebuild layers from those in the store and a delta, if that is faster (auto)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) delta: DeltaMode,
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub(crate) struct Copy {
     /// Include digest tags of the image, as cosign uses: .sig, .att and .sbom
     #[arg(long)]
     pub(crate) digest_tags: bool,
-    /// When to rebuild layers from those in a layout or the store, and a delta
+    /// Rebuild layers from those at the target and a delta, if that is faster (auto)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) delta: DeltaMode,
     /// Upload in chunks of this size, for proxies that limit request bodies
@@ -80,10 +80,8 @@ pub(crate) struct Copy {
 /// When layers are rebuilt from deltas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeltaMode {
-    /// If that is faster than to transfer the layers
     #[default]
     Auto,
-    /// If it transfers fewer bytes
     Always,
     Never,
 }

@@ -13,6 +13,7 @@ use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::omit_list;
 use crate::cli::run::report::JsonShape;
+use crate::cli::run::save_deltas::make_deltas_for;
 use crate::cli::run::transfer_run::{TransferRun, interruptible, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
@@ -31,16 +32,23 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     }
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     // Before signals are caught: opening a pipe without a writer blocks.
-    let left_out = match &args.since {
+    let mut left_out = match &args.since {
         Some(path) => omit_list::omitted_digests(path, settings).await?,
         None => HashSet::new(),
     };
     let settings = &interruptible(&labels::SAVE, settings);
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("save", &args.moving, settings)?;
-    let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
-    let finding = find(&locations, &destination, &platforms, settings);
-    let requests = or_cancelled(cancel, "save", finding).await??;
+    let archive = NewArchive::hybrid(output)?;
+    let finding = find(&locations, &platforms, settings);
+    let mut requests = or_cancelled(cancel, "save", finding).await??;
+    if args.delta {
+        let making = make_deltas_for(&requests, &left_out, settings);
+        let deltas = or_cancelled(cancel, "save", Box::pin(making)).await??;
+        left_out.extend(deltas.replaced);
+        requests.extend(deltas.requests);
+    }
+    let destination = Destination::Archive(archive.without(left_out), ImageName::Only);
     let (code, _) = run.execute(&requests, &destination, JsonShape::List, settings).await?;
     Ok(code)
 }
@@ -48,7 +56,6 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
 /// Returns a request for each image, with a unique name in the archive.
 async fn find(
     locations: &[Location],
-    destination: &Destination,
     platforms: &PlatformSelection,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
@@ -60,7 +67,7 @@ async fn find(
         if !matches!(source.name(&name, Effort::Request).await?, Presence::Present(_)) {
             source.resolve(&name).await?;
         }
-        let target_name = destination.name(&full_name)?;
+        let target_name = name_in_archive(&full_name)?;
         if requests.iter().any(|other| other.target_name == target_name) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("name `{target_name}`"))
                 .with_reason("used by two images in this archive")
@@ -101,4 +108,15 @@ pub(super) fn check_stdout(output: &ArchiveOutput, settings: &Settings) -> Resul
             .with_hint("use `-o FILE`, or redirect stdout"));
     }
     Ok(())
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the image has no name.
+fn name_in_archive(full: &str) -> Result<ImageName> {
+    if full.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "name")
+            .with_reason("the image has no name")
+            .with_hint("name it with `rpull tag`"));
+    }
+    Ok(ImageName::Layout(full.to_owned()))
 }

@@ -9,4 +9,5 @@ pub(super) mod path_checks;
 pub(super) mod plan;
 pub(super) mod removals;
 pub(super) mod report;
+pub(super) mod save_deltas;
 pub(super) mod transfer_run;

@@ -26,9 +26,14 @@ impl NewArchive {
         Ok(Self { output, format, hybrid: false, omitted: HashSet::new(), modified })
     }
 
-    /// An archive that both docker and readers of image layouts accept, without the blobs in `omitted`.
-    pub(in crate::cli) fn hybrid(output: ArchiveOutput, omitted: HashSet<Digest>) -> Result<Self> {
-        Ok(Self { hybrid: true, omitted, ..Self::new(ArchiveFormat::Oci, output)? })
+    /// An archive that both docker and readers of image layouts accept.
+    pub(in crate::cli) fn hybrid(output: ArchiveOutput) -> Result<Self> {
+        Ok(Self { hybrid: true, ..Self::new(ArchiveFormat::Oci, output)? })
+    }
+
+    /// Leaves these blobs out.
+    pub(in crate::cli) fn without(self, omitted: HashSet<Digest>) -> Self {
+        Self { omitted, ..self }
     }
 
     pub(in crate::cli) fn holds_one_platform(&self) -> bool {

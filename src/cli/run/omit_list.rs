@@ -12,6 +12,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::{Digest, DigestError};
 use crate::document::TreeWalk;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::Reference;
 
 /// Maximum bytes read of an inventory or index.json.
 const MAX_INVENTORY_BYTES: u64 = 256 << 20;
@@ -19,8 +20,8 @@ const MAX_INVENTORY_BYTES: u64 = 256 << 20;
 /// Bytes that are read to distinguish text from an archive.
 const SNIFF_BYTES: usize = 512;
 
-/// Returns the blobs listed in an inventory, in the images of an archive, or in those images of an index.json that the
-/// store has.
+/// Returns the blobs listed in an inventory, in the images of an archive, in those images of an index.json that the
+/// store has, or in an image of the store.
 pub(in crate::cli) async fn omitted_digests(
     path: &Path,
     settings: &Settings,
@@ -32,7 +33,15 @@ pub(in crate::cli) async fn omitted_digests(
         };
         Error::new(kind, "--since").at(path.display().to_string()).with_source(error)
     };
-    let mut file = open_input(path).map_err(fail)?;
+    let mut file = match open_input(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match image_root(path, settings)? {
+                Some(root) => return blobs_of_images(vec![root], settings),
+                None => return Err(fail(error)),
+            }
+        }
+        other => other.map_err(fail)?,
+    };
     let mut text = Vec::new();
     file.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut text).map_err(fail)?;
     let json = text.trim_ascii_start().starts_with(b"{");
@@ -53,6 +62,15 @@ pub(in crate::cli) async fn omitted_digests(
         return blobs_of_images(entries_of_index(&text)?, settings);
     }
     inventory(&text).map_err(|error| error.at(path.display().to_string()))
+}
+
+/// The image of the store with this name.
+fn image_root(name: &Path, settings: &Settings) -> Result<Option<Descriptor>> {
+    let reference = name.to_str().and_then(|text| text.parse::<Reference>().ok());
+    let (Some(reference), Some(store)) = (reference, settings.store_if_any()?) else {
+        return Ok(None);
+    };
+    Ok(store.entry(&reference.to_string())?.map(|entry| entry.descriptor))
 }
 
 fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {

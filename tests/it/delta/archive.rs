@@ -59,3 +59,31 @@ async fn delta_of_images_without_new_layers_is_empty() {
         assert_eq!(cli.run(wrong).await.code(), Some(2), "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn save_with_deltas_is_loaded_by_inventory_or_image() {
+    let versions = Versions::new().await;
+    let (cli, new) = (&versions.cli, versions.name(2));
+    let there = ["--store", "there"];
+    cli.run(&["save", &versions.name(1), "-o", "first.tar"]).await.expect(0, "");
+    cli.run(&[&there[..], &["load", "first.tar"]].concat()).await.expect(0, "");
+    let inventory = cli.run(&[&there[..], &["inventory"]].concat()).await.stdout;
+    std::fs::write(cli.dir().join("inventory"), inventory).unwrap();
+    cli.run(&["pull", &new]).await.expect(0, "");
+    for since in ["inventory", "first.tar", &versions.name(1)] {
+        let save = ["save", &new, "--since", since, "--delta", "-o", "update.tar"];
+        cli.run(&save).await.expect(0, "deltas: ");
+        let size = cli.dir().join("update.tar").metadata().unwrap().len();
+        assert!(size < versions.layer_size() / 5, "{since}: {size}");
+    }
+    let report = cli.report(&[&there[..], &["load", "--json", "update.tar"]].concat()).await;
+    assert_eq!(report["digest"], json!(versions.new.manifest.digest()));
+    assert_eq!(report["bytes"]["rebuilt"], json!(versions.layer_size()), "{report}");
+    assert_eq!(cli.json(&[&there[..], &["verify", "--json"]].concat()).await["bad"], json!([]));
+    // Nothing that the recipient has helps: all of it goes whole.
+    std::fs::write(cli.dir().join("inventory"), "").unwrap();
+    let save = ["save", &new, "--since", "inventory", "--delta", "-o", "whole.tar"];
+    cli.run(&save).await.expect(0, "");
+    cli.run(&["--store", "empty", "load", "whole.tar"]).await.expect(0, "");
+    cli.run(&["save", &new, "--delta", "-o", "x.tar"]).await.expect(2, "--since");
+}

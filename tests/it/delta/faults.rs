@@ -28,7 +28,7 @@ async fn assert_transferred(versions: &Versions, warning: &str) -> Value {
 }
 
 #[tokio::test]
-async fn delta_that_is_damaged_at_the_registry_is_not_used() {
+async fn delta_damaged_at_registry_is_not_used() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
     let blob = delta_blob(&versions).await;
@@ -42,7 +42,7 @@ async fn delta_that_is_damaged_at_the_registry_is_not_used() {
 }
 
 #[tokio::test]
-async fn delta_that_is_missing_at_the_registry_is_not_used() {
+async fn delta_missing_at_registry_is_not_used() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
     let blob = delta_blob(&versions).await;
@@ -67,7 +67,7 @@ async fn delta_with_damaged_old_layer_is_not_used() {
 }
 
 #[tokio::test]
-async fn delta_list_that_fails_is_as_good_as_none() {
+async fn delta_list_failure_leaves_ordinary_pull() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
     versions.registry.fail_requests("/referrers/", 0..100, Reply::new(500, ""));

@@ -21,6 +21,7 @@ use crate::cli::labels;
 use crate::cli::output::{self, note};
 use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
+use crate::cli::run::save_deltas::{archive_name, artifact_request};
 use crate::cli::run::transfer_run::{TransferRun, interruptible};
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
@@ -144,7 +145,7 @@ async fn write(
         .chain(rebuilt.map(|layer| &layer.layer.digest))
         .cloned()
         .collect();
-    let archive = NewArchive::hybrid(ArchiveOutput::File(path), omitted)?;
+    let archive = NewArchive::hybrid(ArchiveOutput::File(path))?.without(omitted);
     let destination = Destination::Archive(archive, ImageName::Only);
     let opened = &new.opened;
     let platform = PlatformRequest::exact(new.config.platform());
@@ -156,18 +157,9 @@ async fn write(
     };
     let mut requests = vec![image];
     requests.extend(artifact.map(|artifact| {
-        let name = format!("{}@{}", opened.full_name, artifact.document().digest());
-        artifact_request(artifact, ImageName::Layout(name))
+        let name = archive_name(&opened.full_name, &artifact);
+        artifact_request(artifact, name)
     }));
     let run = TransferRun::with_defaults("delta", false, false, settings);
     run.transfer(&requests, &destination, settings).await
-}
-
-fn artifact_request(artifact: Artifact, target_name: ImageName) -> ImageRequest {
-    let reference = format!("deltas {}", artifact.document().digest());
-    ImageRequest {
-        reference,
-        target_name,
-        ..ImageRequest::new(Arc::new(artifact), ImageName::Only)
-    }
 }
