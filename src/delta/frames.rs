@@ -14,8 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Literals after which a frame is closed.
 const CLOSE_AT: usize = 4 << 20;
-/// Prefixes from which on zstd finds matches only with its table for long distances.
-const LONG_DISTANCE_FROM: usize = 8 << 20;
+/// Prefixes from which on zstd's table for long distances is used: at level 9 the other one has 2^22 entries, and what it
+/// forgets is not found again (8 MB of text after itself but for 10 bytes: 3.6 MB without, 805 bytes with it; zstd 1.5.7).
+const LONG_DISTANCE_FROM: usize = 1 << 20;
 
 /// One frame: its sizes, and the old bytes before it.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::apply::apply;
 use super::fault::{does_not_fit, file_error, invalid_delta};
 use super::format::{Delta, EncoderHint, Header, OldLayer, Sections, TargetBlob};
 use super::frames::{FrameWriter, compress_table};
+use super::index::{Found, OldEntries, Segment, drop_little_used};
 use super::ops::{Op, OpsWriter, Part};
-use super::spans::{Span, hash_range, spans};
 use super::tar_file::TarFile;
 use crate::blob_file::BlobFileWriter;
 use crate::control::Control;
@@ -98,64 +98,10 @@ pub fn make<R: Read>(
     Ok(delta)
 }
 
-/// An entry of an old layer.
-struct OldEntry {
-    source: usize,
-    header: (Range<u64>, u64),
-    content: (Range<u64>, u64),
-}
-
-impl OldEntry {
-    fn part(&self, range: &Range<u64>) -> Part {
-        Part { source: self.source, offset: range.start, length: range.end - range.start }
-    }
-}
-
-/// The entries of all old layers by what may be looked for.
-#[derive(Default)]
-struct OldEntries {
-    entries: Vec<OldEntry>,
-    by_bytes: HashMap<u64, Part>,
-    by_path: HashMap<u64, usize>,
-    by_stem: HashMap<u64, usize>,
-}
-
-impl OldEntries {
-    /// Of entries with one path, the last one of the last layer counts, which is what the image shows.
-    fn new(old: &[TarFile], control: &Control) -> Result<Self> {
-        let mut index = Self::default();
-        let mut buffer = Vec::new();
-        for (source, tar) in old.iter().enumerate() {
-            for Span { path, stem, header, content } in spans(tar) {
-                control.check(WHAT)?;
-                let entry = OldEntry {
-                    source,
-                    header: (header.clone(), hash_range(tar, &header, &mut buffer)?),
-                    content: (content.clone(), hash_range(tar, &content, &mut buffer)?),
-                };
-                for (range, hash) in [&entry.header, &entry.content] {
-                    index.by_bytes.entry(*hash).or_insert_with(|| entry.part(range));
-                }
-                index.by_path.insert(path, index.entries.len());
-                index.by_stem.insert(stem, index.entries.len());
-                index.entries.push(entry);
-            }
-        }
-        Ok(index)
-    }
-
-    /// The entry that the new one probably replaces.
-    fn counterpart(&self, span: &Span) -> Option<&OldEntry> {
-        let at = self.by_path.get(&span.path).or_else(|| self.by_stem.get(&span.stem))?;
-        self.entries.get(*at)
-    }
-}
-
 struct Maker<'a> {
     old: &'a [TarFile],
     new: &'a TarFile,
     options: &'a MakeOptions,
-    index: OldEntries,
     /// The old layers that are used, in the order of the header, and the place of each old layer among them.
     sources: Vec<TarFile>,
     numbers: HashMap<usize, usize>,
@@ -173,7 +119,6 @@ impl<'a> Maker<'a> {
             old,
             new,
             options,
-            index: OldEntries::new(old, &options.control)?,
             sources: Vec::new(),
             numbers: HashMap::new(),
             ops: OpsWriter::default(),
@@ -185,45 +130,23 @@ impl<'a> Maker<'a> {
     }
 
     fn run(&mut self) -> Result<()> {
-        let mut end = 0;
-        for span in spans(self.new) {
-            self.options.control.check(WHAT)?;
-            end = span.content.end;
-            self.entry(&span)?;
+        let control = &self.options.control;
+        let mut segments = OldEntries::new(self.old, control)?.find(self.new, control)?;
+        drop_little_used(&mut segments, self.old);
+        let end = segments.last().map_or(0, |segment| segment.range.end);
+        for Segment { range, found } in segments {
+            match found {
+                Found::Same(part) => {
+                    let part = self.numbered(part);
+                    self.ops.push(Op::Copy(part));
+                }
+                Found::Like(part) => self.literal(&range, 0, Some(part))?,
+                Found::Nothing => self.literal(&range, 0, None)?,
+            }
         }
         self.tail(end..self.new.size())?;
         if let Some(packed) = self.frames.close(&self.sources)? {
             self.write_literals(&packed)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, span: &Span) -> Result<()> {
-        let like = self.index.counterpart(span).map(|entry| {
-            let (header, content) = (&entry.header, &entry.content);
-            ((entry.part(&header.0), header.1), (entry.part(&content.0), content.1))
-        });
-        let (header, content) = like.unzip();
-        self.segment(&span.header, header)?;
-        self.segment(&span.content, content)
-    }
-
-    /// Adds a header or the content of an entry, given that of its counterpart and its hash.
-    fn segment(&mut self, range: &Range<u64>, like: Option<(Part, u64)>) -> Result<()> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let hash = hash_range(self.new, range, &mut self.buffer)?;
-        let length = range.end - range.start;
-        // What the counterpart has is next to what was copied before, and needs no operation of its own.
-        let same = like.filter(|(part, other)| *other == hash && part.length == length);
-        let same = same.map(|(part, _)| part).or_else(|| self.index.by_bytes.get(&hash).copied());
-        match same.filter(|part| part.length == length) {
-            Some(part) => {
-                let part = self.numbered(part);
-                self.ops.push(Op::Copy(part));
-            }
-            None => self.literal(range, like.map(|(part, _)| part))?,
         }
         Ok(())
     }
@@ -238,7 +161,7 @@ impl<'a> Maker<'a> {
             if self.buffer.iter().any(|byte| *byte != 0) {
                 let tar = self.old.first();
                 let whole = tar.map(|tar| Part { source: 0, offset: 0, length: tar.size() });
-                return self.literal_at(&(at..range.end), at, whole);
+                return self.literal(&(at..range.end), at, whole);
             }
             self.ops.push(Op::Zero(length as u64));
             at += length as u64;
@@ -246,13 +169,9 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn literal(&mut self, range: &Range<u64>, like: Option<Part>) -> Result<()> {
-        self.literal_at(range, 0, like)
-    }
-
     /// Adds literals in pieces. A piece is like the old bytes around its position in `like`, where the first one is at
     /// `position`.
-    fn literal_at(&mut self, range: &Range<u64>, position: u64, like: Option<Part>) -> Result<()> {
+    fn literal(&mut self, range: &Range<u64>, position: u64, like: Option<Part>) -> Result<()> {
         self.ops.push(Op::Literal(range.end - range.start));
         let mut at = range.start;
         while at < range.end {

@@ -7,7 +7,8 @@
 //! ```text
 //! tar_file   an uncompressed layer that can be read at any position
 //! spans      the headers and contents of a tar's entries
-//! make       finds them in old layers; what is new is compressed
+//! index      finds them in old layers
+//! make       compresses what is new, and proves the delta
 //! ops        copies, zeros and literals, in the order of the new tar
 //! frames     literals, compressed with old bytes before them
 //! format     all of that as one blob
@@ -24,6 +25,7 @@ mod apply;
 mod fault;
 mod format;
 mod frames;
+mod index;
 mod limits;
 mod make;
 mod numbers;

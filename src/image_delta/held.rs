@@ -1,9 +1,10 @@
 //! The layers of a store, by `diff_id`, and decompressed once a run.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::blocking::run_cancellable;
 use crate::control::Control;
@@ -12,10 +13,15 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 
+/// Layers that are rebuilt at once: two take up to 150 MiB.
+const MOST_AT_ONCE: usize = 2;
+
 /// The layers of a layout's images, for deltas.
 pub struct HeldLayers {
     layout: Arc<Layout>,
     by_diff_id: OnceCell<BTreeMap<Digest, Digest>>,
+    /// Permits to rebuild: each layer that is rebuilt takes a core, and memory.
+    slots: Arc<Semaphore>,
     /// Decompressed layers. Each takes as much disk as it is long until this is dropped.
     tars: Mutex<HashMap<Digest, Arc<OnceCell<TarFile>>>>,
     control: Control,
@@ -30,7 +36,14 @@ impl std::fmt::Debug for HeldLayers {
 impl HeldLayers {
     /// The layers of this layout. Nothing is read before it is needed.
     pub fn new(layout: Arc<Layout>, control: Control) -> Self {
-        Self { layout, by_diff_id: OnceCell::new(), tars: Mutex::default(), control }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            layout,
+            by_diff_id: OnceCell::new(),
+            slots: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))),
+            tars: Mutex::default(),
+            control,
+        }
     }
 
     /// Whether images have all of these layers.
@@ -71,6 +84,12 @@ impl HeldLayers {
             })
         };
         cell.get_or_try_init(decompress).await.cloned()
+    }
+
+    /// Waits until another layer may be rebuilt. It may as long as the permit exists.
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit> {
+        let closed = |error| Error::new(ErrorKind::Interrupted, "delta").with_source(error);
+        Arc::clone(&self.slots).acquire_owned().await.map_err(closed)
     }
 
     /// Where temporary files belong.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::artifact::{ListedDelta, OfferedDelta};
 use super::choose::DeltaUse;
@@ -159,7 +160,7 @@ impl DeltaRebuilder {
         for source in &delta.header().sources {
             old.push(self.held.tar(source).await?);
         }
-        Ok(stream_of(delta, old))
+        Ok(stream_of(delta, old, self.held.slot().await?))
     }
 }
 
@@ -190,7 +191,7 @@ impl Rebuilder for DeltaRebuilder {
 }
 
 /// The layer as a thread rebuilds it. The thread ends with the stream.
-fn stream_of(delta: Delta, old: Vec<TarFile>) -> ByteStream<'static> {
+fn stream_of(delta: Delta, old: Vec<TarFile>, slot: OwnedSemaphorePermit) -> ByteStream<'static> {
     let (chunks, receiver) = channel(CHUNKS);
     let rebuild = move || {
         let writer = BufWriter::with_capacity(BUFFER_SIZE, ChunkSender(chunks.clone()));
@@ -202,10 +203,11 @@ fn stream_of(delta: Delta, old: Vec<TarFile>) -> ByteStream<'static> {
             // Fails only if nobody waits for the layer any more.
             drop(chunks.blocking_send(Err(error)));
         }
+        drop(slot);
     };
     // Its result is what it sends.
     drop(tokio::task::spawn_blocking(rebuild));
-    let next = |mut receiver: tokio::sync::mpsc::Receiver<Result<Bytes>>| async move {
+    let next = |mut receiver: Receiver<Result<Bytes>>| async move {
         let chunk = receiver.recv().await?;
         Some((chunk, receiver))
     };

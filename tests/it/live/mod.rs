@@ -5,6 +5,7 @@ mod archives;
 mod artifact;
 mod containerd;
 mod debian;
+mod delta;
 mod docker;
 mod edit;
 mod mirror;
