@@ -237,6 +237,8 @@ mod setters;
 mod sharing;
 mod symlinks;
 mod tar_block;
+#[cfg(feature = "cli")]
+mod toml_file;
 pub mod transfer;
 pub mod unpack;
 mod user_dir;

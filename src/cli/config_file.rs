@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -17,6 +16,9 @@ use toml::Spanned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::credentials::Environment;
 use crate::registry::{HostLimit, HostLimits};
+use crate::toml_file::TomlFile;
+
+const WHAT: &str = "configuration";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +43,9 @@ pub(super) fn host_limits(given: Option<&Path>) -> Result<HostLimits> {
         Err(error) if given.is_none() && error.kind() == io::ErrorKind::NotFound => {
             Ok(HostLimits::default())
         }
-        Err(error) => Err(invalid(&path.display().to_string()).with_source(error)),
+        Err(error) => Err(Error::new(ErrorKind::InvalidInput, WHAT)
+            .at(path.display().to_string())
+            .with_source(error)),
     }
 }
 
@@ -49,43 +53,17 @@ fn path_of_user(environment: &Environment) -> Option<PathBuf> {
     Some(environment.config_home()?.join("rpull/config.toml"))
 }
 
-fn invalid(place: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, "configuration").at(place)
-}
-
 fn parse(text: &str, path: &Path) -> Result<HostLimits> {
-    let place = |span: &Range<usize>| {
-        let before = text.get(..span.start).unwrap_or_default();
-        format!("{}:{}", path.display(), before.matches('\n').count() + 1)
-    };
-    let file: ConfigFile = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or_default();
-        let reason = match key_at(text, &span) {
-            Some(key) if !error.message().contains(&format!("`{key}`")) => {
-                format!("`{key}`: {}", error.message())
-            }
-            _ => error.message().to_owned(),
-        };
-        invalid(&place(&span)).with_reason(reason)
-    })?;
-    file.registry.into_iter().try_fold(HostLimits::default(), |limits, (host, table)| {
+    let file = TomlFile { what: WHAT, path, text };
+    let parsed: ConfigFile = file.parse()?;
+    parsed.registry.into_iter().try_fold(HostLimits::default(), |limits, (host, table)| {
         let (span, table) = (table.span(), table.into_inner());
         let limit = HostLimit {
             connections: table.connections.map(usize::from),
             requests_per_second: table.requests_per_second,
         };
-        limits.with(&host, limit).map_err(|error| {
-            let reason = error.chain();
-            invalid(&place(&span)).with_reason(reason)
-        })
+        limits.with(&host, limit).map_err(|error| file.error_at(&span, &error.chain()))
     })
-}
-
-/// The key of the line on which the span begins, if it has one.
-fn key_at<'a>(text: &'a str, span: &Range<usize>) -> Option<&'a str> {
-    let start = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);
-    let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
-    Some(key.trim()).filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]
