@@ -237,7 +237,6 @@ mod setters;
 mod sharing;
 mod symlinks;
 mod tar_block;
-#[cfg(feature = "cli")]
 mod toml_file;
 pub mod transfer;
 pub mod unpack;

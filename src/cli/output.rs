@@ -25,7 +25,7 @@ use super::text_width::width;
 use super::wrap::wrap;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::registry::{Redactor, Text};
+use crate::registry::{NOTICE, Redactor, Text};
 
 /// The active progress bars. Other lines are printed above them.
 static BARS: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -90,7 +90,9 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     // Only this crate: the logs of HTTP and TLS libraries may contain headers with secrets.
     let typed = std::env::var("RPULL_LOG").ok().filter(|text| !text.is_empty());
     let typed_level = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
-    let targets = Targets::new().with_target("rpull", typed_level.unwrap_or(level));
+    let level = typed_level.unwrap_or(level);
+    let notices = if level < LevelFilter::WARN { level } else { level.max(LevelFilter::INFO) };
+    let targets = Targets::new().with_target("rpull", level).with_target(NOTICE, notices);
     let layer =
         tracing_subscriber::fmt::layer().event_format(MessageFormat).with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();

@@ -16,7 +16,7 @@ use crate::reference::Reference;
 use crate::registry::credentials::{
     Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
 };
-use crate::registry::{Client, HostLimit, HostLimits, RegistryOptions};
+use crate::registry::{Client, HostLimit, HostLimits, Mirrors, RegistryOptions};
 use crate::retry::RetryPolicy;
 use crate::transfer::PlatformRequest;
 
@@ -61,6 +61,8 @@ pub(super) struct Settings {
     connections: usize,
     /// Limits of hosts, which all clients of the command keep together.
     limits: HostLimits,
+    /// Mirrors, which all clients of the command use.
+    mirrors: Mirrors,
     /// Cancels the command, and shows its progress.
     pub(super) control: Control,
     registry: crate::cli::args::RegistryArgs,
@@ -76,6 +78,7 @@ impl Settings {
         };
         Ok(Self {
             limits: config_file::host_limits(common.config.as_deref())?,
+            mirrors: mirrors(&common.registry)?,
             store: common.store,
             ledger: common.ledger,
             offline: common.offline,
@@ -177,6 +180,14 @@ impl Settings {
         self.registry_options(what, foreign).map(Client::new)
     }
 
+    /// Returns these settings without mirrors, unless `--hosts-dir` names them.
+    pub(super) fn without_found_mirrors(&self) -> Self {
+        match self.registry.hosts_dir {
+            Some(_) => self.clone(),
+            None => Self { mirrors: Mirrors::default(), ..self.clone() },
+        }
+    }
+
     /// Returns the options of a client; errors as for [`Settings::client`].
     pub(super) fn registry_options(
         &self,
@@ -186,7 +197,8 @@ impl Settings {
         self.check_online(what)?;
         let credentials = Credentials::new(self.credential_options()?)?;
         let foreign_layers = foreign == ForeignLayers::Fetch;
-        Ok(RegistryOptions { foreign_layers, ..self.options(credentials)? })
+        let mirrors = self.mirrors.clone();
+        Ok(RegistryOptions { mirrors, foreign_layers, ..self.options(credentials)? })
     }
 
     /// Returns a client that uses only this credential, to log in with it.
@@ -285,6 +297,17 @@ impl Settings {
     /// Opens the local store for a command that needs the image `name` in it.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
         self.existing_store()?.ok_or_else(|| not_in_store(name))
+    }
+}
+
+fn mirrors(typed: &crate::cli::args::RegistryArgs) -> Result<Mirrors> {
+    match &typed.hosts_dir {
+        Some(dir) if dir.is_dir() => Ok(Mirrors::in_hosts_dir(dir)),
+        Some(dir) => Err(Error::new(ErrorKind::InvalidInput, "`--hosts-dir`")
+            .at(dir.display().to_string())
+            .with_reason("not a directory")),
+        None if typed.no_mirrors => Ok(Mirrors::default()),
+        None => Ok(Mirrors::from_env(&Environment::from_process())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Questions about content, and what an answer may cost.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::path::PathBuf;
 
@@ -243,6 +244,11 @@ pub trait Lookup: Send + Sync {
     /// HTTP requests sent for this handle so far.
     fn requests(&self) -> RequestCounts {
         RequestCounts::default()
+    }
+
+    /// Bytes of blobs that were received for this handle so far, by the host that sent them. Empty if it has no hosts.
+    fn bytes_by_host(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 
     /// What the registry has said of its own limits so far; sends nothing.

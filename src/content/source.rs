@@ -151,6 +151,13 @@ pub trait Source: Lookup {
     /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the source does not have it.
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>>;
 
+    /// Stops reading a blob from where it came from, because its bytes were wrong. Returns whether it can be read from
+    /// elsewhere now: a registry may have mirrors.
+    fn exclude_wrong(&self, blob: &Digest) -> bool {
+        let _ = blob;
+        false
+    }
+
     /// The manifests that refer to this one: signatures, SBOMs and the like. `Unknown` if the source cannot list them.
     ///
     /// The list is not verified: what it says about a manifest may be wrong.

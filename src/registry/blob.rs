@@ -31,7 +31,10 @@ pub(super) async fn open(repository: &Repository, blob: BlobRequest<'_>) -> Resu
     let descriptor = blob.descriptor;
     descriptor.digest.algorithm()?;
     let at_registry = open_at_registry(repository, &blob).await;
-    let use_urls = descriptor.is_foreign() && repository.transport.http.options.foreign_layers;
+    let http = &repository.transport.http;
+    // Not for a mirror: the registry may have it.
+    let use_urls =
+        descriptor.is_foreign() && http.options.foreign_layers && !http.settings.has_next;
     let opened = match at_registry {
         Err(error) if use_urls && error.kind() == ErrorKind::NotFound => {
             foreign::open(repository, descriptor, error).await
@@ -91,7 +94,11 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
     let (start, host) = (served.start, Origin::of(response.url())?);
     let stream = body::blob(response, descriptor, served, what, idle).await?;
     let limiter = transport.http.limiters.host(&host);
-    let stream = stream.inspect_ok(move |chunk| limiter.record_bytes(chunk.len() as u64));
+    let received = repository.received.of_host(&transport.http.name);
+    let stream = stream.inspect_ok(move |chunk| {
+        limiter.record_bytes(chunk.len() as u64);
+        received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+    });
     Ok(BlobStream { start, stream: Box::pin(stream) })
 }
 
@@ -111,7 +118,7 @@ pub(super) async fn read(
         return Err(error(ErrorKind::InvalidDocument).with_reason(reason));
     }
     let idle = repository.transport.http.options.timeouts.idle;
-    retry(&repository.transport.http.options.retry, || async {
+    retry(&repository.transport.http.retry, || async {
         let mut stream = open(repository, BlobRequest::from(descriptor, 0)).await?.stream;
         let mut bytes = BytesMut::new();
         loop {
@@ -159,7 +166,7 @@ impl Repository {
         let url = transport.http.url(&format!("{}/blobs/{digest}", self.name))?;
         let mut request = self.get(RequestKind::Blob, url, &what);
         request.method = Method::HEAD;
-        let policy = &transport.http.options.retry;
+        let policy = &transport.http.retry;
         let response = retry(policy, || async {
             let response = transport.send(&request).await?;
             if requests_backoff(&response) {

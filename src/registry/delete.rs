@@ -144,7 +144,7 @@ impl Repository {
             ..self.get(RequestKind::Manifest, url, &what)
         };
         let failed = AtomicBool::new(false);
-        let deleted = retry(&self.transport.http.options.retry, || async {
+        let deleted = retry(&self.transport.http.retry, || async {
             let result = self.transport.expect_success(&request).await;
             let is_retry = failed.swap(result.is_err(), Ordering::Relaxed);
             match result {

@@ -28,8 +28,7 @@ impl Client {
         let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());
         let request =
             Request::get(RequestKind::Other, transport.http.url("")?, &scopes, "login", &counter);
-        let shown =
-            retry(&transport.http.options.retry, || transport.expect_success(&request)).await;
+        let shown = retry(&transport.http.retry, || transport.expect_success(&request)).await;
         shown.map_err(|error| match (error.kind(), error.status()) {
             (ErrorKind::Denied, Some(_)) => error.with_detail(ErrorDetail::InvalidCredential),
             _ => error,

@@ -32,7 +32,7 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// Fetches the document with this name.
 pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
-    retry(&repository.transport.http.options.retry, || get(repository, name)).await
+    retry(&repository.transport.http.retry, || get(repository, name)).await
 }
 
 /// Fetches the bytes of the document of this descriptor, verified.
@@ -43,7 +43,7 @@ pub(super) async fn read(
 ) -> Result<Bytes> {
     descriptor.digest.algorithm()?;
     let path = descriptor.digest.to_string();
-    retry(&repository.transport.http.options.retry, || async {
+    retry(&repository.transport.http.retry, || async {
         let what = describe(repository, &path);
         let response = request(repository, Method::GET, &path, &what).await?;
         let bytes = body(repository, response, limit, &what).await?;
@@ -60,7 +60,7 @@ pub(super) async fn head(
 ) -> Result<Presence<Descriptor>> {
     let (path, _) = path(repository, name)?;
     let what = describe(repository, &path);
-    retry(&repository.transport.http.options.retry, || async {
+    retry(&repository.transport.http.retry, || async {
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
         if requests_backoff(&response) {
@@ -89,8 +89,7 @@ pub(super) async fn store(
     document: &Document,
     name: &ImageName,
 ) -> Result<Option<HeaderMap>> {
-    let sending =
-        retry(&repository.transport.http.options.retry, || send(repository, document, name));
+    let sending = retry(&repository.transport.http.retry, || send(repository, document, name));
     match sending.await {
         Ok(headers) => Ok(Some(headers)),
         // Immutable tags are rejected even if nothing would change (moby/buildkit#3776), and an earlier attempt whose

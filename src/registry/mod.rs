@@ -14,6 +14,7 @@ mod http;
 mod link;
 mod login;
 mod manifest;
+mod mirrors;
 mod options;
 mod pages;
 mod put;
@@ -34,6 +35,9 @@ pub use self::host_limits::{HostLimit, HostLimits};
 #[cfg(feature = "cli")]
 pub(crate) use self::http::address_class::is_reachable_from;
 pub use self::login::LoginResult;
+pub use self::mirrors::Mirrors;
+#[cfg(feature = "cli")]
+pub(crate) use self::mirrors::read::NOTICE;
 pub use self::options::RegistryOptions;
 pub use self::redactor::{Redactor, Text};
 pub use self::referrers::Referrer;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::credentials::{CredentialOptions, Credentials, Environment};
 use super::host_limits::HostLimits;
 use super::http::certs_dir::certs_dirs;
+use super::mirrors::Mirrors;
 use super::redactor::Redactor;
 use crate::error::Result;
 use crate::retry::{RetryPolicy, Timeouts};
@@ -34,6 +35,8 @@ pub struct RegistryOptions {
     pub certs_dirs: Vec<PathBuf>,
     /// Where credentials are looked up.
     pub credentials: Credentials,
+    /// Hosts that are asked before the registry when content is read.
+    pub mirrors: Mirrors,
     /// Fetch foreign layers, from the registry or else from their `urls`.
     pub foreign_layers: bool,
     /// Bytes of a chunk for uploads; `None` sends each blob in one request, until one is rejected as too large.
@@ -61,6 +64,7 @@ impl Default for RegistryOptions {
             key_file: None,
             certs_dirs: Vec::new(),
             credentials: Credentials::anonymous(),
+            mirrors: Mirrors::default(),
             foreign_layers: false,
             chunk_size: None,
             timeouts: Timeouts::default(),
@@ -100,6 +104,7 @@ impl RegistryOptions {
         optional into key_file: PathBuf;
         value certs_dirs: Vec<PathBuf>;
         value credentials: Credentials;
+        value mirrors: Mirrors;
         flag foreign_layers;
         optional chunk_size: u64;
         value timeouts: Timeouts;

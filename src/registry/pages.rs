@@ -51,7 +51,7 @@ impl<'a> Paginator<'a> {
         self.request.url = url;
         let transport = self.transport;
         let (page, following) =
-            retry(&transport.http.options.retry, || fetch(transport, &self.request)).await?;
+            retry(&transport.http.retry, || fetch(transport, &self.request)).await?;
         self.next = following;
         Ok(Some(page))
     }

@@ -40,7 +40,7 @@ pub(super) async fn put_tags(
     tags: &[String],
 ) -> Result<Vec<String>> {
     let name = ImageName::Digest(document.digest().clone());
-    let sending = retry(&repository.transport.http.options.retry, || {
+    let sending = retry(&repository.transport.http.retry, || {
         manifest::send_with_tags(repository, document, &name, tags)
     });
     let headers = sending.await?;

@@ -25,7 +25,7 @@ impl Client {
             let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());
             let url = transport.http.url("")?;
             let request = Request::get(RequestKind::Other, url, &scopes, "limits", &counter);
-            retry(&transport.http.options.retry, || transport.expect_success(&request)).await?;
+            retry(&transport.http.retry, || transport.expect_success(&request)).await?;
         }
         Ok(transport.announced_limit.get())
     }

@@ -1,12 +1,19 @@
 //! A repository of a registry, and what all of its requests have in common.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 
 use super::http::counter::{RequestCounter, RequestKind};
 use super::http::request::Request;
+use super::mirrors::blob_hosts::BlobHosts;
+use super::mirrors::files::Mirrors;
+use super::mirrors::health::MirrorHealth;
+use super::mirrors::host::Capabilities;
 use super::scope::ScopeSet;
 use super::send::Transport;
 use crate::content::{Endpoint, UploadStore};
@@ -25,6 +32,58 @@ pub struct Repository {
     pub(super) scopes: ScopeSet,
     pub(super) counter: Arc<RequestCounter>,
     pub(super) uploads: Option<Arc<dyn UploadStore>>,
+    pub(super) received: Arc<ReceivedBytes>,
+    /// Hosts that are asked before the registry when content is read.
+    pub(super) mirrors: Option<Arc<MirrorSet>>,
+}
+
+/// The mirrors of one repository.
+pub(super) struct MirrorSet {
+    /// The registry, as references name it.
+    pub(super) registry: String,
+    /// The file that lists the mirrors.
+    pub(super) file: PathBuf,
+    /// In the order in which they are asked.
+    pub(super) mirrors: Vec<Mirror>,
+    pub(super) blobs: BlobHosts,
+    pub(super) files: Mirrors,
+}
+
+/// A mirror of one repository.
+pub(super) struct Mirror {
+    /// The repository there, which counts its requests and bytes together with the registry's.
+    pub(super) repository: Repository,
+    pub(super) capabilities: Capabilities,
+}
+
+impl Mirror {
+    /// Its host.
+    pub(super) fn name(&self) -> &str {
+        &self.repository.transport.http.name
+    }
+
+    pub(super) fn health(&self) -> &MirrorHealth {
+        &self.repository.transport.mirror_health
+    }
+}
+
+/// Bytes of blobs that were received, by host.
+#[derive(Debug, Default)]
+pub(super) struct ReceivedBytes(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl ReceivedBytes {
+    /// The counter of a host.
+    pub(super) fn of_host(&self, host: &str) -> Arc<AtomicU64> {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(hosts.entry(host.to_owned()).or_default())
+    }
+
+    /// The hosts that gave some.
+    pub(super) fn read(&self) -> BTreeMap<String, u64> {
+        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = hosts.iter().map(|(host, sum)| (host.clone(), sum.load(Ordering::Relaxed)));
+        read.filter(|(_, bytes)| *bytes > 0).collect()
+    }
 }
 
 impl Repository {

@@ -18,6 +18,7 @@ use super::http::counter::RequestKind;
 use super::http::exchange::redirect_target;
 use super::http::origin::Origin;
 use super::http::request::Request;
+use super::mirrors::health::MirrorHealth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MAX_CHALLENGES, MAX_REDIRECTS};
 
@@ -36,6 +37,8 @@ pub(super) struct Transport {
     pub(super) tags_refused: AtomicBool,
     /// Locked while a referrers list is read, edited and written.
     pub(super) referrers_lock: tokio::sync::Mutex<()>,
+    /// Of a mirror.
+    pub(super) mirror_health: MirrorHealth,
 }
 
 impl Transport {
@@ -50,6 +53,7 @@ impl Transport {
             no_referrers_api: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
             referrers_lock: tokio::sync::Mutex::default(),
+            mirror_health: MirrorHealth::default(),
         }
     }
 
@@ -60,7 +64,7 @@ impl Transport {
     }
 
     async fn follow(&self, request: &Request<'_>) -> Result<Response> {
-        let url = self.http.with_current_scheme(&request.url);
+        let url = self.http.request_url(&request.url);
         let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
         loop {
             let is_registry = Origin::of(&chain.url)? == self.http.origin()?;
@@ -102,7 +106,7 @@ impl Transport {
             } else if !is_registry && !chain.refreshed && is_expired_redirect(status, request) {
                 // A presigned URL: request a fresh one from the registry, once.
                 chain = RedirectChain {
-                    url: self.http.with_current_scheme(&request.url),
+                    url: self.http.request_url(&request.url),
                     redirects: chain.redirects,
                     challenges: chain.challenges,
                     refreshed: true,

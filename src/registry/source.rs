@@ -1,9 +1,12 @@
 //! [`Lookup`] and [`Source`] for a repository.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Repository, blob, manifest, referrers};
+use super::mirrors::read::{Need, first_answer};
+use super::{Repository, blob, manifest, mirrors, referrers};
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Provenance,
     RateLimit, RequestCounts, Source,
@@ -27,7 +30,9 @@ impl Lookup for Repository {
         Box::pin(async move {
             match effort {
                 Effort::Local => Ok(Presence::Unknown),
-                Effort::Request => manifest::head(self, name).await,
+                Effort::Request => {
+                    first_answer(self, Need::of_name(name), |host| manifest::head(host, name)).await
+                }
             }
         })
     }
@@ -39,13 +44,17 @@ impl Lookup for Repository {
         effort: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         Box::pin(async move {
-            Presence::from_result(match effort {
-                Effort::Local => return Ok(Presence::Unknown),
-                Effort::Request if descriptor.media_type.is_document() => {
-                    manifest::read(self, descriptor, limit).await
-                }
-                Effort::Request => blob::read(self, descriptor, limit).await,
-            })
+            if effort == Effort::Local {
+                return Ok(Presence::Unknown);
+            }
+            let read = |host| async move {
+                Presence::from_result(if descriptor.media_type.is_document() {
+                    manifest::read(host, descriptor, limit).await
+                } else {
+                    blob::read(host, descriptor, limit).await
+                })
+            };
+            first_answer(self, Need::Digest(&descriptor.digest), read).await
         })
     }
 
@@ -57,7 +66,10 @@ impl Lookup for Repository {
         Box::pin(async move {
             match effort {
                 Effort::Local => Ok(BlobPresence::Unknown),
-                Effort::Request => blob::presence(self, descriptor).await,
+                Effort::Request => {
+                    let need = Need::Digest(&descriptor.digest);
+                    first_answer(self, need, |host| blob::presence(host, descriptor)).await
+                }
             }
         })
     }
@@ -69,22 +81,34 @@ impl Lookup for Repository {
     fn requests(&self) -> RequestCounts {
         self.counter.read()
     }
+
+    fn bytes_by_host(&self) -> BTreeMap<String, u64> {
+        self.received.read()
+    }
 }
 
 impl Source for Repository {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(manifest::resolve(self, name))
+        let resolve = |host| manifest::resolve(host, name);
+        Box::pin(first_answer(self, Need::of_name(name), resolve))
     }
 
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
-        Box::pin(blob::open(self, request))
+        Box::pin(mirrors::blob::open(self, request))
     }
 
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
-        Box::pin(async { Ok(Presence::Present(referrers::list(self, subject, None).await?)) })
+        Box::pin(async move {
+            let list = |host| referrers::list(host, subject, None);
+            Ok(Presence::Present(first_answer(self, Need::Referrers, list).await?))
+        })
+    }
+
+    fn exclude_wrong(&self, blob: &Digest) -> bool {
+        self.exclude_mirrors_of(blob)
     }
 
     fn provenance<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Provenance> {

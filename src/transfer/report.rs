@@ -1,5 +1,6 @@
 //! What a run transferred, per image and blob, in the shape of the command line's JSON.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -119,6 +120,9 @@ pub struct Report {
     /// HTTP requests: those of its source handle, and for the first image of a target those of the target.
     #[serde(serialize_with = "requests")]
     pub requests: RequestCounts,
+    /// Bytes of blobs by the host that they came from, for its source handle. Left out of JSON if there was only one host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, u64>,
     /// What the registry of the source, else of the target, says of its limits. Left out of JSON if it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,

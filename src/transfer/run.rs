@@ -209,7 +209,11 @@ impl Run {
         let at_target = || self.targets[target].state.inner.rate_limit();
         let rate_limit = image.request.source.rate_limit().or_else(at_target);
         let bytes = ByteCounts::from_blobs(&blobs);
-        Report { summary: self.summary(image), bytes, requests, rate_limit, elapsed, blobs }
+        let mut hosts = image.request.source.bytes_by_host();
+        if hosts.len() < 2 {
+            hosts.clear();
+        }
+        Report { summary: self.summary(image), bytes, requests, hosts, rate_limit, elapsed, blobs }
     }
 }
 

@@ -34,6 +34,12 @@ pub(crate) struct RegistryArgs {
     /// User name and password for the registry
     #[arg(long, global = true, value_name = "USER:PASS", conflicts_with = "authfile")]
     pub(crate) creds: Option<String>,
+    /// Mirrors as containerd has them: a directory with `<registry>/hosts.toml` [default: those of containerd, else those of podman]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) hosts_dir: Option<PathBuf>,
+    /// Do not use the mirrors that other tools are configured for
+    #[arg(long, global = true, conflicts_with = "hosts_dir")]
+    pub(crate) no_mirrors: bool,
     /// Retries after a failed attempt, 0 for none [default: 4, or as long as --retry-for if the host has responded before]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) retries: Option<u32>,

@@ -36,8 +36,8 @@ pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<Exi
 }
 
 async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Result<ExitCode> {
-    let repository =
-        settings.client(&reference.to_string(), ForeignLayers::Ignore)?.repository(reference)?;
+    let client = settings.client(&reference.to_string(), ForeignLayers::Ignore)?;
+    let repository = client.repository_without_mirrors(reference)?;
     let (digest, question): (Digest, String) = match reference.name() {
         ImageName::Digest(digest) => {
             let question = format!("delete {reference} and all its tags?");

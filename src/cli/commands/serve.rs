@@ -68,6 +68,8 @@ fn upstreams(typed: &[String], settings: &Settings) -> Result<Vec<Upstream>> {
             .with_detail(ErrorDetail::AmbiguousCredential));
     }
     let open = |text: &String| {
+        // The mirrors that are configured on this machine may be this very server.
+        let settings = settings.without_found_mirrors();
         let mut options = settings.registry_options("`--upstream`", ForeignLayers::Ignore)?;
         // A client does not wait for long, and may have another mirror to ask.
         options.retry.attempts.get_or_insert(UPSTREAM_ATTEMPTS);

@@ -241,7 +241,12 @@ impl Auth {
         if let Some(credential) = cache.get(&repository) {
             return Ok(credential.clone());
         }
-        let found = http.options.credentials.find(&self.registry, &repository).await?;
+        let credentials = &http.options.credentials;
+        let found = if http.settings.is_other_host {
+            credentials.find_of_host(&self.registry, &repository).await?
+        } else {
+            credentials.find(&self.registry, &repository).await?
+        };
         found
             .iter()
             .flat_map(Credential::secrets)

@@ -1,4 +1,4 @@
-//! Environment variables that locate auth files and certificates.
+//! Environment variables that locate auth files, certificates and mirrors.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,6 +17,8 @@ pub struct Environment {
     pub docker_auth_config: Option<Secret>,
     /// `DOCKER_CONFIG`: the directory of docker's `config.json`.
     pub docker_config: Option<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF`: the only file with mirrors, as in podman.
+    pub registries_conf: Option<PathBuf>,
     /// `HOME`; a relative path counts as unset.
     pub home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
@@ -42,6 +44,7 @@ impl Environment {
                 .and_then(|value| value.into_string().ok())
                 .map(Secret::new),
             docker_config: path("DOCKER_CONFIG"),
+            registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             // Users who can write to the current directory must not choose the credentials.
             home: absolute("HOME"),
             xdg_runtime_dir: absolute("XDG_RUNTIME_DIR"),

@@ -126,7 +126,19 @@ impl Credentials {
     /// [`ErrorKind::Denied`] if a file is invalid or a helper fails. Neither is skipped, because a later source may
     /// hold another user's credential.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
-        if let Some(credential) = self.given.get(registry).or(self.explicit.as_ref()) {
+        match &self.explicit {
+            Some(explicit) if !self.given.contains_key(registry) => Ok(Some(explicit.clone())),
+            _ => self.find_of_host(registry, repository).await,
+        }
+    }
+
+    /// Like [`Credentials::find`], for a host that the user did not name: without the credential for every registry.
+    pub(super) async fn find_of_host(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>> {
+        if let Some(credential) = self.given.get(registry) {
             return Ok(Some(credential.clone()));
         }
         if registry.contains(char::is_control) || repository.contains(char::is_control) {

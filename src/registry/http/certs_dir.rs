@@ -8,7 +8,7 @@ use crate::reference::docker_hub::{HUB, HUB_API_HOST};
 use crate::registry::credentials::Environment;
 
 /// The certificates of one registry.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct HostCerts {
     /// Trusted in addition to the system's roots.
     pub(in crate::registry) ca: Vec<PathBuf>,
@@ -41,6 +41,18 @@ impl HostCerts {
             }
         }
         Ok(None)
+    }
+
+    /// Reads the certificates in one directory.
+    ///
+    /// # Errors
+    /// As [`HostCerts::for_host`].
+    pub(in crate::registry) fn in_dir(dir: &Path) -> Result<Option<Self>> {
+        match list(dir) {
+            Ok(files) => Self::of(&files),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(invalid_pem(dir).with_source(error)),
+        }
     }
 
     fn of(files: &[PathBuf]) -> Result<Option<Self>> {

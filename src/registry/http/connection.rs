@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Response, StatusCode, Url, Version};
 
+use super::host_settings::HostSettings;
 use super::hosts::HttpClients;
 use super::limiter::Limiters;
 use super::origin::{Origin, redact};
@@ -15,11 +16,18 @@ use super::{url_policy, warnings::SeenWarnings};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::options::RegistryOptions;
 use crate::registry::redactor::Text;
+use crate::retry::RetryPolicy;
+
+/// The parameter with the registry that a mirror is asked in place of. containerd introduced it.
+const NAMESPACE: &str = "ns";
 
 /// The connection to one registry, shared by its repositories. It holds no credentials.
 pub(in crate::registry) struct Connection {
     pub(in crate::registry) options: Arc<RegistryOptions>,
     pub(in crate::registry) name: String,
+    pub(in crate::registry) settings: Arc<HostSettings>,
+    /// Retries of documents, tokens and listings.
+    pub(in crate::registry) retry: RetryPolicy,
     base: Mutex<Url>,
     /// Whether the registry has responded, which settles its scheme.
     has_responded: AtomicBool,
@@ -38,8 +46,12 @@ impl Connection {
         options: Arc<RegistryOptions>,
         limiters: Arc<Limiters>,
     ) -> Self {
+        let settings = Arc::clone(&clients.settings);
+        let retry = if settings.has_next { options.retry.attempts(1) } else { options.retry };
         Self {
             limiters,
+            settings,
+            retry,
             options,
             name,
             base: Mutex::new(base),
@@ -60,6 +72,17 @@ impl Connection {
 
     fn base(&self) -> Url {
         self.base.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the URL to send a request to, for a URL of this registry. In place of another registry, its name is added.
+    pub(in crate::registry) fn request_url(&self, url: &Url) -> Url {
+        let mut url = self.with_current_scheme(url);
+        if let Some(namespace) = &self.settings.namespace
+            && url.query_pairs().all(|(key, _)| key != NAMESPACE)
+        {
+            url.query_pairs_mut().append_pair(NAMESPACE, namespace);
+        }
+        url
     }
 
     /// Returns the URL with https if the registry has since turned out to require it, and with http if it has none.
@@ -94,7 +117,7 @@ impl Connection {
     }
 
     fn allows_fallback(&self) -> bool {
-        self.options.insecure && !self.options.plain_http
+        self.clients.is_insecure() && !self.options.plain_http
     }
 
     /// Falls back to plain http if the user allows it and the failed request to the registry shows that it does not speak
@@ -131,7 +154,7 @@ impl Connection {
         response.status() == StatusCode::BAD_REQUEST
             && requested.scheme() == "http"
             && !self.options.plain_http
-            && !self.options.insecure
+            && !self.clients.is_insecure()
             && Origin::of(requested).is_ok_and(|origin| origin.is_local())
             && (is_gos || is_page)
     }

@@ -31,7 +31,7 @@ impl Connection {
         let origin = Origin::of(url)?;
         self.options.redactor.note_url(url);
         let mut connection = request.connection;
-        let headers = request.headers(authorization)?;
+        let headers = self.with_own_headers(request.headers(authorization)?, &origin)?;
         let limiter = self.limiters.host(&origin);
         let admission = limiter.admit(RequestClass::Request, request.what).await?;
         let mut is_last_attempt = false;
@@ -99,6 +99,7 @@ impl Connection {
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let client = self.client_for(&origin, request.connection)?;
+        let headers = self.with_own_headers(headers, &origin)?;
         let sending = client.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
             limiter.record_failure(with_proxy(&origin, request_failed(request.what, url, error)))
@@ -106,6 +107,20 @@ impl Connection {
         limiter.record_response(response.status());
         request.log(url, &response, started.elapsed());
         Ok(response)
+    }
+
+    /// Adds the headers that every request to the registry has. Those of the request itself stay as they are.
+    fn with_own_headers(&self, mut headers: HeaderMap, origin: &Origin) -> Result<HeaderMap> {
+        if *origin == self.origin()? {
+            let own = self.settings.headers.iter();
+            let missing = own.filter(|(name, _)| !headers.contains_key(*name));
+            let missing: Vec<_> =
+                missing.map(|(name, value)| (name.clone(), value.clone())).collect();
+            for (name, value) in missing {
+                headers.append(name, value);
+            }
+        }
+        Ok(headers)
     }
 
     /// What the user can do about this response, if known. Who passed a credential needs another one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Url, Version};
 
-use super::certs_dir::HostCerts;
+use super::host_settings::HostSettings;
 use super::origin::Origin;
 use super::proxy::ProxySetting;
 use super::request::ConnectionUse;
@@ -20,13 +20,14 @@ use crate::registry::options::RegistryOptions;
 pub(in crate::registry) fn base_url(
     registry: &str,
     options: &RegistryOptions,
-    tls_files: Option<&HostCerts>,
+    settings: &HostSettings,
 ) -> Result<Url> {
     let host = if registry == HUB { HUB_API_HOST } else { registry };
     let tls_configured = options.ca_file.is_some()
         || options.cert_file.is_some()
         || options.insecure
-        || tls_files.is_some();
+        || settings.insecure
+        || settings.certs.is_some();
     let url = |scheme: &str| {
         Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
             Error::new(ErrorKind::InvalidInput, format!("registry `{registry}`")).with_source(error)
@@ -87,18 +88,15 @@ impl HostClients {
 /// Client certificates are for the registry's own origin only, never for server-supplied hosts.
 pub(in crate::registry) struct HttpClients {
     options: Arc<RegistryOptions>,
-    tls_files: Option<HostCerts>,
+    pub(super) settings: Arc<HostSettings>,
     pub(in crate::registry) url_policy: Arc<UrlPolicy>,
     built: Mutex<HashMap<Origin, HostClients>>,
 }
 
 impl HttpClients {
-    pub(in crate::registry) fn new(
-        options: Arc<RegistryOptions>,
-        tls_files: Option<HostCerts>,
-    ) -> Self {
+    pub(in crate::registry) fn new(options: Arc<RegistryOptions>, settings: HostSettings) -> Self {
         let policy = Arc::new(UrlPolicy::new(&options.internal_hosts));
-        Self { options, tls_files, url_policy: policy, built: Mutex::default() }
+        Self { options, settings: Arc::new(settings), url_policy: policy, built: Mutex::default() }
     }
 
     /// The client for `origin`: the registry's own or a server-supplied one.
@@ -141,6 +139,11 @@ impl HttpClients {
         if let Some(clients) = self.built().get_mut(origin) {
             clients.protocol = Protocol::BrokenHttp2;
         }
+    }
+
+    /// Whether the registry's own certificate is not verified.
+    pub(super) fn is_insecure(&self) -> bool {
+        self.options.insecure || self.settings.insecure
     }
 
     fn built(&self) -> MutexGuard<'_, HashMap<Origin, HostClients>> {
@@ -200,20 +203,21 @@ impl HttpClients {
     /// The user's roots apply to every host; the rest only to the registry's own origin.
     fn tls_options(&self, is_registry: bool, http2: bool) -> Result<TlsOptions> {
         let options = &self.options;
-        let of_host = self.tls_files.as_ref().filter(|_| is_registry);
+        let of_host = self.settings.certs.as_ref().filter(|_| is_registry);
         let files = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
         let roots = files.map(|path| tls::certificates(path)).collect::<Result<Vec<_>>>()?.concat();
         if !is_registry {
             return Ok(TlsOptions { roots, client: None, insecure: options.insecure, http2 });
         }
-        let typed = options.cert_file.as_ref();
+        let insecure = self.is_insecure();
+        let typed = options.cert_file.as_ref().filter(|_| !self.settings.is_other_host);
         let typed = typed.map(|cert| (cert, options.key_file.as_ref().unwrap_or(cert)));
         let pair = typed.or_else(|| of_host?.client.as_ref().map(|(cert, key)| (cert, key)));
         let client = match pair {
             Some((cert, key)) => Some((tls::certificates(cert)?, tls::key(key)?)),
             None => None,
         };
-        Ok(TlsOptions { roots, client, insecure: options.insecure, http2 })
+        Ok(TlsOptions { roots, client, insecure, http2 })
     }
 }
 
@@ -240,7 +244,7 @@ mod tests {
     #[test]
     fn loopback_uses_http_unless_tls_configured() {
         let url = |registry: &str, options: &RegistryOptions| {
-            base_url(registry, options, None).unwrap().to_string()
+            base_url(registry, options, &HostSettings::default()).unwrap().to_string()
         };
         let plain = RegistryOptions::default();
         for local in ["localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"] {

@@ -13,6 +13,7 @@ pub(super) mod encoding;
 pub(super) mod error_body;
 pub(super) mod exchange;
 pub(super) mod gate;
+pub(super) mod host_settings;
 pub(super) mod hosts;
 pub(super) mod limiter;
 pub(super) mod origin;

@@ -12,6 +12,7 @@ use std::vec::IntoIter;
 pub(super) use self::api::has_api;
 use self::api::{ApiResponse, Refusal, RefusalReason};
 use super::Repository;
+use super::mirrors::read::{Need, first_answer};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{TreeWalk, WalkLimits, WalkStep};
@@ -47,7 +48,8 @@ impl Repository {
         let (mut walk, mut found) = (TreeWalk::below(subject.clone()), Vec::new());
         let (mut subject, mut depth) = (subject.clone(), 0);
         loop {
-            let listed = list(self, &subject, artifact_type).await?;
+            let list = |host| list(host, &subject, artifact_type);
+            let listed = first_answer(self, Need::Referrers, list).await?;
             let new = walk.queue(depth + 1, listed);
             let now = self.counter.read().total();
             let since = now - std::mem::replace(&mut spent, now);

@@ -36,7 +36,7 @@ pub(in crate::registry) async fn add(
 ) -> Result<()> {
     let name = ImageName::Tag(tag(subject));
     let _guard = repository.transport.referrers_lock.lock().await;
-    retry(&repository.transport.http.options.retry, || async {
+    retry(&repository.transport.http.retry, || async {
         let current = match read(repository, subject).await? {
             TagContent::List(list) if lists(&list, referrer.digest()) => return Ok(()),
             TagContent::List(list) => Some(*list),
@@ -71,7 +71,7 @@ pub(in crate::registry) async fn remove(
     let repository =
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
     let _guard = repository.transport.referrers_lock.lock().await;
-    let left = retry(&repository.transport.http.options.retry, || async {
+    let left = retry(&repository.transport.http.retry, || async {
         let current = match read(&repository, subject).await? {
             TagContent::List(list) if lists(&list, referrer) => *list,
             _ => return Ok(None),
@@ -101,8 +101,7 @@ pub(super) async fn entries(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<Option<Vec<Descriptor>>> {
-    let current =
-        retry(&repository.transport.http.options.retry, || read(repository, subject)).await;
+    let current = retry(&repository.transport.http.retry, || read(repository, subject)).await;
     match current {
         Ok(TagContent::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
         Ok(TagContent::Nothing | TagContent::Subject) => Ok(None),

@@ -103,8 +103,10 @@ impl FanOut {
         match self.fill(&mut reader, &mut sinks, ends).await {
             Ok(proof) => commit(sinks, &proof, ends).await,
             Err(error) => {
+                let is_mismatch = error.kind() == ErrorKind::Mismatch;
+                let has_other = is_mismatch && self.source.exclude_wrong(&self.descriptor.digest);
                 // Bytes of several responses may not fit together: then one clean start decides, of each target alone.
-                let may_fit = error.kind() == ErrorKind::Mismatch && reader.was_resumed();
+                let may_fit = has_other || (is_mismatch && reader.was_resumed());
                 for sink in sinks {
                     sink.counters.reset();
                     let end = if may_fit {

@@ -87,13 +87,7 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
             }
         }
     }
-    let sent = match attempt(job, &mut *writer, StartAt::Partial).await {
-        Err(AttemptError { error, was_resumed: true }) if error.kind() == ErrorKind::Mismatch => {
-            tracing::info!("{}; restarting once", error.chain());
-            attempt(job, &mut *writer, StartAt::FirstByte).await
-        }
-        other => other,
-    };
+    let sent = attempt_until_right(job, &mut *writer).await;
     match sent {
         Ok(proof) => writer.commit(proof).await.map(|()| BlobResult::Transferred),
         Err(AttemptError { error, .. }) => {
@@ -101,6 +95,24 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
             Err(error)
         }
     }
+}
+
+/// Transfers the blob, and again where wrong bytes have another explanation than the descriptor.
+async fn attempt_until_right(
+    job: &BlobJob,
+    writer: &mut dyn BlobWriter,
+) -> Result<Verified, AttemptError> {
+    let mut sent = attempt(job, writer, StartAt::Partial).await;
+    let mut was_restarted = false;
+    while let Err(AttemptError { error, was_resumed }) = &sent
+        && error.kind() == ErrorKind::Mismatch
+        && (job.source.exclude_wrong(&job.descriptor.digest) || (*was_resumed && !was_restarted))
+    {
+        tracing::info!("{}; restarting", error.chain());
+        was_restarted = true;
+        sent = attempt(job, writer, StartAt::FirstByte).await;
+    }
+    sent
 }
 
 /// Rebuilds the blob at the target. The inner error is that of the delta, the outer one that of the target.

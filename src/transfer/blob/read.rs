@@ -30,19 +30,28 @@ pub async fn read_small(
     if let Some((bytes, _)) = verified_inline_data(descriptor) {
         return Ok(bytes);
     }
-    let mut bytes = BytesMut::new();
-    let mut keep = |chunk: &[u8]| {
-        bytes.extend_from_slice(chunk);
-        Ok(())
-    };
-    read_blob(
-        source,
-        descriptor,
-        TransferOptions { retry, ..TransferOptions::default() },
-        &mut keep,
-    )
-    .await?;
-    Ok(bytes.freeze())
+    let options = TransferOptions { retry, ..TransferOptions::default() };
+    let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
+    loop {
+        let mut bytes = BytesMut::new();
+        let mut blob = VerifiedReader::new(source, descriptor, &context, &counters)?;
+        let reading = async {
+            while let Some(chunk) = blob.next().await? {
+                bytes.extend_from_slice(&chunk);
+            }
+            blob.finish()
+        };
+        match reading.await {
+            Ok(_) => return Ok(bytes.freeze()),
+            Err(error) if is_worth_repeating(source, descriptor, &error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the bytes were wrong, and can now be read from elsewhere.
+fn is_worth_repeating(source: &dyn Source, descriptor: &Descriptor, error: &Error) -> bool {
+    error.kind() == ErrorKind::Mismatch && source.exclude_wrong(&descriptor.digest)
 }
 
 /// Streams one blob to `sink`, verified at its end. If it fails, the sink has received bytes that are not verified.
@@ -57,10 +66,18 @@ pub async fn read_blob(
 ) -> Result<()> {
     let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
     let mut blob = VerifiedReader::new(source, descriptor, &context, &counters)?;
-    while let Some(chunk) = blob.next().await? {
-        sink(&chunk)?;
-    }
-    blob.finish().map(drop)
+    let reading = async {
+        while let Some(chunk) = blob.next().await? {
+            sink(&chunk)?;
+        }
+        blob.finish().map(drop)
+    };
+    reading.await.inspect_err(|error| exclude_wrong(source, descriptor, error))
+}
+
+/// What was passed on cannot be taken back, but later attempts read from elsewhere.
+pub(super) fn exclude_wrong(source: &dyn Source, descriptor: &Descriptor, error: &Error) {
+    _ = is_worth_repeating(source, descriptor, error);
 }
 
 /// Reads a blob into a writer, which it empties first, and returns the proof that commits it. Retries the source.
@@ -73,10 +90,14 @@ pub async fn fetch_blob(
     let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
     let mut blob = VerifiedReader::new(source, descriptor, &context, &counters)?;
     writer.truncate().await?;
-    while let Some(chunk) = blob.next().await? {
-        writer.write(chunk).await?;
-    }
-    blob.finish()
+    let reading = async {
+        while let Some(chunk) = blob.next().await? {
+            writer.write(chunk).await?;
+        }
+        blob.finish()
+    };
+    // The writer may have readers.
+    reading.await.inspect_err(|error| exclude_wrong(source, descriptor, error))
 }
 
 /// A blob from its first byte, hashed as it arrives: its chunks are verified when [`VerifiedReader::finish`] has succeeded.

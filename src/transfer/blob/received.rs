@@ -13,7 +13,7 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::blob::read::VerifiedReader;
+use crate::transfer::blob::read::{VerifiedReader, exclude_wrong};
 use crate::transfer::feed::stopped;
 use crate::transfer::options::TransferOptions;
 
@@ -68,13 +68,16 @@ async fn receive(
     sender: &Sender<Result<Chunk>>,
 ) -> Result<()> {
     let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
-    let mut blob = VerifiedReader::new(source, blob, &context, &counters)?;
-    while let Some(chunk) = blob.next().await? {
-        if sender.send(Ok(Chunk::Bytes(chunk))).await.is_err() {
-            return Ok(());
+    let mut reader = VerifiedReader::new(source, blob, &context, &counters)?;
+    let reading = async {
+        while let Some(chunk) = reader.next().await? {
+            if sender.send(Ok(Chunk::Bytes(chunk))).await.is_err() {
+                return Ok(());
+            }
         }
-    }
-    blob.finish().map(drop)
+        reader.finish().map(drop)
+    };
+    reading.await.inspect_err(|error| exclude_wrong(source, blob, error))
 }
 
 impl Read for ReceivedBlob {

@@ -8,6 +8,7 @@ mod debian;
 mod delta;
 mod docker;
 mod edit;
+mod found_mirrors;
 mod mirror;
 mod pull;
 mod push;

@@ -9,6 +9,8 @@ mod fixtures;
 mod http2;
 mod limits;
 mod login;
+mod mirror_faults;
+mod mirrors;
 mod proxy;
 mod rate_limit;
 mod redact;

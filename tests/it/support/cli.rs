@@ -136,6 +136,8 @@ impl Cli {
             .env("XDG_CONFIG_HOME", home.join(".config"))
             .env("XDG_DATA_HOME", home.join(".local/share"))
             .env("RPULL_STORE", self.store())
+            // Instead of the mirrors that this machine is configured for.
+            .env("CONTAINERS_REGISTRIES_CONF", "/dev/null")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
             .stdout(Stdio::piped())

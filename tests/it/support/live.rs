@@ -66,6 +66,8 @@ pub(crate) enum Access<'a> {
     /// `user` with password `pass`, over TLS with the server certificate.
     Htpasswd(&'a Certs),
     Token(&'a TokenServer),
+    /// Open, and a pull-through cache of this `host:port`.
+    CacheOf(&'a str),
 }
 
 /// A running registry; dropping it ends the process and removes its storage.
@@ -132,6 +134,9 @@ fn config(dir: &Path, access: &Access<'_>) -> Value {
     });
     match access {
         Access::Open => {}
+        Access::CacheOf(host) => {
+            config["proxy"] = json!({"remoteurl": format!("http://{host}")});
+        }
         Access::Htpasswd(certs) => {
             let output = Command::new("htpasswd").args(["-Bbn", "user", "pass"]).output().unwrap();
             assert!(output.status.success(), "htpasswd: {output:?}");

@@ -24,6 +24,7 @@ pub(crate) mod layer_cases;
 pub(crate) mod live;
 pub(crate) mod loop_disk;
 pub(crate) mod memory;
+pub(crate) mod mirrored;
 pub(crate) mod mounted;
 pub(crate) mod outside_guard;
 pub(crate) mod peers;

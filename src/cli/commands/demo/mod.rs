@@ -119,7 +119,7 @@ async fn command(arguments: &[&str], directory: &Path, settings: &Settings) -> R
     let arguments = with_verb(arguments, |_| false)?;
     let cli = Cli::try_parse_from(arguments)
         .map_err(|error| Error::new(ErrorKind::InvalidInput, "demo").with_source(error))?;
-    let mut demo_settings = settings.with_store(directory.join("store"));
+    let mut demo_settings = settings.without_found_mirrors().with_store(directory.join("store"));
     // The registry is the demo itself.
     demo_settings.offline = false;
     match cli.verb {

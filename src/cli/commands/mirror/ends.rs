@@ -100,6 +100,14 @@ impl<'a> Ends<'a> {
         Ok(opened)
     }
 
+    /// A repository to list the tags of, and to delete some.
+    pub(super) fn cleaned(&mut self, repository: &Reference) -> Result<Repository> {
+        let client = self.client(repository.registry())?;
+        let opened = client.repository_without_mirrors(repository)?;
+        self.listed.push(opened.clone());
+        Ok(opened)
+    }
+
     /// A layout to read from.
     pub(super) fn layout(&mut self, path: &Path) -> Result<Arc<Layout>> {
         if let Some(layout) = self.layouts.get(path) {
