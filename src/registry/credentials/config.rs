@@ -69,4 +69,11 @@ impl<'a> AuthConfig<'a> {
         let (key, entry) = repository.best_match(self.auths.as_ref()?, format)?;
         Some((key, *entry))
     }
+
+    /// The keys of all entries and of the helpers for single registries.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let entries = self.auths.iter().flatten().map(|(key, _)| key.clone());
+        let helpers = self.cred_helpers.iter().flatten().map(|(key, _)| key.clone());
+        entries.chain(helpers).collect()
+    }
 }

@@ -14,6 +14,7 @@ use super::config::AuthConfig;
 use super::credential::Credential;
 use super::entry::AuthEntry;
 use super::key::{AuthFileFormat, RepositoryKey};
+use super::origin::{CredentialOrigin, OriginKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -45,7 +46,11 @@ impl fmt::Display for AuthFileSource {
 
 /// The result of looking up a repository in one auth file.
 pub(super) enum AuthLookup {
-    Entry(Credential),
+    Entry {
+        credential: Credential,
+        /// Key of the entry.
+        key: String,
+    },
     /// Use this helper with this key; the file's entries do not apply.
     Helper {
         name: String,
@@ -87,10 +92,7 @@ impl AuthFile {
     }
 
     fn search(&self, text: &[u8], repository: &RepositoryKey<'_>) -> Result<AuthLookup> {
-        let format = match self.source {
-            AuthFileSource::Legacy(_) => AuthFileFormat::Legacy,
-            _ => AuthFileFormat::Current,
-        };
+        let format = self.format();
         let config = AuthConfig::parse(text, format).map_err(|error| self.malformed(&error))?;
         if let Some((name, key)) = config.helper(repository) {
             return Ok(AuthLookup::Helper { name, key });
@@ -105,7 +107,41 @@ impl AuthFile {
             .unwrap_or_default()
             .credential()
             .map_err(|reason| self.error().with_reason(format!("the entry `{key}` {reason}")))?;
-        Ok(credential.map_or(AuthLookup::Nothing, AuthLookup::Entry))
+        let key = key.to_owned();
+        Ok(credential
+            .map_or(AuthLookup::Nothing, |credential| AuthLookup::Entry { credential, key }))
+    }
+
+    /// The keys of entries and helpers.
+    ///
+    /// # Errors
+    /// Those of [`AuthFile::look_up`].
+    pub(super) async fn keys(&self) -> Result<Vec<String>> {
+        let Some(text) = self.text.get_or_try_init(|| self.load()).await? else {
+            return Ok(Vec::new());
+        };
+        match AuthConfig::parse(text, self.format()) {
+            Ok(config) => Ok(config.keys()),
+            // The lookup warns.
+            Err(_) if matches!(self.source, AuthFileSource::Environment(_)) => Ok(Vec::new()),
+            Err(error) => Err(self.malformed(&error)),
+        }
+    }
+
+    /// The origin of the credential with this key.
+    pub(super) fn origin(&self, key: String) -> CredentialOrigin {
+        let kind = match self.source {
+            AuthFileSource::Environment(_) => OriginKind::Environment,
+            _ => OriginKind::File,
+        };
+        CredentialOrigin::entry(kind, self.to_string(), key)
+    }
+
+    fn format(&self) -> AuthFileFormat {
+        match self.source {
+            AuthFileSource::Legacy(_) => AuthFileFormat::Legacy,
+            _ => AuthFileFormat::Current,
+        }
     }
 
     async fn load(&self) -> Result<Option<SecretText>> {
@@ -196,16 +232,15 @@ mod tests {
         Ok(match AuthFile::new(source).look_up(&RepositoryKey::new(registry, "team/app")).await? {
             AuthLookup::Nothing => "nothing".to_owned(),
             AuthLookup::Helper { name, key } => format!("helper {name} {key}"),
-            AuthLookup::Entry(Credential::RegistryToken(token)) => {
-                format!("registry {}", token.expose())
-            }
-            AuthLookup::Entry(Credential::Basic { user, password }) => {
-                format!("{user}:{}", password.expose())
-            }
-            AuthLookup::Entry(Credential::IdentityToken { token, basic }) => {
-                let basic = basic.map(|(user, password)| format!(" {user}:{}", password.expose()));
-                format!("identity {}{}", token.expose(), basic.unwrap_or_default())
-            }
+            AuthLookup::Entry { credential, .. } => match credential {
+                Credential::RegistryToken(token) => format!("registry {}", token.expose()),
+                Credential::Basic { user, password } => format!("{user}:{}", password.expose()),
+                Credential::IdentityToken { token, basic } => {
+                    let basic =
+                        basic.map(|(user, password)| format!(" {user}:{}", password.expose()));
+                    format!("identity {}{}", token.expose(), basic.unwrap_or_default())
+                }
+            },
         })
     }
 

@@ -15,8 +15,9 @@ mod helper;
 mod helper_process;
 mod key;
 mod locked_edit;
+mod origin;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use self::environment::Environment;
 use self::file::{AuthFile, AuthFileSource, AuthLookup};
 use self::helper::Helper;
 use self::key::RepositoryKey;
+pub use self::origin::{CredentialOrigin, FoundCredential, OriginKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::setters::setters;
 
@@ -126,9 +128,24 @@ impl Credentials {
     /// [`ErrorKind::Denied`] if a file is invalid or a helper fails. Neither is skipped, because a later source may
     /// hold another user's credential.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
+        let found = self.find_with_origin(registry, repository).await?;
+        Ok(found.map(|found| found.credential))
+    }
+
+    /// As [`Credentials::find`], with where the credential came from.
+    ///
+    /// # Errors
+    /// Those of [`Credentials::find`].
+    pub async fn find_with_origin(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<FoundCredential>> {
         match &self.explicit {
-            Some(explicit) if !self.given.contains_key(registry) => Ok(Some(explicit.clone())),
-            _ => self.find_of_host(registry, repository).await,
+            Some(explicit) if !self.given.contains_key(registry) => {
+                Ok(Some(FoundCredential::given(explicit)))
+            }
+            _ => self.look_up(registry, repository).await,
         }
     }
 
@@ -138,8 +155,13 @@ impl Credentials {
         registry: &str,
         repository: &str,
     ) -> Result<Option<Credential>> {
+        let found = self.look_up(registry, repository).await?;
+        Ok(found.map(|found| found.credential))
+    }
+
+    async fn look_up(&self, registry: &str, repository: &str) -> Result<Option<FoundCredential>> {
         if let Some(credential) = self.given.get(registry) {
-            return Ok(Some(credential.clone()));
+            return Ok(Some(FoundCredential::given(credential)));
         }
         if registry.contains(char::is_control) || repository.contains(char::is_control) {
             return Err(Error::new(ErrorKind::Denied, "credentials")
@@ -149,22 +171,24 @@ impl Credentials {
         let repository = RepositoryKey::new(registry, repository);
         for file in &self.files {
             let found = match file.look_up(&repository).await? {
-                AuthLookup::Entry(credential) => Some(credential),
+                AuthLookup::Entry { credential, key } => Some((credential, file.origin(key))),
                 AuthLookup::Helper { name, key } => {
-                    Helper::find(&name, &self.path)?.get(&key).await?
+                    let helper = Helper::find(&name, &self.path)?;
+                    let credential = helper.get(&key).await?;
+                    let origin =
+                        CredentialOrigin::helper(helper.to_string(), key, file.to_string());
+                    credential.map(|credential| (credential, origin))
                 }
                 AuthLookup::Nothing => None,
             };
-            if let Some(credential) = found {
+            if let Some((credential, origin)) = found {
                 tracing::debug!("using the credential for {registry} from {file}");
-                return Ok(Some(credential));
+                return Ok(Some(FoundCredential { credential, origin }));
             }
         }
         Ok(None)
     }
-}
 
-impl Credentials {
     /// The first source with an entry for a registry or namespace, for messages. A source that cannot be read has none.
     pub async fn first_source(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
         let repository = RepositoryKey::new(registry, namespace.unwrap_or_default());
@@ -174,6 +198,19 @@ impl Credentials {
             }
         }
         None
+    }
+
+    /// The keys of all entries and helpers in the auth files: hosts, namespaces and URLs, sorted. A store for all credentials
+    /// (`credsStore`) is not asked; docker leaves an empty entry for each that it has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] if a file is invalid.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        let mut keys = BTreeSet::new();
+        for file in &self.files {
+            keys.extend(file.keys().await?);
+        }
+        Ok(keys.into_iter().collect())
     }
 }
 
