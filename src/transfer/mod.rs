@@ -40,6 +40,7 @@ use std::sync::Arc;
 
 pub use self::blob::read::{fetch_blob, read_blob, read_small};
 pub use self::blob::received::ReceivedBlob;
+pub use self::blob::send::send_blob;
 pub use self::blob::throttle::Throttle;
 pub use self::feed::feeds::{Feeder, Feeds};
 pub use self::feed::growing::{GrowingBlob, OpenStored};

@@ -5,6 +5,7 @@
 //! fan_out    to several targets with one read
 //! reader     the bytes of a blob in order, over broken connections
 //! read       for commands that only read a blob; `received` for a thread that reads it while it arrives
+//! send       one blob that belongs to no image
 //! ```
 
 pub(super) mod byte_limit;
@@ -15,4 +16,5 @@ pub(super) mod job;
 pub(super) mod read;
 mod reader;
 pub(super) mod received;
+pub(super) mod send;
 pub(super) mod throttle;
