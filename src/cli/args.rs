@@ -18,6 +18,7 @@ mod shared;
 mod shell;
 mod sides;
 mod store;
+pub(crate) mod tools;
 mod transfer;
 mod unpack;
 
@@ -380,6 +381,8 @@ The credential is saved in docker's config.json, or with the credential helper t
         after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
     )]
     Logout(Logout),
+    #[command(flatten)]
+    Tool(tools::ToolVerb),
     /// Serve the store as a registry
     #[command(after_help = serve::EXAMPLES)]
     Serve(Serve),

@@ -132,6 +132,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Blob(args) => commands::blob::run(args, &settings).await,
             Verb::Login(args) => commands::login::log_in(args, &settings).await,
             Verb::Logout(args) => commands::login::log_out(args, &settings).await,
+            Verb::Tool(verb) => Box::pin(commands::tools::run(verb, &settings)).await,
             Verb::Limits(args) => commands::limits::run(args, &settings).await,
             Verb::Catalog(args) => commands::catalog::run(args, &settings).await,
             Verb::Referrers(args) => commands::referrers::run(args, &settings).await,

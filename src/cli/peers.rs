@@ -23,7 +23,6 @@ pub(super) fn counterpart(word: &str) -> Option<&'static str> {
         "check" => "verify",
         "show" => "inspect",
         "stat" => "history",
-        "auth" => "login",
         "completion" => "completions",
         _ => return None,
     })
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
     use crate::cli::args::Cli;
 
-    const WORDS: [&str; 24] = [
+    const WORDS: [&str; 23] = [
         "version",
         "list",
         "ps",
@@ -74,7 +73,6 @@ mod tests {
         "check",
         "show",
         "stat",
-        "auth",
         "completion",
     ];
 

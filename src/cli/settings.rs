@@ -195,7 +195,7 @@ impl Settings {
         foreign: ForeignLayers,
     ) -> Result<RegistryOptions> {
         self.check_online(what)?;
-        let credentials = Credentials::new(self.credential_options()?)?;
+        let credentials = self.credentials()?;
         let foreign_layers = foreign == ForeignLayers::Fetch;
         let mirrors = self.mirrors.clone();
         Ok(RegistryOptions { mirrors, foreign_layers, ..self.options(credentials)? })
@@ -243,6 +243,11 @@ impl Settings {
             authfile: self.registry.authfile.clone(),
             environment: Environment::from_process(),
         })
+    }
+
+    /// Returns the credentials that commands with these options use.
+    pub(super) fn credentials(&self) -> Result<Credentials> {
+        Credentials::new(self.credential_options()?)
     }
 
     /// Parses `--creds`.

@@ -39,6 +39,7 @@ pub(super) mod stats;
 pub(super) mod store;
 pub(super) mod tag;
 pub(super) mod tags;
+pub(super) mod tools;
 pub(super) mod unpack;
 pub(super) mod verify;
 mod verify_repair;

@@ -78,8 +78,12 @@ async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> 
     Ok(Tagged { source: child.to_string(), name, digest: child })
 }
 
-/// Adds a name to a document whose content the target has.
-async fn give_name(target: &dyn Target, document: &Document, name: ImageName) -> Result<()> {
+/// Stores a document whose content the target has, under this name.
+pub(super) async fn give_name(
+    target: &dyn Target,
+    document: &Document,
+    name: ImageName,
+) -> Result<()> {
     let writer = target.begin(&TargetPlan::default()).await?;
     let (names, provenance) = (&[name], &Provenance::default());
     writer.put_manifest(document, Role::Root { names, provenance }).await?;

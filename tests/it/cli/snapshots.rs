@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 48] = [
+const VERBS: [&str; 51] = [
     "pull",
     "push",
     "copy",
@@ -52,6 +52,9 @@ const VERBS: [&str; 48] = [
     "stats",
     "login",
     "logout",
+    "auth",
+    "put-blob",
+    "put-manifest",
     "serve",
     "demo",
     "completions",

@@ -7,11 +7,11 @@ use super::job::{Edit, OpenedEdit, compression};
 use crate::blocking::run_cancellable;
 use crate::cli::args::edit::Append;
 use crate::cli::cutoff::{rfc3339, source_date_epoch, utc_now};
-use crate::cli::input::open_input;
+use crate::cli::input::{open_input, read_failed};
 use crate::cli::settings::Settings;
 use crate::control::Control;
 use crate::edit::{LayerOptions, NewLayer, Step};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::layer::Timestamp;
 
 pub(super) async fn run(args: Append, settings: &Settings) -> Result<ExitCode> {
@@ -46,15 +46,9 @@ fn build(path: &Path, options: &LayerOptions, control: &Control) -> Result<NewLa
     if path.is_dir() {
         return NewLayer::from_dir(path, options, control);
     }
-    let at = path.display().to_string();
-    let input = open_input(path).map_err(|error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Store,
-        };
-        Error::new(kind, "read").at(&at).with_source(error)
-    })?;
-    NewLayer::from_tar(input, options, control).map_err(|error| error.at(&at))
+    let input = open_input(path).map_err(|error| read_failed(path, error))?;
+    NewLayer::from_tar(input, options, control)
+        .map_err(|error| error.at(path.display().to_string()))
 }
 
 /// The step as a Dockerfile says it. Only the last name: the rest of the path says where the user works.
