@@ -2,10 +2,22 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
 use flate2::write::GzEncoder;
 
 use super::decompress::Compression;
+
+impl Compression {
+    /// The levels that it has, the fastest first.
+    pub fn levels(self) -> RangeInclusive<u32> {
+        match self {
+            Self::Plain => 0..=0,
+            Self::Gzip => 1..=9,
+            Self::Zstd => 1..=22,
+        }
+    }
+}
 
 /// Compresses what is written to it.
 pub struct Compressor<W: Write>(Encoder<W>);
@@ -22,13 +34,28 @@ impl<W: Write> Compressor<W> {
     /// # Errors
     /// If there is not enough memory.
     pub fn new(compression: Compression, output: W) -> io::Result<Self> {
+        Self::with_level(compression, None, output)
+    }
+
+    /// Compresses into `output` with one of the [levels](Compression::levels), or the usual one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for another level, and if there is not enough memory.
+    pub fn with_level(compression: Compression, level: Option<u32>, output: W) -> io::Result<Self> {
+        if level.is_some_and(|level| !compression.levels().contains(&level)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such compression level"));
+        }
         Ok(Self(match compression {
             Compression::Plain => Encoder::Plain(output),
             Compression::Gzip => {
-                Encoder::Gzip(Box::new(GzEncoder::new(output, flate2::Compression::default())))
+                let level =
+                    level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+                Encoder::Gzip(Box::new(GzEncoder::new(output, level)))
             }
             Compression::Zstd => {
-                Encoder::Zstd(Box::new(zstd::stream::write::Encoder::new(output, 0)?))
+                // 0 stands for the usual level.
+                let level = level.and_then(|level| i32::try_from(level).ok()).unwrap_or(0);
+                Encoder::Zstd(Box::new(zstd::stream::write::Encoder::new(output, level)?))
             }
         }))
     }
@@ -92,6 +119,26 @@ mod tests {
             let mut read = Vec::new();
             decompress(compression, &blob[..]).unwrap().read_to_end(&mut read).unwrap();
             assert!(read == text, "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn compression_level_changes_size_and_is_checked() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let numbers = (0..50_000).map(|_| random.u16(..1_000).to_string());
+        let text: Vec<u8> = numbers.flat_map(String::into_bytes).collect();
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let size = |level| {
+                let mut writer = Compressor::with_level(compression, level, Vec::new()).unwrap();
+                writer.write_all(&text).unwrap();
+                writer.finish().unwrap().len()
+            };
+            let levels = compression.levels();
+            assert!(size(Some(*levels.end())) < size(Some(*levels.start())), "{compression:?}");
+            for wrong in [0, levels.end() + 1] {
+                let refused = Compressor::with_level(compression, Some(wrong), Vec::new());
+                assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            }
         }
     }
 }
