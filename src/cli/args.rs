@@ -40,7 +40,7 @@ pub(crate) use self::shared::{OnePlatform, Writing};
 pub(crate) use self::shell::ShellVerb;
 pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, ImageOrder, Images, Prune, Rm, Stats, StatsGroup, Tag, Verify};
-pub(crate) use self::transfer::{Copy, DeltaMode, Pull, Push, TransferArgs};
+pub(crate) use self::transfer::{ConversionArgs, Copy, DeltaMode, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 
 /// Returns the command line for clap.
@@ -100,11 +100,17 @@ pub(crate) enum Verb {
   rpull copy alpine:3.14 docker-archive:alpine.tar
   rpull copy docker-root:/var/lib/docker:app oci:./app
   rpull copy docker-daemon:app:1 localhost:5000/app:1
+  rpull copy --format docker ghcr.io/org/app:2 localhost:5000/app:2
+  rpull copy --compression zstd alpine:3.14 localhost:5000/alpine:3.14-zstd
 
 A plain reference names an image in a registry; the other locations are store:NAME,
 oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]. Only to read from:
 docker-root:DIR[:IMAGE] and containerd-root:DIR[:IMAGE], the files of an engine, without its
-daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST)."
+daemon; docker-daemon:IMAGE, a running docker by its socket (DOCKER_HOST).
+
+--format oci|docker converts media types, --compression layers. The copy has another digest, which is
+printed; signatures of the original are not valid for it. What a format cannot express is refused.
+Layers are compressed into TMPDIR before they are sent, also with --plan."
     )]
     Copy(Box<Copy>),
     /// Keep registries, layouts and archives in step with a file

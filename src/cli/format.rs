@@ -12,6 +12,10 @@ pub(super) enum NamedFormat {
     Json,
     Sarif,
     Skopeo,
+    /// The format of images, and not of output.
+    Oci,
+    /// As `Oci`.
+    Docker,
 }
 
 /// The formats of a command, by name.
@@ -23,6 +27,11 @@ fn named_formats(verb: &Verb) -> &'static [(&'static str, NamedFormat)] {
             ("sarif", NamedFormat::Sarif),
         ],
         Verb::Inspect(_) => &[("json", NamedFormat::Json), ("skopeo", NamedFormat::Skopeo)],
+        Verb::Copy(_) => &[
+            ("json", NamedFormat::Json),
+            ("oci", NamedFormat::Oci),
+            ("docker", NamedFormat::Docker),
+        ],
         _ => &[("json", NamedFormat::Json)],
     }
 }
@@ -30,8 +39,14 @@ fn named_formats(verb: &Verb) -> &'static [(&'static str, NamedFormat)] {
 /// Parses `--format` of a command. With a template, what is printed as JSON is printed by it.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] for a wrong template, or a name that the command does not have.
-pub(super) fn apply(typed: &str, verb: &Verb) -> Result<NamedFormat> {
+/// [`ErrorKind::InvalidInput`] for a wrong template, a name that the command does not have, or a format of output besides
+/// `--json`.
+pub(super) fn apply(typed: &str, verb: &Verb, json: bool) -> Result<NamedFormat> {
+    let is_of_images = ["oci", "docker"].contains(&typed);
+    if json && !is_of_images {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("`--format {typed}`"))
+            .with_reason("cannot be used with `--json`"));
+    }
     if is_template(typed) {
         output::set_template(Template::parse(typed)?);
         return Ok(NamedFormat::Json);

@@ -111,7 +111,8 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
         return commands::shell::run(verb);
     }
     let typed = cli.common.format.as_deref();
-    let format = typed.map(|typed| format::apply(typed, &cli.verb)).transpose()?;
+    let json = cli.common.json;
+    let format = typed.map(|typed| format::apply(typed, &cli.verb, json)).transpose()?;
     let settings = Settings::new(cli.common, format)?;
     let runtime = startup::runtime()?;
     let code = runtime.block_on(async {

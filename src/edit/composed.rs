@@ -153,7 +153,10 @@ impl Source for EditedImage {
                 return Ok(self.document.clone());
             }
             match name {
-                ImageName::Digest(digest) => self.owner(digest)?.resolve(name).await,
+                ImageName::Digest(digest) => match self.content.document(digest) {
+                    Some(document) => Ok(document),
+                    None => self.owner(digest)?.resolve(name).await,
+                },
                 _ => Err(Error::new(ErrorKind::NotFound, name.to_string())
                     .at(&self.endpoint.location)
                     .with_reason("not found")),

@@ -28,6 +28,11 @@ impl EditedObject {
         found.map(|(_, value)| &**value).filter(|value| value.get() != "null")
     }
 
+    /// Whether there is a member with this key that is not `null`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
     /// The object with this key, empty if there is none.
     pub(super) fn object(&self, key: &str) -> Result<Self> {
         self.get(key).map_or_else(|| Ok(Self::default()), |value| Self::of(key, value))

@@ -93,9 +93,19 @@ pub(super) struct LayerWriter {
 
 impl LayerWriter {
     pub(super) fn new(compression: Compression) -> Result<Self> {
-        let compressor = BlobFileWriter::new().and_then(|file| Compressor::new(compression, file));
+        Self::with_level(compression, None, Algorithm::Sha256)
+    }
+
+    /// `diff_id` is the algorithm of the digest of the tar.
+    pub(super) fn with_level(
+        compression: Compression,
+        level: Option<u32>,
+        diff_id: Algorithm,
+    ) -> Result<Self> {
+        let compressor =
+            BlobFileWriter::new().and_then(|file| Compressor::with_level(compression, level, file));
         let compressor = compressor.map_err(spool_failed)?;
-        Ok(Self { diff_id: Hasher::new(Algorithm::Sha256), compressor, compression })
+        Ok(Self { diff_id: Hasher::new(diff_id), compressor, compression })
     }
 
     /// The layer of the tar.

@@ -1,4 +1,4 @@
-//! Changes images without an engine: new layers, another config, another base, indexes.
+//! Changes images without an engine: new layers, another config, another base, indexes, another format or compression.
 //!
 //! An [`ImageEdit`] begins with an image of any source, and ends as an [`EditedImage`], which is a
 //! [`Source`](crate::content::Source) itself: copied to a target like any other image, so that blobs that the target has, or can
@@ -29,12 +29,15 @@
 
 mod composed;
 mod config;
+mod conversion;
 mod dir_layer;
 mod edited_object;
 mod flatten;
+mod format;
 mod history;
 mod image;
 mod index;
+mod json_layout;
 mod layer_file;
 mod layer_tar;
 mod manifest;
@@ -43,6 +46,8 @@ mod tar_layer;
 
 pub use self::composed::EditedImage;
 pub use self::config::ConfigChanges;
+pub use self::conversion::{ConversionOptions, ConvertedImage, Converter};
+pub use self::format::ImageFormat;
 pub use self::history::Step;
 pub use self::image::ImageEdit;
 pub use self::index::IndexEdit;

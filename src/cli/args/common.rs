@@ -25,7 +25,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Print by a template with the fields of --json, such as `{{digest}}`, or in a named format
-    #[arg(long, global = true, value_name = "TEMPLATE", conflicts_with = "json")]
+    #[arg(long, global = true, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,
     /// Print results only
     #[arg(short, long, global = true)]

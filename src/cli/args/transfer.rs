@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 
 use super::sides::{DestinationArgs, SourceArgs};
@@ -70,6 +71,8 @@ pub(crate) struct Copy {
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
+    pub(crate) conversion: ConversionArgs,
+    #[command(flatten)]
     pub(crate) moving: TransferArgs,
     #[command(flatten)]
     pub(crate) source_options: SourceArgs,
@@ -84,6 +87,23 @@ pub(crate) enum DeltaMode {
     Auto,
     Always,
     Never,
+}
+
+/// Options that make a new image of the one that is copied.
+#[derive(Debug, Args)]
+pub(crate) struct ConversionArgs {
+    /// Compress layers anew, except those that are compressed so already
+    #[arg(long, value_name = "NAME", value_parser = compressions())]
+    pub(crate) compression: Option<String>,
+    /// Level of the compression: 1 to 9 for gzip, 1 to 22 for zstd [default: 6 or 3]
+    #[arg(long, value_name = "N", requires = "compression")]
+    pub(crate) compression_level: Option<u32>,
+}
+
+/// eStargz is recognized, to say what makes it.
+fn compressions() -> PossibleValuesParser {
+    let hidden = PossibleValue::new("estargz").hide(true);
+    PossibleValuesParser::new([PossibleValue::new("gzip"), PossibleValue::new("zstd"), hidden])
 }
 
 /// Options of every transfer.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
+use crate::cli::run::conversion::Conversion;
 use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
@@ -48,6 +49,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let settings = &interruptible(labels, settings).with_jobs(args.moving.jobs());
     let cancel = &settings.control.cancel;
     let run = TransferRun::parse("copy", &args.moving, settings)?.with_artifacts(artifacts);
+    let conversion = Conversion::parse(&args.conversion, &args.moving, artifacts, settings)?;
     let source_settings = settings.for_side(args.source_options);
     let target_settings = settings.for_side(args.destination_options);
     if source_settings.has_creds_of(&target_settings) {
@@ -59,6 +61,10 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     } else {
         let opening = one(&location, &destination, platforms, &source_settings);
         vec![or_cancelled(cancel, "copy", opening).await??]
+    };
+    let requests = match conversion {
+        Some(conversion) => conversion.apply(requests, settings).await?,
+        None => requests,
     };
     let requests = with_deltas(requests, args.delta, &run, &destination, settings)?;
     let shape = if args.all_tags { JsonShape::List } else { JsonShape::Value };

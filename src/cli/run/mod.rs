@@ -1,5 +1,6 @@
 //! Common parts of the commands that move images: destination, run, plan and report.
 
+pub(super) mod conversion;
 pub(super) mod deltas;
 pub(super) mod destination;
 pub(super) mod ledger;

@@ -8,6 +8,7 @@ mod auth;
 mod bare_word;
 mod blob;
 mod check_base;
+mod convert;
 mod demo;
 mod diff;
 mod diff_files;

@@ -4,6 +4,7 @@
 mod archives;
 mod artifact;
 mod containerd;
+mod convert;
 mod debian;
 mod delta;
 mod docker;

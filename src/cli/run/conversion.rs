@@ -1,0 +1,105 @@
+//! `--format` and `--compression` of `copy`: the images are converted before they are transferred.
+
+use std::sync::Arc;
+
+use super::transfer_run;
+use crate::cli::args::{ConversionArgs, TransferArgs};
+use crate::cli::format::NamedFormat;
+use crate::cli::output::note_words;
+use crate::cli::settings::Settings;
+use crate::cli::signals::or_cancelled;
+use crate::cli::size::plural;
+use crate::edit::{ConversionOptions, ConvertedImage, Converter, ImageFormat};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Compression;
+use crate::name::ImageName;
+use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection, TransferOptions};
+
+/// Converts the images of a command.
+pub(in crate::cli) struct Conversion(Converter);
+
+impl Conversion {
+    /// Parses the options; `None` without any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for options that do not fit together.
+    pub(in crate::cli) fn parse(
+        args: &ConversionArgs,
+        moving: &TransferArgs,
+        artifacts: ArtifactOptions,
+        settings: &Settings,
+    ) -> Result<Option<Self>> {
+        let format = match settings.format {
+            Some(NamedFormat::Oci) => Some(ImageFormat::Oci),
+            Some(NamedFormat::Docker) => Some(ImageFormat::Docker),
+            _ => None,
+        };
+        let compression = args.compression.as_deref().map(compression).transpose()?;
+        if format.is_none() && compression.is_none() {
+            return Ok(None);
+        }
+        if artifacts != ArtifactOptions::default() {
+            return Err(Error::new(ErrorKind::InvalidInput, "referrers and digest tags")
+                .with_reason("belong to the digest of the original, and the new image has another")
+                .with_hint("copy them with the original, without `--format` and `--compression`"));
+        }
+        let TransferOptions { retry, throttle, control, .. } =
+            transfer_run::options(moving, settings)?;
+        let level = args.compression_level;
+        let options = ConversionOptions { format, compression, level, retry, throttle, control };
+        Ok(Some(Self(Converter::new(options)?)))
+    }
+
+    /// Replaces each image by the converted one, and says which digest it has now.
+    pub(in crate::cli) async fn apply(
+        &self,
+        requests: Vec<ImageRequest>,
+        settings: &Settings,
+    ) -> Result<Vec<ImageRequest>> {
+        let mut converted = Vec::with_capacity(requests.len());
+        for request in requests {
+            let work = Box::pin(self.0.convert(&request));
+            let new = or_cancelled(&settings.control.cancel, "convert", work).await??;
+            let Some(new) = new else {
+                if !settings.quiet {
+                    note_words(&format!("{}: nothing to convert", request.reference));
+                }
+                converted.push(request);
+                continue;
+            };
+            if !settings.quiet {
+                note_words(&crate::escape(&summary(&request.reference, &new)));
+            }
+            converted.push(ImageRequest {
+                source: Arc::new(new.image),
+                name: ImageName::Only,
+                // Only the requested ones are in it.
+                platforms: PlatformSelection::All,
+                ..request
+            });
+        }
+        Ok(converted)
+    }
+}
+
+fn summary(reference: &str, new: &ConvertedImage) -> String {
+    let digest = new.image.document().digest();
+    let layers = match new.recompressed {
+        0 => String::new(),
+        count => format!(", {} recompressed", plural(count as u64, "layer")),
+    };
+    format!("{reference}: new digest {digest} instead of {}{layers}", new.original)
+}
+
+/// The compression with a name that clap has checked.
+fn compression(name: &str) -> Result<Compression> {
+    match name {
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        other => Err(Error::new(ErrorKind::InvalidInput, format!("`--compression {other}`"))
+            .with_reason("rpull does not write layers that can be read in part")
+            .with_hint(
+                "use gzip or zstd; BuildKit and `nerdctl image convert` make eStargz layers",
+            )),
+    }
+}
