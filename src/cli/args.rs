@@ -37,7 +37,7 @@ pub(crate) use self::registry::{TagOrder, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::{OnePlatform, Writing};
-pub(crate) use self::shell::ShellVerb;
+pub(crate) use self::shell::{CompleteWord, ShellVerb};
 pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, ImageOrder, Images, Prune, Rm, Stats, StatsGroup, Tag, Verify};
 pub(crate) use self::transfer::{ConversionArgs, Copy, DeltaMode, Pull, Push, TransferArgs};
@@ -374,19 +374,6 @@ is left. --repair fetches only bad blobs, and replaces each in one step."
 Every run that uses the store appends its receipt to `ledger.jsonl` in the store, unless
 RPULL_LEDGER=off is set. Other runs do so with --ledger FILE.")]
     Stats(Stats),
-    /// Log in to a registry
-    #[command(after_help = "Examples:
-  rpull login ghcr.io                                     ask for user name and password
-  rpull login -u ci --password-stdin ghcr.io < token.txt
-  rpull login --authfile ./auth.json localhost:5000
-
-The credential is saved in docker's config.json, or with the credential helper that it configures.")]
-    Login(Login),
-    /// Log out of a registry
-    #[command(
-        after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
-    )]
-    Logout(Logout),
     #[command(flatten)]
     Tool(tools::ToolVerb),
     /// Serve the store as a registry
@@ -397,6 +384,9 @@ The credential is saved in docker's config.json, or with the credential helper t
         after_help = "Examples:\n  rpull demo\n  rpull demo --progress plain\n\nThe demo needs no network and removes its files when done."
     )]
     Demo,
+    /// Print what a word of a command line can become, for completion scripts
+    #[command(hide = true)]
+    CompleteWord(CompleteWord),
     #[command(flatten)]
     Shell(ShellVerb),
 }

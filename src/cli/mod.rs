@@ -131,8 +131,6 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Config(args) => commands::raw::config(args, &settings).await,
             Verb::Inspect(args) => commands::inspect::run(args, &settings).await,
             Verb::Blob(args) => commands::blob::run(args, &settings).await,
-            Verb::Login(args) => commands::login::log_in(args, &settings).await,
-            Verb::Logout(args) => commands::login::log_out(args, &settings).await,
             Verb::Tool(verb) => Box::pin(commands::tools::run(verb, &settings)).await,
             Verb::Limits(args) => commands::limits::run(args, &settings).await,
             Verb::Catalog(args) => commands::catalog::run(args, &settings).await,
@@ -159,6 +157,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Serve(args) => commands::serve::run(args, &settings).await,
             Verb::Demo => commands::demo::run(&settings).await,
             Verb::Verify(args) => Box::pin(commands::verify::run(args, &settings)).await,
+            Verb::CompleteWord(args) => commands::complete::run(args, &settings).await,
             Verb::Shell(_) => Ok(ExitCode::SUCCESS),
         }
     });

@@ -1,11 +1,26 @@
-//! Arguments of the small tools for registries.
+//! Arguments of the commands for credentials, and of the small tools for registries.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::registry::{Login, Logout};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolVerb {
+    /// Log in to a registry
+    #[command(after_help = "Examples:
+  rpull login ghcr.io                                     ask for user name and password
+  rpull login -u ci --password-stdin ghcr.io < token.txt
+  rpull login --authfile ./auth.json localhost:5000
+
+The credential is saved in docker's config.json, or with the credential helper that it configures.")]
+    Login(Login),
+    /// Log out of a registry
+    #[command(
+        after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
+    )]
+    Logout(Logout),
     /// Show which credential is used for a registry, and where it comes from
     #[command(after_help = "Examples:
   rpull auth                              every registry in the auth files

@@ -6,6 +6,7 @@ pub(super) mod blob;
 pub(super) mod cat;
 pub(super) mod catalog;
 pub(super) mod check_base;
+pub(super) mod complete;
 pub(super) mod copy;
 pub(super) mod delete;
 pub(super) mod delta;

@@ -5,18 +5,13 @@ use std::process::ExitCode;
 
 use clap_complete::Shell;
 
+use super::complete::TAKE_IMAGES;
 use crate::cli::args::{self, ShellVerb};
 use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Commands whose arguments are images that the store may have.
-const TAKE_STORED_IMAGES: [&str; 19] = [
-    "analyze", "append", "cat", "copy", "diff", "export", "files", "flatten", "history", "inspect",
-    "layers", "mutate", "push", "rebase", "rm", "save", "tag", "unpack", "verify",
-];
-
-/// Completes names of images. They may come from foreign layouts, so no expansion sees them, as `compgen -W` would do. bash
-/// splits words at colons and replaces only the last part.
+/// Completes images and locations. Names may come from foreign layouts, so no expansion sees them, as `compgen -W` would do.
+/// bash splits words at colons and replaces only the last part. A location goes on, so no space follows it.
 const BASH_IMAGES: &str = r#"
 _rpull_images() {
     local name word="${COMP_LINE:0:${COMP_POINT:-0}}"
@@ -24,23 +19,24 @@ _rpull_images() {
     local before="${word%"${word##*:}"}"
     COMPREPLY=()
     while IFS= read -r name; do
-        if [[ ${word} != docker.io* ]]; then
-            name="${name#docker.io/}"
-            name="${name#library/}"
-        fi
-        if [[ ${name} == "${word}"* && ${name} =~ ^[[:alnum:]./:@_-]+$ ]]; then
+        if [[ ${name} == "${word}"* && ${name} =~ ^[[:alnum:]./:@_+-]+$ ]]; then
             COMPREPLY+=("${name#"${before}"}")
         fi
-    done < <("${COMP_WORDS[0]}" images -q 2>/dev/null)
+    done < <("${COMP_WORDS[0]}" complete-word "$1" -- "${word}" 2>/dev/null)
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:/] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 "#;
 
-/// Completes names of images in zsh, and files.
+/// Completes images, locations and files in zsh.
 const ZSH_IMAGES: &str = r#"_rpull_images() {
     local -a images
-    images=(${(f)"$(_call_program images rpull images -q 2>/dev/null)"})
-    images=(${images#docker.io/})
-    compadd -M 'r:|/=* r:|=*' -a -- images
+    local verb=${${curcontext##*-command-}%%:*}
+    [[ ${curcontext} == *-(artifact|index)-command-* ]] && verb=artifact
+    images=(${(f)"$(_call_program images rpull complete-word ${(q)verb} -- ${(q)PREFIX} 2>/dev/null)"})
+    compadd -S '' -- ${(M)images:#*[:/]}
+    compadd -- ${images:#*[:/]}
     _files
 }
 
@@ -57,19 +53,41 @@ pub(in crate::cli) fn run(verb: &ShellVerb) -> Result<ExitCode> {
 fn completions(shell: Shell) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut args::command(), "rpull", &mut text);
-    let script = String::from_utf8_lossy(&text);
+    let script = without_hidden(shell, &String::from_utf8_lossy(&text));
     let script = match shell {
         Shell::Bash => with_images(&script),
         Shell::Zsh => with_images_for_zsh(&script),
         Shell::Fish => format!("{script}{}", fish_images()),
-        _ => script.into_owned(),
+        _ => script,
     };
     output::raw(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Removes the hidden command from what is offered.
+fn without_hidden(shell: Shell, script: &str) -> String {
+    if shell == Shell::Bash {
+        return script.replace(" complete-word", "");
+    }
+    let offers =
+        ["'complete-word:", "-a \"complete-word\"", "cand complete-word ", "::new('complete-word'"];
+    let is_offer = |line: &&str| offers.iter().any(|offer| line.contains(offer));
+    script.lines().filter(|line| !is_offer(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What clap's script for bash has between the parts of a label, and in place of dashes.
+const SEPARATOR: &str = "__subcmd__";
+
 fn has_commands(verb: &str) -> bool {
     ["artifact", "index"].contains(&verb)
+}
+
+/// The command that takes images and has this label in clap's script, alone or with one of its own commands.
+fn taking_images(label: &str) -> Option<&'static str> {
+    TAKE_IMAGES.into_iter().find(|verb| {
+        let own = verb.replace('-', SEPARATOR);
+        label.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
+    })
 }
 
 /// Changes clap's script for bash: for an argument that is no option, it offers images or, by bash's default, files. clap
@@ -88,34 +106,45 @@ fn with_images(script: &str) -> String {
         let code = line.trim_start();
         let replaced = match verb {
             Some(verb) if !has_commands(verb) && code.starts_with("if [[ ${cur} == -* ||") => {
-                "if [[ ${cur} == -* ]] ; then"
+                "if [[ ${cur} == -* ]] ; then".to_owned()
             }
             // clap offers the commands of a command.
-            Some(verb) if has_commands(verb) => code,
+            Some(verb) if has_commands(verb) => code.to_owned(),
             Some(verb) if code == r#"COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )"# => {
                 offers += 1;
-                match offers {
-                    1 => code,
-                    _ if TAKE_STORED_IMAGES.contains(&verb) => "_rpull_images",
-                    _ => "COMPREPLY=()",
+                match (offers, taking_images(verb)) {
+                    (1, _) => code.to_owned(),
+                    (_, Some(verb)) => format!("_rpull_images {verb}"),
+                    (_, None) => "COMPREPLY=()".to_owned(),
                 }
             }
-            _ => code,
+            _ => code.to_owned(),
         };
         text.push_str(line.get(..indent).unwrap_or_default());
-        text.push_str(replaced);
+        text.push_str(&replaced);
         text.push('\n');
     }
     text + BASH_IMAGES
 }
 
+/// How the arguments that are images begin in clap's script for zsh.
+const ZSH_ARGUMENTS: [&str; 9] = [
+    "':image -- ",
+    "'*::images -- ",
+    "':source -- ",
+    "':destination -- ",
+    "':a -- ",
+    "':b -- ",
+    "':name -- ",
+    "':reference -- ",
+    "':repository -- ",
+];
+
 /// Changes clap's script for zsh: for an image it offers those of the store, and files.
 fn with_images_for_zsh(script: &str) -> String {
     let is_image = |line: &str| {
         let line = line.trim_start();
-        ["':image -- ", "'*::images -- ", "':source -- ", "':a -- ", "':b -- "]
-            .iter()
-            .any(|argument| line.starts_with(argument))
+        ZSH_ARGUMENTS.iter().any(|argument| line.starts_with(argument))
     };
     let mut text = String::new();
     for line in script.lines() {
@@ -137,8 +166,8 @@ fn with_images_for_zsh(script: &str) -> String {
 /// Further lines of clap's script for fish.
 fn fish_images() -> String {
     format!(
-        "complete -c rpull -n \"__fish_seen_subcommand_from {}\" -a \"(rpull images -q 2>/dev/null)\"\n",
-        TAKE_STORED_IMAGES.join(" ")
+        "complete -c rpull -n \"__fish_seen_subcommand_from {}\" -a \"(rpull complete-word (commandline -opc)[2] -- (commandline -ct) 2>/dev/null)\"\n",
+        TAKE_IMAGES.join(" ")
     )
 }
 
@@ -159,26 +188,10 @@ fn man() -> Result<ExitCode> {
     let mut command = args::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut text).map_err(fail)?;
-    for verb in command.get_subcommands() {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         text.extend_from_slice(b".\\\"\n");
         clap_mangen::Man::new(verb.clone()).render(&mut text).map_err(fail)?;
     }
     output::raw(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-    use crate::cli::args::Cli;
-
-    #[test]
-    fn commands_completed_with_images_exist() {
-        let command = Cli::command();
-        for verb in TAKE_STORED_IMAGES {
-            assert!(command.find_subcommand(verb).is_some(), "{verb}");
-        }
-    }
 }

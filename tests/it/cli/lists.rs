@@ -1,6 +1,7 @@
 //! `--quiet` of lists: names only, for `$(…)`, and their completion in a shell.
 
 use crate::support::cli::Cli;
+use crate::support::http::Fault;
 use crate::support::live::needs;
 use crate::support::samples::published;
 
@@ -43,7 +44,7 @@ async fn bash_completes_images_and_dashes_with_options() {
         return;
     }
     let (_registry, _, name) = published().await;
-    let cli = Cli::new();
+    let cli = Cli::new().env("RPULL_COMPLETE_TAGS", "30");
     cli.run(&[format!("{name}:1")]).await.expect(0, "");
     for tag in ["alpine:3.20", "example.com/app:1"] {
         cli.run(&["tag", &format!("{name}:1"), tag]).await.expect(0, "");
@@ -76,4 +77,34 @@ async fn bash_completes_images_and_dashes_with_options() {
     assert!(completed(&["rpull", "history", "--no-"]).await.contains(&"--no-trunc".to_owned()));
     assert!(completed(&["rpull", "his"]).await.contains(&"history".to_owned()));
     assert_eq!(completed(&["rpull", "load", ""]).await, [""], "bash completes files");
+    assert_eq!(completed(&["rpull", "copy", "docker-"]).await.len(), 3);
+    assert_eq!(completed(&["rpull", "put-blob", "oc"]).await, [""], "a repository");
+    assert_eq!(completed(&["rpull", "copy", "store:exa"]).await, ["example.com/app:1"]);
+    cli.run(&["copy", "store:alpine:3.20", "oci:dir/layout:one"]).await.expect(0, "");
+    assert_eq!(completed(&["rpull", "check-base", "oci:dir/l"]).await, ["dir/layout/"]);
+    assert_eq!(completed(&["rpull", "artifact", "pull", "oci:dir/layout:"]).await, ["one"]);
+    assert_eq!(completed(&["rpull", "pull", &format!("{name}:")]).await, ["1", "2"], "tags");
+}
+
+#[tokio::test]
+async fn completion_asks_registry_only_on_request_and_until_deadline() {
+    let (registry, _, name) = published().await;
+    let word = format!("{name}:");
+    let complete = ["complete-word", "history", "--", &word];
+    let asked = async |variable: &str| {
+        registry.server.forget();
+        let cli = Cli::new().env("RPULL_COMPLETE_TAGS", variable);
+        let stdout = cli.run(&complete).await.expect(0, "").stdout.clone();
+        (stdout, registry.server.requests().len())
+    };
+    assert_eq!(asked("").await, (String::new(), 0));
+    assert_eq!(asked("0").await, (String::new(), 0));
+    assert_eq!(asked("30").await, (format!("{name}:1\n{name}:2\n"), 1));
+    registry.override_response("GET /v2/", 0..9, |reply| reply.fault(Fault::Silence));
+    assert_eq!(asked("1").await.0, "");
+    for args in [&["complete-word", "load", "--", "a"][..], &["complete-word", "rm", "--", "oci:"]]
+    {
+        assert_eq!(Cli::new().run(args).await.expect(0, "").stdout, "");
+    }
+    Cli::new().run(&["--help"]).await.expect(0, "");
 }
