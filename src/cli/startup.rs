@@ -1,9 +1,9 @@
 //! Starts the async runtime. If limits (`ulimit`, a cgroup) leave too few threads, descriptors or memory, starting
 //! fails with an error; later, libraries would panic.
 
-use std::fs::File;
 use std::io;
 use std::num::NonZero;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,8 +60,9 @@ fn share_one_arena() {
 /// # Errors
 /// [`ErrorKind::Store`] if `count` files cannot be open at the same time.
 pub(super) fn check_descriptors(count: usize) -> Result<()> {
-    let opened: io::Result<Vec<File>> = (0..count).map(|_| File::open("/dev/null")).collect();
-    opened.map(drop).map_err(start_failed)
+    // Sockets, because an empty root directory has no files to open. A pair has two descriptors.
+    let pairs = (0..count.div_ceil(2)).map(|_| UnixStream::pair());
+    pairs.collect::<io::Result<Vec<_>>>().map(drop).map_err(start_failed)
 }
 
 /// Returns how many of `count` threads can be started; at least [`BLOCKING_THREADS`] + 1.
