@@ -14,7 +14,8 @@ async fn stdout_closed_pipe_succeeds_and_full_disk_fails() {
     let (registry, _, _) = published().await;
     let name = format!("{}:1", registry.repository("team/app"));
     let run = |redirection: &str| {
-        let command = format!("{} manifest {name} {redirection}", env!("CARGO_BIN_EXE_rpull"));
+        let rpull = env!("CARGO_BIN_EXE_rpull");
+        let command = format!("{rpull} --no-mirrors manifest {name} {redirection}");
         std::process::Command::new("sh").args(["-c", &command]).output().unwrap()
     };
     let closed = tokio::task::block_in_place(|| run("| true"));
