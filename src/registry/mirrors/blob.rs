@@ -107,7 +107,8 @@ impl MirroredBody {
                         None => continue,
                     }
                 }
-                Ok(None) if self.position >= self.end => return Ok(None),
+                // Nothing is missing, however the response ends.
+                _ if self.position >= self.end => return Ok(None),
                 Ok(Some(Err(error))) => error,
                 Ok(None) => self.broken_off("response ended early"),
                 Err(_) => self.broken_off(&format!(

@@ -187,6 +187,19 @@ async fn mirror_breaking_off_is_continued_by_range_without_retry() {
 }
 
 #[tokio::test]
+async fn mirror_breaking_off_after_last_byte_is_enough() {
+    let all = Mirrored::start().await;
+    all.fill_mirror();
+    all.mirror
+        .override_response("/blobs/", 0..9, |reply| reply.fault(Fault::ChunkedUnfinished(1000)));
+    let output = all.pull().await;
+    output.expect(0, "using the mirror");
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
+    assert_eq!((counts(&all.mirror), counts(&all.registry)), ((1, 3), (0, 0)));
+    assert_digests_are_right(&all.cli.store());
+}
+
+#[tokio::test]
 async fn stalled_mirror_is_continued_without_retry() {
     let all = Mirrored::start().await;
     all.fill_mirror();
