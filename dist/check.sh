@@ -22,10 +22,10 @@ fail() {
 RPULL_STORE=$work/served
 export RPULL_STORE
 config='{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}'
-digest=$(printf %s "$config" | "$out/rpull" put-blob -q store:app:1 -)
+digest=$(printf %s "$config" | "$out/rpull" put-blob -q store:localhost/app:1 -)
 printf '{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s","digest":"%s","size":%d},"layers":[]}' \
     application/vnd.oci.image.manifest.v1+json application/vnd.oci.image.config.v1+json "$digest" "${#config}" |
-    "$out/rpull" put-manifest -q store:registry.test/app:1 - >/dev/null
+    "$out/rpull" put-manifest -q store:localhost/app:1 - >/dev/null
 "$out/rpull" serve --addr 127.0.0.1:0 --host registry.test >"$work/address" 2>"$work/log" &
 registry=$!
 tries=0
