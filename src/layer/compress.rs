@@ -125,8 +125,12 @@ mod tests {
     #[test]
     fn compression_level_changes_size_and_is_checked() {
         let mut random = fastrand::Rng::with_seed(1);
-        let numbers = (0..50_000).map(|_| random.u16(..1_000).to_string());
-        let text: Vec<u8> = numbers.flat_map(String::into_bytes).collect();
+        let words: Vec<String> = (0..2_000)
+            .map(|_| (0..random.usize(3..12)).map(|_| random.lowercase()).collect())
+            .collect();
+        let text: Vec<u8> = (0..60_000)
+            .flat_map(|_| format!("{} ", words[random.usize(..words.len())]).into_bytes())
+            .collect();
         for compression in [Compression::Gzip, Compression::Zstd] {
             let size = |level| {
                 let mut writer = Compressor::with_level(compression, level, Vec::new()).unwrap();
