@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::open::OpenedImage;
-use super::table_source::{RangeReader, TableSource, fetch_table};
+use super::range_reader::RangeReader;
+use super::table_source::{TableSource, fetch_table};
 use crate::builders::open_layer;
 use crate::cli::output::note;
 use crate::cli::settings::Settings;
