@@ -62,13 +62,22 @@ impl Encoder {
 
 impl fmt::Display for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.family {
-            Family::Unknown => return f.write_str("unknown encoder"),
-            Family::B => write!(f, "Go from 1.27 on or klauspost, level {}", self.level)?,
-            Family::A | Family::G => write!(f, "Go before 1.27, level {}", self.level)?,
-            Family::Z => write!(f, "zlib or gzip, level {}", self.level)?,
-        }
+        let name = match (self.family, self.piece) {
+            (Family::Unknown, _) => return f.write_str("unknown encoder"),
+            (Family::A | Family::G, _) => "Go before 1.27",
+            (Family::B, None) => "Go from 1.27 on or klauspost",
+            (Family::B, Some(_)) => "pgzip",
+            (Family::Z, None) => "zlib or gzip",
+            (Family::Z, Some(_)) => "pigz",
+        };
+        write!(f, "{name}, level {}", self.level)?;
         match self.piece {
+            Some(piece) if piece.is_multiple_of(1 << 20) => {
+                write!(f, ", pieces of {} MiB", piece >> 20)
+            }
+            Some(piece) if piece.is_multiple_of(1 << 10) => {
+                write!(f, ", pieces of {} KiB", piece >> 10)
+            }
             Some(piece) => write!(f, ", pieces of {piece} bytes"),
             None => Ok(()),
         }

@@ -40,6 +40,7 @@ mod codes;
 mod corrections;
 mod encoder;
 mod fault;
+mod features;
 mod make;
 mod model;
 mod parse;
@@ -52,7 +53,8 @@ mod streams;
 use std::io::{Cursor, Read, Write};
 
 pub use self::encoder::{Encoder, Family};
-pub use self::probe::identify;
+pub use self::features::Features;
+pub use self::probe::{Fit, fit, identify};
 pub use self::record::Record;
 use crate::error::Result;
 
