@@ -30,7 +30,7 @@ pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::delta::Delta;
 pub(crate) use self::diff::Diff;
-pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History};
+pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History, Inspect};
 pub(crate) use self::mirror::{Mirror, Shard};
 pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers};
 pub(crate) use self::registry::{TagOrder, Tags};
@@ -167,10 +167,17 @@ them. Only gzip layers can be rebuilt.")]
     )]
     Config(DocumentArgs),
     /// Show an image's platforms, config and layers without pulling it
-    #[command(
-        after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --format '{{digest}} {{layers | length}}' alpine:3.14\n  rpull inspect --format skopeo alpine:3.14\n  rpull inspect --json store:alpine:3.14"
-    )]
-    Inspect(DocumentArgs),
+    #[command(after_help = "Examples:
+  rpull inspect alpine:3.14
+  rpull inspect --format '{{digest}} {{layers | length}}' alpine:3.14
+  rpull inspect --format skopeo alpine:3.14
+  rpull inspect --json store:alpine:3.14
+  rpull inspect --encoder debian:12 oci-archive:app.tar      what compressed each layer
+
+--encoder reads the manifest and at most 256 KiB of each layer, not the whole. It compares their
+matches with models of Go's gzip, klauspost's (pgzip: skopeo, buildah, podman, umoci) and zlib's. A
+short layer may fit several of them. With --json it prints an array, also for one image.")]
+    Inspect(Inspect),
     /// Write one verified blob to stdout or a file
     #[command(
         after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…"

@@ -16,6 +16,18 @@ pub(crate) struct DocumentArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…; several with --encoder
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Show which encoder compressed each layer, from its first 256 KiB
+    #[arg(long)]
+    pub(crate) encoder: bool,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct History {
     /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…, docker-root:…
     pub(crate) image: String,

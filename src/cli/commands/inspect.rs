@@ -1,5 +1,8 @@
 //! `inspect`: summarizes an image or artifact.
 
+mod encoder_row;
+mod encoders;
+mod origin;
 mod skopeo;
 
 use std::collections::HashSet;
@@ -7,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::DocumentArgs;
+use crate::cli::args::Inspect;
 use crate::cli::format::NamedFormat;
 use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
 use crate::cli::output;
@@ -18,13 +21,25 @@ use crate::cli::terminal_width::terminal_width;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::document::{Document, ParsedDocument, available_platforms};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
-pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
-    let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+pub(in crate::cli) async fn run(args: Inspect, settings: &Settings) -> Result<ExitCode> {
+    let is_skopeo = settings.format == Some(NamedFormat::Skopeo);
+    if args.encoder && !is_skopeo {
+        return encoders::run(&args, settings).await;
+    }
+    let refuse =
+        |what: &str, reason| Err(Error::new(ErrorKind::InvalidInput, what).with_reason(reason));
+    if args.encoder {
+        return refuse("--encoder", "cannot be combined with `--format skopeo`");
+    }
+    let [image] = args.images.as_slice() else {
+        return refuse("inspect", "accepts several images only with `--encoder`");
+    };
+    let seen = Inspected::open(image, args.platform.platform.as_deref(), settings).await?;
     let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
     let look = Inspection::new(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
-    if settings.format == Some(NamedFormat::Skopeo) {
+    if is_skopeo {
         output::json(&skopeo::json_of(&seen, look.root, look.config, settings).await?)?;
     } else if settings.json {
         output::json(&look.json())?;

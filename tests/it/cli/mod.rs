@@ -20,6 +20,7 @@ mod format;
 mod hints;
 mod ids;
 mod inspect;
+mod inspect_encoder;
 mod json;
 mod json_errors;
 mod lists;

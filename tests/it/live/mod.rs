@@ -9,6 +9,7 @@ mod debian;
 mod delta;
 mod docker;
 mod edit;
+mod encoders;
 mod found_mirrors;
 mod mirror;
 mod pull;

@@ -1,23 +1,11 @@
 //! Layers with a table of contents that other tools write: buildah, and stargz-snapshotter's ctr-remote.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::support::chunked::text;
 use crate::support::cli::Cli;
 use crate::support::live::{Access, Live, LoggedRequest, is_root, needs};
-use crate::support::peers::Containerd;
-
-/// Runs buildah on storage of its own.
-fn buildah(dir: &Path, args: &[&str]) -> String {
-    let mut command = Command::new("buildah");
-    command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
-    // The vfs driver copies one directory per layer and needs no kernel features.
-    command.args(["--storage-driver", "vfs"]).args(args).current_dir(dir);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "buildah {args:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
+use crate::support::peers::{Containerd, buildah};
 
 /// Files, links and a hole below the working directory.
 fn make_files(root: &Path) {

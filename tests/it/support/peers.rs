@@ -148,3 +148,14 @@ impl Drop for Containerd {
         }
     }
 }
+
+/// Runs buildah in a directory, on storage of its own there.
+pub(crate) fn buildah(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("buildah");
+    command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
+    // The vfs driver copies one directory per layer and needs no kernel features.
+    command.args(["--storage-driver", "vfs"]).args(args).current_dir(dir);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "buildah {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
