@@ -7,7 +7,7 @@ use std::process::Command;
 use rpull::rebuild::Family;
 use tempfile::TempDir;
 
-use super::encoders::{assert_predicted, filter};
+use super::encoders::{assert_corrected, assert_predicted, filter};
 use super::mixed;
 use crate::support::live::{may_fetch, needs};
 
@@ -73,6 +73,17 @@ fn compress(dir: &Path, level: u8, plain: &[u8]) -> Vec<u8> {
     filter(dir.join("gz").to_str().unwrap(), &[&level.to_string()], plain)
 }
 
+/// Builds the program with several versions of Go at once.
+fn build_all<const N: usize>(test: &str, versions: [&str; N]) -> Option<[TempDir; N]> {
+    let built = std::thread::scope(|scope| {
+        versions
+            .map(|version| scope.spawn(move || build(test, version)))
+            .map(|building| building.join().unwrap())
+    });
+    let built: Vec<_> = built.into_iter().flatten().collect();
+    built.try_into().ok()
+}
+
 #[test]
 fn rebuild_go_needs_no_corrections() {
     let test = "rebuild_go_needs_no_corrections";
@@ -80,18 +91,19 @@ fn rebuild_go_needs_no_corrections() {
         return;
     }
     let plain = mixed(41, 200_000);
-    let Some(older) = build(test, "1.26") else { return };
+    let Some([oldest, older, newer]) = build_all(test, ["1.21", "1.26", "1.27"]) else { return };
     for (family, level) in [(Family::A, 1), (Family::G, 4), (Family::G, 6), (Family::G, 9)] {
-        assert_predicted(&compress(older.path(), level, &plain), family, 0);
+        let blob = compress(older.path(), level, &plain);
+        assert_predicted(&blob, family, 0);
+        // Debian's Go 1.19 writes the same too; it is not installed here, as it is another 81 MB.
+        assert!(compress(oldest.path(), level, &plain) == blob, "level {level}");
     }
-    let Some(newer) = build(test, "1.27") else { return };
     for level in [1, 5, 6] {
         assert_predicted(&compress(newer.path(), level, &plain), Family::B, 0);
     }
-    // There is no model of these levels: corrections make up for it.
+    // No model of these levels exists: corrections make up for it.
     let blob = compress(newer.path(), 9, &plain);
-    let record = super::rebuilt(&blob);
-    assert!(record.correction_bytes() < blob.len() as u64 / 8, "{record:?}");
+    assert_corrected(&blob);
     edges(older.path(), newer.path());
 }
 
