@@ -3,49 +3,77 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use flate2::Crc;
-
 use super::corrections::CorrectionWriter;
 use super::encoder::Encoder;
 use super::fault::not_rebuildable;
-use super::model::{Match, Model, Span};
+use super::model::{Match, Span};
 use super::parse::{Block, Event, Mark, Parser};
-use super::plain::{HISTORY, Plain, REACH, READ_AHEAD};
+use super::plain::Plain;
+use super::predictor::Predictor;
 use super::record::{Record, Streams};
 use super::streams::StreamWriter;
 use crate::error::Result;
 
-/// Parses a blob and lets a model predict its matches.
+/// Parses a blob and compares its matches with the predictions of a model.
 pub(super) struct Maker<R> {
-    parser: Parser<R>,
     encoder: Encoder,
-    model: Model,
-    plain: Plain,
-    marks: VecDeque<Mark>,
-    streams: Streams<StreamWriter>,
+    predictor: Predictor,
+    input: Input<R>,
     corrections: CorrectionWriter,
-    /// Of the member.
-    crc: Crc,
-    trailer: [u8; 8],
     tar_size: u64,
     /// Chunks since the last bare one.
     chunks: u64,
 }
 
+/// The blob, as far as it is parsed.
+struct Input<R> {
+    parser: Parser<R>,
+    marks: VecDeque<Mark>,
+    streams: Streams<StreamWriter>,
+    /// Of the member.
+    trailer: [u8; 8],
+}
+
+impl<R: Read> Input<R> {
+    /// Parses until the plain bytes of the member have this length, or are complete.
+    fn add(&mut self, plain: &mut Plain, until: usize) -> Result<()> {
+        while !plain.is_complete {
+            match self.parser.step(plain, until, &mut self.marks)? {
+                Event::Block(block) => self.put_block(&block)?,
+                Event::Filled => break,
+                Event::MemberEnd(trailer) => {
+                    self.trailer = trailer;
+                    plain.is_complete = true;
+                }
+                Event::Member(_) | Event::End(_) => {
+                    return Err(not_rebuildable("a member without an end"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_block(&mut self, block: &Block) -> Result<()> {
+        let last = if block.is_last { 4 } else { 0 };
+        self.streams.blocks.unsigned(block.count << 3 | last | block.kind as u64)?;
+        self.streams.headers.bytes(&block.header.bytes)
+    }
+}
+
 impl<R: Read> Maker<R> {
     pub(super) fn new(gzip: R, encoder: Encoder) -> Result<Self> {
-        let model =
-            Model::new(encoder).ok_or_else(|| not_rebuildable("no model of this encoder"))?;
-        Ok(Self {
+        let predictor = Predictor::new(encoder);
+        let input = Input {
             parser: Parser::new(gzip)?,
-            encoder,
-            model,
-            plain: Plain::new(),
             marks: VecDeque::new(),
             streams: Streams::default(),
-            corrections: CorrectionWriter::default(),
-            crc: Crc::new(),
             trailer: [0; 8],
+        };
+        Ok(Self {
+            encoder,
+            predictor: predictor.ok_or_else(|| not_rebuildable("no model of this encoder"))?,
+            input,
+            corrections: CorrectionWriter::default(),
             tar_size: 0,
             chunks: 0,
         })
@@ -54,21 +82,22 @@ impl<R: Read> Maker<R> {
     /// Reads the whole blob.
     pub(super) fn run(mut self) -> Result<Record> {
         let zeros = self.members(u64::MAX)?;
-        let numbers = [self.tar_size, self.parser.position(), self.corrections.count, zeros];
-        Record::new(self.encoder, numbers, self.streams)
+        let size = self.input.parser.position();
+        let numbers = [self.tar_size, size, self.corrections.count, zeros];
+        Record::new(self.encoder, numbers, self.input.streams)
     }
 
-    /// Makes at most so many predictions, fewer if the blob ends early; returns how many there were and how many were
-    /// wrong.
+    /// Makes at most so many predictions, fewer if the blob ends early; returns their count and how many were wrong.
     pub(super) fn try_predictions(mut self, most: u64) -> (u64, u64) {
-        // The end of what is there is no fault of the model.
+        // An early end of the blob does not count against the model.
         _ = self.members(most).is_ok();
         (self.corrections.predictions, self.corrections.count)
     }
 
     fn members(&mut self, most: u64) -> Result<u64> {
         loop {
-            match self.parser.step(&mut self.plain, 0, &mut self.marks)? {
+            let input = &mut self.input;
+            match input.parser.step(&mut self.predictor.plain, 0, &mut input.marks)? {
                 Event::Member(header) => self.member(&header, most)?,
                 Event::End(zeros) => return Ok(zeros),
                 _ => return Err(not_rebuildable("blocks outside a member")),
@@ -80,19 +109,11 @@ impl<R: Read> Maker<R> {
     }
 
     fn member(&mut self, header: &[u8], most: u64) -> Result<()> {
-        if self.plain.restart() {
-            self.model.restart();
-        }
-        self.crc.reset();
-        let mut from = HISTORY;
+        let mut from = self.predictor.begin_member();
         loop {
-            let dropped = self.plain.drop_before(from);
-            if dropped > 0 {
-                self.model.drop_before(dropped);
-                from -= dropped;
-            }
-            self.fill(from)?;
-            if from == self.plain.len() {
+            let input = &mut self.input;
+            from = self.predictor.advance(from, |plain, until| input.add(plain, until))?;
+            if from == self.predictor.plain.len() {
                 break;
             }
             if self.corrections.predictions >= most {
@@ -100,73 +121,44 @@ impl<R: Read> Maker<R> {
             }
             from = self.span(from)?;
         }
-        let size = self.plain.position(from);
+        let size = self.predictor.plain.position(from);
         self.tar_size += size;
-        let members = &mut self.streams.members;
+        let members = &mut self.input.streams.members;
         members.unsigned(header.len() as u64)?;
         members.bytes(header)?;
         members.unsigned(size)?;
-        if self.trailer == trailer(&self.crc) {
+        if self.input.trailer == self.predictor.trailer() {
             return members.unsigned(0);
         }
         members.unsigned(1)?;
-        members.bytes(&self.trailer)
+        members.bytes(&self.input.trailer)
     }
 
-    /// Parses until everything that models look at from this index on is there.
-    fn fill(&mut self, from: usize) -> Result<()> {
-        let until = from + REACH + READ_AHEAD;
-        if self.plain.is_complete || self.plain.len() >= from + REACH {
-            return Ok(());
-        }
-        let old = self.plain.len();
-        while !self.plain.is_complete {
-            match self.parser.step(&mut self.plain, until, &mut self.marks)? {
-                Event::Block(block) => self.put_block(&block)?,
-                Event::Filled => break,
-                Event::MemberEnd(trailer) => {
-                    self.trailer = trailer;
-                    self.plain.is_complete = true;
-                }
-                Event::Member(_) | Event::End(_) => {
-                    return Err(not_rebuildable("a member without an end"));
-                }
-            }
-        }
-        self.crc.update(self.plain.bytes().get(old..).unwrap_or_default());
-        Ok(())
-    }
-
-    fn put_block(&mut self, block: &Block) -> Result<()> {
-        let last = if block.is_last { 4 } else { 0 };
-        self.streams.blocks.unsigned(block.count << 3 | last | block.kind as u64)?;
-        self.streams.headers.bytes(&block.header.bytes)
-    }
-
-    /// Compares one prediction with what there is; returns where the next one begins.
+    /// Compares one prediction with what the encoder wrote; returns where the next one begins.
     fn span(&mut self, from: usize) -> Result<usize> {
-        while let Some(stored) = self.marks.front().copied().filter(|mark| mark.distance == 0) {
-            if !self.model.stops_at_stored_blocks() {
-                self.marks.pop_front();
-            } else if self.plain.index(stored.position) == from {
-                self.marks.pop_front();
+        let Self { predictor, input: Input { marks, streams, .. }, corrections, .. } = self;
+        while let Some(stored) = marks.front().copied().filter(|mark| mark.distance == 0) {
+            if !predictor.stops_at_stored_blocks() {
+                marks.pop_front();
+            } else if predictor.plain.index(stored.position) == from {
+                marks.pop_front();
                 let end = from + stored.length as usize;
-                self.model.skip(end);
+                predictor.skip(end);
                 return Ok(end);
             } else {
                 break;
             }
         }
-        let Span { limit, is_new_chunk } = self.model.span(&self.plain, from);
-        let next = self.marks.front().map(|mark| (*mark, self.plain.index(mark.position)));
+        let Span { limit, is_new_chunk } = predictor.span(from);
+        let next = marks.front().map(|mark| (*mark, predictor.plain.index(mark.position)));
         let next = next.filter(|(_, start)| *start < limit);
         if is_new_chunk {
             self.chunks += 1;
             if next.is_none() {
-                if self.model.run_freely(&self.plain) {
-                    self.streams.bare.unsigned(std::mem::take(&mut self.chunks) - 1)?;
+                if predictor.run_freely() {
+                    streams.bare.unsigned(std::mem::take(&mut self.chunks) - 1)?;
                 } else {
-                    self.corrections.compare(None, None, limit, &mut self.streams)?;
+                    corrections.compare(None, None, limit, streams)?;
                 }
                 return Ok(limit);
             }
@@ -177,20 +169,15 @@ impl<R: Read> Maker<R> {
             distance: mark.distance,
         });
         let to = actual.map_or(next.map_or(limit, |(_, start)| start), |actual| actual.end());
-        let predicted = self.model.find(&self.plain, limit);
+        let predicted = predictor.find(limit);
         let predicted = predicted.filter(|found| actual.is_some() || found.start < to);
-        self.corrections.compare(predicted, actual, limit, &mut self.streams)?;
+        corrections.compare(predicted, actual, limit, streams)?;
         if let Some(actual) = actual {
-            self.marks.pop_front();
-            self.model.accept(&self.plain, actual);
+            marks.pop_front();
+            predictor.accept(actual);
         } else if predicted.is_some() || to < limit {
-            self.model.skip(to);
+            predictor.skip(to);
         }
         Ok(to)
     }
-}
-
-/// CRC and length as a member ends with them.
-pub(super) fn trailer(crc: &Crc) -> [u8; 8] {
-    (u64::from(crc.amount()) << 32 | u64::from(crc.sum())).to_le_bytes()
 }

@@ -45,6 +45,7 @@ mod make;
 mod model;
 mod parse;
 mod plain;
+mod predictor;
 mod probe;
 mod record;
 mod replay;

@@ -2,16 +2,14 @@
 
 use std::io::{Read, Write};
 
-use flate2::Crc;
-
 use super::bits::{BitInput, BitWriter, read_some};
 use super::codes::{CodeLengths, END_OF_BLOCK, Encoding, HeaderBits, KeptBits};
 use super::corrections::CorrectionReader;
 use super::fault::{invalid_record, other_plain_bytes};
-use super::make::trailer;
-use super::model::{Match, Model, Span};
+use super::model::{Match, Span};
 use super::parse::{BlockKind, MAX_HEADER_BYTES};
-use super::plain::{HISTORY, Plain, REACH, READ_AHEAD};
+use super::plain::Plain;
+use super::predictor::Predictor;
 use super::record::{Record, Streams};
 use super::streams::StreamReader;
 use crate::error::Result;
@@ -24,18 +22,39 @@ struct OpenBlock {
     left: u64,
 }
 
-/// Writes blobs of the record.
+/// The uncompressed bytes of a member.
+struct Input<R> {
+    tar: R,
+    /// Bytes of the member that are not read.
+    unread: u64,
+}
+
+impl<R: Read> Input<R> {
+    /// Reads until the plain bytes of the member have this length, or are complete.
+    fn add(&mut self, plain: &mut Plain, until: usize) -> Result<()> {
+        while self.unread > 0 && plain.len() < until {
+            let length = plain.len();
+            let most = usize::try_from(self.unread).unwrap_or(usize::MAX).min(until - length);
+            let count = read_some(&mut self.tar, plain.grow(most))?;
+            plain.truncate(length + count);
+            if count == 0 {
+                return Err(other_plain_bytes("fewer uncompressed bytes than were compressed"));
+            }
+            self.unread -= count as u64;
+        }
+        plain.is_complete = self.unread == 0;
+        Ok(())
+    }
+}
+
+/// Writes the blob of a record.
 pub(super) struct Player<'a, R, W> {
     record: &'a Record,
-    tar: R,
-    plain: Plain,
-    /// Plain bytes of the member that are not read.
-    unread: u64,
-    /// Plain bytes of all members that are not announced.
+    input: Input<R>,
+    /// Uncompressed bytes of the members that have not begun.
     tar_left: u64,
-    crc: Crc,
     out: BitWriter<W>,
-    model: Model,
+    predictor: Predictor,
     streams: Streams<StreamReader<'a>>,
     corrections: CorrectionReader,
     /// Chunks before the next bare one, if that is read.
@@ -46,16 +65,13 @@ pub(super) struct Player<'a, R, W> {
 
 impl<'a, R: Read, W: Write> Player<'a, R, W> {
     pub(super) fn new(tar: R, record: &'a Record, out: W) -> Result<Self> {
-        let model = Model::new(record.encoder());
+        let predictor = Predictor::new(record.encoder());
         Ok(Self {
             record,
-            tar,
-            plain: Plain::new(),
-            unread: 0,
+            input: Input { tar, unread: 0 },
             tar_left: record.tar_size(),
-            crc: Crc::new(),
             out: BitWriter::new(out, record.blob_size()),
-            model: model.ok_or_else(|| invalid_record("unknown encoder"))?,
+            predictor: predictor.ok_or_else(|| invalid_record("unknown encoder"))?,
             streams: record.streams(),
             corrections: CorrectionReader::default(),
             chunks: None,
@@ -68,7 +84,7 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
         while !self.streams.members.is_at_end() {
             self.member()?;
         }
-        if self.tar_left > 0 || read_some(&mut self.tar, &mut [0])? > 0 {
+        if self.tar_left > 0 || read_some(&mut self.input.tar, &mut [0])? > 0 {
             return Err(other_plain_bytes("more uncompressed bytes than were compressed"));
         }
         for _ in 0..self.record.head.zeros {
@@ -85,100 +101,70 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
             return Err(invalid_record("a gzip header is too long"));
         }
         self.out.bytes(members.bytes(size)?);
-        self.unread = members.unsigned()?;
-        let left = self.tar_left.checked_sub(self.unread);
+        self.input.unread = members.unsigned()?;
+        let left = self.tar_left.checked_sub(self.input.unread);
         self.tar_left = left.ok_or_else(|| invalid_record("members are longer than all of it"))?;
         let stated = match members.unsigned()? {
             0 => None,
             _ => members.bytes(8)?.first_chunk::<8>().copied(),
         };
-        if self.plain.restart() {
-            self.model.restart();
-        }
-        self.crc.reset();
         self.block = None;
         self.tokens()?;
         self.out.align();
-        self.out.bytes(&stated.unwrap_or_else(|| trailer(&self.crc)));
+        self.out.bytes(&stated.unwrap_or_else(|| self.predictor.trailer()));
         self.out.drain()
     }
 
     /// Writes the blocks of the member.
     fn tokens(&mut self) -> Result<()> {
-        let mut from = HISTORY;
+        let mut from = self.predictor.begin_member();
         loop {
-            let dropped = self.plain.drop_before(from);
-            if dropped > 0 {
-                self.model.drop_before(dropped);
-                from -= dropped;
-            }
-            self.fill(from)?;
+            let input = &mut self.input;
+            from = self.predictor.advance(from, |plain, until| input.add(plain, until))?;
             while self.block.as_ref().is_none_or(|block| block.left == 0) {
                 if !self.next_block()? {
-                    if from == self.plain.len() {
+                    if from == self.predictor.plain.len() {
                         return Ok(());
                     }
                     return Err(invalid_record("blocks end early"));
                 }
             }
-            if from == self.plain.len() {
+            if from == self.predictor.plain.len() {
                 return Err(invalid_record("blocks go on after the end"));
             }
             from = if self.is_stopped() { self.copy_stored(from)? } else { self.span(from)? };
         }
     }
 
-    /// Reads until everything that models look at from this index on is there.
-    fn fill(&mut self, from: usize) -> Result<()> {
-        if self.plain.len() >= from + REACH {
-            return Ok(());
-        }
-        let until = from + REACH + READ_AHEAD;
-        let old = self.plain.len();
-        while self.unread > 0 && self.plain.len() < until {
-            let length = self.plain.len();
-            let most = usize::try_from(self.unread).unwrap_or(usize::MAX).min(until - length);
-            let count = read_some(&mut self.tar, self.plain.grow(most))?;
-            self.plain.truncate(length + count);
-            if count == 0 {
-                return Err(other_plain_bytes("fewer uncompressed bytes than were compressed"));
-            }
-            self.unread -= count as u64;
-        }
-        self.plain.is_complete = self.unread == 0;
-        self.crc.update(self.plain.bytes().get(old..).unwrap_or_default());
-        Ok(())
-    }
-
-    /// Writes up to the next match, or up to where there is none; returns where it goes on.
+    /// Writes up to the end of the next match, or of the span without one; returns where it goes on.
     fn span(&mut self, from: usize) -> Result<usize> {
-        let Span { limit, is_new_chunk } = self.model.span(&self.plain, from);
+        let Span { limit, is_new_chunk } = self.predictor.span(from);
         if is_new_chunk && self.is_bare()? {
-            self.model.run_freely(&self.plain);
+            self.predictor.run_freely();
             return self.literals(from, limit);
         }
-        let predicted = self.model.find(&self.plain, limit);
+        let predicted = self.predictor.find(limit);
         let actual = self.corrections.correct(predicted, (from, limit), &mut self.streams)?;
         let to = actual.map_or(limit, |actual| actual.start);
         let reached = self.literals(from, to)?;
         if reached < to {
-            self.model.skip(reached);
+            self.predictor.skip(reached);
             return Ok(reached);
         }
         let Some(actual) = actual else {
             if predicted.is_some() {
-                self.model.skip(limit);
+                self.predictor.skip(limit);
             }
             return Ok(limit);
         };
-        if actual.end() > self.plain.len() {
+        if actual.end() > self.predictor.plain.len() {
             return Err(invalid_record("a match beyond the end"));
         }
         if !self.put_match(actual)? {
-            self.model.skip(reached);
+            self.predictor.skip(reached);
             return Ok(reached);
         }
-        self.model.accept(&self.plain, actual);
+        self.predictor.accept(actual);
         self.out.drain()?;
         Ok(actual.end())
     }
@@ -194,21 +180,22 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
         Ok(left == 0)
     }
 
-    /// Whether a stored block begins that says nothing about what the encoder had found.
+    /// Whether a stored block begins, which hides the matches that the encoder had found.
     fn is_stopped(&self) -> bool {
         let is_stored = |block: &OpenBlock| block.kind == BlockKind::Stored && block.left > 0;
-        self.model.stops_at_stored_blocks() && self.block.as_ref().is_some_and(is_stored)
+        self.predictor.stops_at_stored_blocks() && self.block.as_ref().is_some_and(is_stored)
     }
 
     fn copy_stored(&mut self, from: usize) -> Result<usize> {
         let left = self.block.as_mut().map_or(0, |block| std::mem::take(&mut block.left));
         let end = usize::try_from(left).ok().and_then(|left| from.checked_add(left));
-        let bytes = end.and_then(|end| self.plain.bytes().get(from..end));
+        let bytes = end.and_then(|end| self.predictor.plain.bytes().get(from..end));
         let bytes = bytes.ok_or_else(|| invalid_record("a stored block beyond the end"))?;
         self.out.bytes(bytes);
+        let end = from + bytes.len();
         self.out.drain()?;
-        self.model.skip(from + bytes.len());
-        Ok(from + bytes.len())
+        self.predictor.skip(end);
+        Ok(end)
     }
 
     /// Writes bytes as literals; returns where a stored block stopped it, or `to`.
@@ -225,7 +212,7 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
             };
             let count = usize::try_from(block.left).unwrap_or(usize::MAX).min(to - from);
             block.left -= count as u64;
-            let bytes = self.plain.bytes().get(from..from + count).unwrap_or_default();
+            let bytes = self.predictor.plain.bytes().get(from..from + count).unwrap_or_default();
             if block.kind == BlockKind::Stored {
                 self.out.bytes(bytes);
             } else {

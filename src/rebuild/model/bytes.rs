@@ -76,3 +76,16 @@ pub(super) fn common(plain: &[u8], a: usize, b: usize, most: usize) -> usize {
 pub(super) fn is_within(at: usize, from: u32, most: usize) -> bool {
     at.wrapping_sub(from as usize).wrapping_sub(1) < most
 }
+
+/// Whether a candidate is at most so far before a position, and begins with the lower four of the bytes there.
+#[inline]
+pub(super) fn has_four(
+    plain: &[u8],
+    position: usize,
+    bytes: u64,
+    candidate: u32,
+    farthest: usize,
+) -> bool {
+    is_within(position, candidate, farthest)
+        && load32(plain, candidate as usize) == (bytes & 0xffff_ffff) as u32
+}

@@ -1,7 +1,8 @@
 //! Levels 5 and 6 of Go from 1.27 on and of klauspost's library, which pgzip uses: a table by four bytes, and one by
 //! seven with two positions per slot.
 
-use super::bytes::{Slots, common, is_within, load32, load64, mark};
+use super::bytes::{Slots, common, has_four, is_within, load32, load64, mark};
+use super::chunk::Chunk;
 use super::table::{LongMatch, Search, drop_positions};
 
 const SLOTS: usize = 1 << 15;
@@ -20,16 +21,8 @@ pub(super) struct Long<const SIX: bool> {
     by_four: Slots<u32, SLOTS>,
     /// The last two positions by hash, the latest one first.
     by_seven: Slots<[u32; 2], SLOTS>,
-    base: usize,
-    end: usize,
-    /// First position at which no search begins.
-    limit: usize,
-    position: usize,
-    next: usize,
-    /// End of the last match.
-    emitted: usize,
+    chunk: Chunk,
     last_distance: usize,
-    is_done: bool,
 }
 
 /// Where a search stopped: position, candidate, and the length if it is known.
@@ -48,14 +41,8 @@ impl<const SIX: bool> Long<SIX> {
         Self {
             by_four: Slots::new(),
             by_seven: Slots::new(),
-            base: 0,
-            end: 0,
-            limit: 0,
-            position: 0,
-            next: 0,
-            emitted: 0,
+            chunk: Chunk::new(),
             last_distance: 1,
-            is_done: true,
         }
     }
 
@@ -78,33 +65,33 @@ impl<const SIX: bool> Long<SIX> {
 
     #[inline]
     fn length(&self, plain: &[u8], position: usize, candidate: usize, most: usize) -> usize {
-        common(plain, position, candidate, most.min(self.end - position))
+        common(plain, position, candidate, most.min(self.chunk.end - position))
     }
 
     /// Whether the candidate is near and begins with the lower four bytes.
     #[inline]
     fn fits(plain: &[u8], position: usize, bytes: u64, candidate: u32) -> bool {
-        is_within(position, candidate, NEAR - 1)
-            && load32(plain, candidate as usize) == (bytes & 0xffff_ffff) as u32
+        has_four(plain, position, bytes, candidate, NEAR - 1)
     }
 
     fn search(&mut self, plain: &[u8]) -> Option<Candidate> {
-        let mut bytes = load64(plain, self.position);
-        self.next = self.position;
+        let mut bytes = load64(plain, self.chunk.position);
+        self.chunk.next = self.chunk.position;
         loop {
-            let position = self.next;
-            self.next = position + 1 + ((position - self.emitted) >> if SIX { 7 } else { 6 });
-            if self.next > self.limit {
+            let position = self.chunk.next;
+            self.chunk.next =
+                position + 1 + ((position - self.chunk.emitted) >> if SIX { 7 } else { 6 });
+            if self.chunk.next > self.chunk.limit {
                 return None;
             }
             let (short, long) = (hash_four(bytes), hash_seven(bytes));
-            let next_bytes = load64(plain, self.next);
+            let next_bytes = load64(plain, self.chunk.next);
             let by_four = self.by_four.get(short);
             let by_seven = self.by_seven.get(long);
             self.enter_short(short, position);
             self.by_seven.set(long, [mark(position), by_seven[0]]);
             if let Some(found) = self.among_long(plain, position, bytes, by_seven) {
-                self.enter(next_bytes, self.next);
+                self.enter(next_bytes, self.chunk.next);
                 return Some(found);
             }
             if Self::fits(plain, position, bytes, by_four) {
@@ -147,7 +134,7 @@ impl<const SIX: bool> Long<SIX> {
     /// The short table has a match: maybe one that begins a little later is longer.
     fn among_next(&mut self, plain: &[u8], position: usize, bytes: u64, short: usize) -> Candidate {
         let mut best = (position, short, self.length(plain, position, short, MAX_LENGTH));
-        let next = self.next;
+        let next = self.chunk.next;
         let next_bytes = load64(plain, next);
         let [current, previous] = self.by_seven.get(hash_seven(next_bytes));
         self.enter(next_bytes, next);
@@ -182,7 +169,7 @@ impl<const SIX: bool> Long<SIX> {
         let (position, _, length) = found;
         let end = position + length;
         let mut best = found;
-        if end >= self.limit || (!SIX && length >= LONG_ENOUGH) {
+        if end >= self.chunk.limit || (!SIX && length >= LONG_ENOUGH) {
             return best;
         }
         let from = position + SKIPPED;
@@ -192,7 +179,7 @@ impl<const SIX: bool> Long<SIX> {
             if ahead >= behind + NEAR {
                 break;
             }
-            if ahead > behind && behind >= best.2 + self.base {
+            if ahead > behind && behind >= best.2 + self.chunk.base {
                 let candidate = behind - best.2;
                 let length = self.length(plain, from, candidate, usize::MAX);
                 if length > best.2 {
@@ -208,9 +195,9 @@ impl<const SIX: bool> Long<SIX> {
 
     /// Enters positions inside a match that was found.
     fn enter_inside(&mut self, plain: &[u8], length: usize) {
-        let position = self.position;
+        let position = self.chunk.position;
         if SIX {
-            let mut at = self.next + 1;
+            let mut at = self.chunk.next + 1;
             while at + 1 < position {
                 let bytes = load64(plain, at);
                 self.enter(bytes, at);
@@ -241,8 +228,7 @@ impl<const SIX: bool> Search for Long<SIX> {
     fn restart(&mut self, base: usize) {
         self.by_four.clear();
         self.by_seven.clear();
-        self.base = base;
-        self.is_done = true;
+        self.chunk.restart(base);
     }
 
     fn drop_before(&mut self, count: usize) {
@@ -250,31 +236,20 @@ impl<const SIX: bool> Search for Long<SIX> {
         for slots in self.by_seven.iter_mut() {
             *slots = slots.map(|position| position.saturating_sub(mark(count)));
         }
-        for index in [
-            &mut self.base,
-            &mut self.end,
-            &mut self.limit,
-            &mut self.position,
-            &mut self.next,
-            &mut self.emitted,
-        ] {
-            *index = index.saturating_sub(count);
-        }
+        self.chunk.drop_before(count);
     }
 
     fn begin_chunk(&mut self, start: usize, end: usize) {
-        (self.end, self.limit) = (end, end.saturating_sub(MARGIN));
-        (self.position, self.next, self.emitted) = (start, start, start);
+        self.chunk.begin(start, end, MARGIN);
         self.last_distance = 1;
-        self.is_done = end - start < MARGIN + 2;
     }
 
     fn find(&mut self, plain: &[u8]) -> Option<LongMatch> {
-        if self.is_done {
+        if self.chunk.is_done {
             return None;
         }
         let Some((position, candidate, mut length)) = self.search(plain) else {
-            self.is_done = true;
+            self.chunk.is_done = true;
             return None;
         };
         if length == 0 {
@@ -282,28 +257,17 @@ impl<const SIX: bool> Search for Long<SIX> {
         } else if length == MAX_LENGTH {
             length += self.length(plain, position + length, candidate + length, usize::MAX);
         }
-        let (mut start, mut candidate, mut length) =
-            self.by_the_end(plain, (position, candidate, length));
-        let distance = start - candidate;
-        while candidate > self.base
-            && start > self.emitted
-            && plain.get(candidate - 1) == plain.get(start - 1)
-        {
-            (start, candidate, length) = (start - 1, candidate - 1, length + 1);
-        }
-        Some(LongMatch { start, length, distance })
+        let found = self.by_the_end(plain, (position, candidate, length));
+        Some(self.chunk.extended_back(plain, found))
     }
 
     fn accept(&mut self, plain: &[u8], found: LongMatch) {
         self.last_distance = found.distance;
-        self.emitted = found.start + found.length;
-        self.position = self.emitted.max(self.next + 1);
-        self.is_done = self.position >= self.limit;
-        if !self.is_done {
+        if self.chunk.accept(found) {
             self.enter_inside(plain, found.length);
         } else if SIX {
-            let mut at = self.next + 1;
-            while at + 8 < self.end {
+            let mut at = self.chunk.next + 1;
+            while at + 8 < self.chunk.end {
                 self.enter(load64(plain, at), at);
                 at += 2;
             }
@@ -311,6 +275,6 @@ impl<const SIX: bool> Search for Long<SIX> {
     }
 
     fn stop(&mut self) {
-        self.is_done = true;
+        self.chunk.is_done = true;
     }
 }

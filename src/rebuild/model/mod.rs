@@ -3,6 +3,7 @@
 
 mod bytes;
 mod chain;
+mod chunk;
 mod first;
 mod long;
 mod older;
