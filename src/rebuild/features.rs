@@ -111,10 +111,11 @@ impl Scan {
 
     fn add_matches(&mut self, marks: &mut VecDeque<Mark>) {
         for found in marks.drain(..).filter(|mark| mark.distance > 0) {
+            let (length, distance) = (u32::from(found.length), u32::from(found.distance));
             let (shortest, longest) =
                 (&mut self.features.shortest_match, &mut self.features.longest_distance);
-            *shortest = Some(shortest.map_or(found.length, |length| length.min(found.length)));
-            *longest = (*longest).max(Some(found.distance));
+            *shortest = Some(shortest.map_or(length, |before| before.min(length)));
+            *longest = (*longest).max(Some(distance));
         }
     }
 

@@ -142,7 +142,7 @@ impl<R: Read> Maker<R> {
                 marks.pop_front();
             } else if predictor.plain.index(stored.position) == from {
                 marks.pop_front();
-                let end = from + stored.length as usize;
+                let end = from + usize::from(stored.length);
                 predictor.skip(end);
                 return Ok(end);
             } else {
@@ -165,8 +165,8 @@ impl<R: Read> Maker<R> {
         }
         let actual = next.filter(|(mark, _)| mark.distance > 0).map(|(mark, start)| Match {
             start,
-            length: mark.length,
-            distance: mark.distance,
+            length: mark.length.into(),
+            distance: mark.distance.into(),
         });
         let to = actual.map_or(next.map_or(limit, |(_, start)| start), |actual| actual.end());
         let predicted = predictor.find(limit);

@@ -23,8 +23,8 @@
 //!
 //! # Cost
 //!
-//! Both directions are streams. Replaying holds less than 2 MiB, making a record less than 6 MiB, the record itself not
-//! counted. On one core, in a release build, replaying takes a second for about 160 MB of tar (level 1 of Go), 90 MB (Go from
+//! Both directions are streams. Replaying holds less than 2 MiB, making a record less than 4 MiB and, at its end, the record
+//! twice. On one core, in a release build, replaying takes a second for about 160 MB of tar (level 1 of Go), 90 MB (Go from
 //! 1.27 on, klauspost's library), 33 MB (Go before) or 23 MB (zlib); level 9 of the latter two takes two to three times as
 //! long. A record takes as long to make as to replay, or a little longer.
 //!
@@ -49,29 +49,30 @@ mod predictor;
 mod probe;
 mod record;
 mod replay;
+mod start;
 mod streams;
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Read, Write};
 
 pub use self::encoder::{Encoder, Family};
 pub use self::features::Features;
 pub use self::probe::{Fit, fit, identify};
 pub use self::record::Record;
+use self::start::Started;
 use crate::error::Result;
 
 /// Bytes of a blob that the encoder is chosen by: they hold a whole piece of a parallel encoder.
-const PROBED_BYTES: u64 = (1 << 20) + (64 << 10);
+const PROBED_BYTES: usize = (1 << 20) + (64 << 10);
 
 /// Makes the record of a gzip blob, with the model that fits its first part best.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the blob is not gzip, damaged, or written in a way that no
 /// known encoder uses, such as bytes after its end; [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
-pub fn record(mut gzip: impl Read) -> Result<Record> {
-    let mut start = Vec::new();
-    gzip.by_ref().take(PROBED_BYTES).read_to_end(&mut start).map_err(fault::read_error)?;
-    let encoder = identify(&start);
-    record_with(Cursor::new(start).chain(gzip), encoder)
+pub fn record(gzip: impl Read) -> Result<Record> {
+    let blob = Started::new(gzip, PROBED_BYTES).map_err(fault::read_error)?;
+    let encoder = identify(blob.start());
+    record_with(blob, encoder)
 }
 
 /// Makes the record of a gzip blob with the model of this encoder.

@@ -37,11 +37,18 @@ pub(super) struct Block {
 /// A match or a stored block, in the order of their positions. All other bytes are literals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Position in the member.
-    pub(super) position: u64,
-    pub(super) length: u32,
+    /// Position in the member, its lower 32 bits: tens of thousands of marks are kept at a time, all of them near.
+    pub(super) position: u32,
+    pub(super) length: u16,
     /// 0 for a stored block.
-    pub(super) distance: u32,
+    pub(super) distance: u16,
+}
+
+impl Mark {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits, and numbers of 16 bits")]
+    fn new(position: u64, length: u32, distance: u32) -> Self {
+        Self { position: position as u32, length: length as u16, distance: distance as u16 }
+    }
 }
 
 /// What parsing stops at.
@@ -223,7 +230,7 @@ impl<R: Read> Parser<R> {
                 self.block.count = length.into();
                 if length > 0 {
                     let position = plain.position(plain.len());
-                    marks.push_back(Mark { position, length, distance: 0 });
+                    marks.push_back(Mark::new(position, length, 0));
                 }
                 self.state = State::Stored(length.into());
                 return Ok(());
@@ -281,7 +288,7 @@ impl<R: Read> Parser<R> {
             if !plain.repeat(length, distance) {
                 return Err(not_rebuildable("match before the first byte"));
             }
-            marks.push_back(Mark { position, length, distance });
+            marks.push_back(Mark::new(position, length, distance));
         }
         Ok(false)
     }

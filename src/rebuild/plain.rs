@@ -53,9 +53,10 @@ impl Plain {
         self.dropped + (index as u64).saturating_sub(HISTORY as u64)
     }
 
-    /// The index of a position that is not dropped.
-    pub(super) fn index(&self, position: u64) -> usize {
-        usize::try_from(position.saturating_sub(self.dropped)).map_or(usize::MAX, |at| at + HISTORY)
+    /// The index of a position that is not dropped, given its lower 32 bits.
+    #[expect(clippy::cast_possible_truncation, reason = "the difference fits: the buffer is small")]
+    pub(super) fn index(&self, position: u32) -> usize {
+        position.wrapping_sub(self.dropped as u32) as usize + HISTORY
     }
 
     /// Drops what no model looks back at from this index; returns by how much indexes become smaller.
@@ -101,5 +102,22 @@ impl Plain {
 
     pub(super) fn truncate(&mut self, length: usize) {
         self.bytes.truncate(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_beyond_4_gib_is_of_lower_bits() {
+        let mut plain = Plain::new();
+        plain.grow(DROP_AT + UNIT);
+        plain.dropped = (1 << 32) - UNIT as u64;
+        for index in [HISTORY, HISTORY + UNIT - 1, HISTORY + UNIT, plain.len()] {
+            let lower_bits = u32::try_from(plain.position(index) & 0xffff_ffff).unwrap();
+            assert_eq!(plain.index(lower_bits), index);
+        }
+        assert_eq!(plain.position(HISTORY + UNIT), 1 << 32);
     }
 }

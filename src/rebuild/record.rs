@@ -7,6 +7,8 @@ use crate::error::Result;
 
 /// Begins every record; the last byte is the version.
 const MAGIC: &[u8; 8] = b"RPREBLD\x01";
+/// The magic bytes and fifteen numbers of at most ten bytes each.
+const MAX_HEAD_BYTES: usize = MAGIC.len() + 15 * 10;
 
 /// What the uncompressed bytes of a gzip blob do not tell about it: the headers, where blocks end, and where its encoder
 /// chose other matches than the model of it.
@@ -87,9 +89,11 @@ impl Record {
         for (stream, size) in streams.into_array().into_iter().zip(&mut sizes) {
             let frames = stream.finish()?;
             *size = frames.len() as u64;
-            all.extend_from_slice(&frames);
+            all.push(frames);
         }
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes =
+            Vec::with_capacity(MAX_HEAD_BYTES + all.iter().map(Vec::len).sum::<usize>());
+        bytes.extend_from_slice(MAGIC);
         let head = Head { encoder, tar_size, blob_size, corrections, zeros, sizes };
         let piece = encoder.piece.unwrap_or(0);
         let numbers = [encoder.family as u64, encoder.level.into(), piece];
@@ -99,7 +103,9 @@ impl Record {
             put_unsigned(&mut bytes, number);
         }
         let streams = bytes.len();
-        bytes.extend_from_slice(&all);
+        for frames in all {
+            bytes.extend_from_slice(&frames);
+        }
         Ok(Self { bytes, head, streams })
     }
 
