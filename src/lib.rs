@@ -3,7 +3,7 @@
 //! # Pull an image
 //!
 //! Credentials, certificates and proxies come from the environment, as docker's and podman's files have them. Targets are texts
-//! as on the command line, or a [`Layout`], a [`Memory`] or a backend of one's own. Only missing blobs are transferred.
+//! as on the command line, or a [`Layout`], a [`Memory`] or a custom backend. Only missing blobs are transferred.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

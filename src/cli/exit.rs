@@ -57,7 +57,7 @@ pub(super) fn report_for(reference: &str, error: &Error) -> ExitCode {
 }
 
 fn report_text(text: &str, error: &Error) -> ExitCode {
-    // Whoever closed the pipe needs no message.
+    // A reader that closed the pipe needs no message.
     if error.detail() != Some(ErrorDetail::BrokenPipe) {
         output::error_line(text);
         if is_descriptor_limit(error) {

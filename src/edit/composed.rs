@@ -27,7 +27,7 @@ pub struct EditedImage {
     layers: HashMap<Digest, NewLayer>,
     /// The image that was edited.
     base: Option<(Arc<dyn Source>, Document)>,
-    /// Sources of what is neither new nor of the base.
+    /// Sources of content that is neither new nor in the base.
     owners: HashMap<Digest, Arc<dyn Source>>,
 }
 

@@ -19,7 +19,7 @@ use crate::progress::Phase;
 
 impl NewLayer {
     /// A layer of the content of a directory, in the order of the names. Everything in it belongs to root; regular files,
-    /// directories and symbolic links are taken, without extended attributes. The directory itself is no part of the layer.
+    /// directories and symbolic links are taken, without extended attributes. The directory itself is not part of the layer.
     /// Blocks.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl DirLayer {
         } else if kind.is_dir() {
             self.tar.entry(LayerEntry { kind: EntryKind::Directory, ..entry }).map_err(failed)?;
         } else if kind.is_file() {
-            // What is opened may not be what was found.
+            // The file may have been replaced since it was listed.
             let file = open(path).map_err(failed)?;
             let found = file.metadata().map_err(failed)?;
             let entry = LayerEntry { size: found.len(), ..self.entry(name, &found) };

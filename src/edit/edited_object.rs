@@ -33,7 +33,7 @@ impl EditedObject {
         self.get(key).is_some()
     }
 
-    /// The object with this key, empty if there is none.
+    /// The object with this key, empty if the key is missing.
     pub(super) fn object(&self, key: &str) -> Result<Self> {
         self.get(key).map_or_else(|| Ok(Self::default()), |value| Self::of(key, value))
     }
@@ -43,13 +43,13 @@ impl EditedObject {
         Self::parse(what, value.get().as_bytes())
     }
 
-    /// The values of the list with this key, empty if there is none.
+    /// The values of the list with this key, empty if the key is missing.
     pub(super) fn list(&self, key: &str) -> Result<Vec<Box<RawValue>>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         serde_json::from_str(value.get()).map_err(|error| malformed(key, error))
     }
 
-    /// The texts of the list with this key, empty if there is none.
+    /// The texts of the list with this key, empty if the key is missing.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<String>> {
         let text = |value: Box<RawValue>| {
             serde_json::from_str(value.get()).map_err(|error| malformed(key, error))
@@ -57,7 +57,7 @@ impl EditedObject {
         self.list(key)?.into_iter().map(text).collect()
     }
 
-    /// Sets a member, in its place if there is one of this name.
+    /// Sets a member; an existing one of this name keeps its position.
     pub(super) fn set(&mut self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
         let value = raw(key, value)?;
         let folded = case_folded(key);
@@ -68,7 +68,7 @@ impl EditedObject {
         Ok(())
     }
 
-    /// Sets members of the map with this key, which is created if there is none. Its keys are data: two that differ in case are
+    /// Sets members of the map with this key, which is created if missing. Its keys are data: two that differ in case are
     /// two.
     pub(super) fn extend(
         &mut self,

@@ -43,7 +43,7 @@ fn with_layer(history: &[HistoryEntry]) -> usize {
     history.iter().filter(|entry| !entry.empty_layer).count()
 }
 
-/// Whether the history says of each layer where it is from. Some builders write none.
+/// Whether the history has one step per layer. Some builders write none.
 pub(super) fn is_complete(config: &ImageConfig) -> bool {
     with_layer(&config.history) == config.rootfs.diff_ids.len()
 }

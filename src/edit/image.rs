@@ -27,7 +27,7 @@ const LAYERS: &str = "layers";
 
 /// An image of one platform that is being changed.
 pub struct ImageEdit {
-    /// What errors call it.
+    /// Its name in errors.
     pub(super) reference: String,
     /// The source of everything that is not new, and the documents that came from it.
     pub(super) source: Arc<dyn Source>,

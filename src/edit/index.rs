@@ -53,7 +53,7 @@ impl IndexEdit {
     /// An existing index.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a document that is none.
+    /// [`ErrorKind::InvalidInput`] if the document is not an index.
     pub fn open(source: Arc<dyn Source>, document: Document, retry: RetryPolicy) -> Result<Self> {
         let ParsedDocument::Index(_) = document.parsed() else {
             return Err(Error::new(ErrorKind::InvalidInput, document.digest().as_str())
@@ -104,7 +104,7 @@ impl IndexEdit {
     /// Removes the entries of a platform, or with a digest, and what refers to them.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none.
+    /// [`ErrorKind::NotFound`] if no entry matches.
     pub fn remove(&mut self, which: &str) -> Result<()> {
         let digest = which.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_ok());
         let removed = if let Some(digest) = digest {

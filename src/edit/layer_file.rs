@@ -44,7 +44,7 @@ impl LayerOptions {
     }
 }
 
-/// A layer that was made of files: its blob in an unnamed temporary file, which is gone with the last clone.
+/// A layer that was made of files: its blob in an unnamed temporary file, which is removed with the last clone.
 #[derive(Clone)]
 pub struct NewLayer {
     pub(crate) blob: BlobFile,

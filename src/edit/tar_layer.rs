@@ -16,7 +16,7 @@ use crate::layer::{
 use crate::limits::BUFFER_SIZE;
 use crate::progress::Phase;
 
-/// What errors call the tar.
+/// The name of the tar in errors.
 const TAR: &str = "tar";
 
 /// Maximum bytes of holes that are written as zeros: a few bytes can declare exabytes.
@@ -24,10 +24,10 @@ const MAX_HOLE_BYTES: u64 = 1 << 30;
 
 impl NewLayer {
     /// A layer of a tar in any compression. It is read once, with memory for one entry. Without a prefix and with its own
-    /// compression it is the very bytes. Blocks.
+    /// compression the layer has the same bytes. Blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::Unpack`](crate::error::ErrorKind::Unpack) for what is no tar, would be read in two ways or leads out
+    /// [`ErrorKind::Unpack`](crate::error::ErrorKind::Unpack) for anything that is not a tar, is ambiguous or leads out
     /// of the root; [`ErrorKind::Store`](crate::error::ErrorKind::Store) if writing fails.
     pub fn from_tar(
         tar: impl Read + Send,
@@ -49,7 +49,7 @@ fn build<'a>(
     let mut start = Vec::new();
     let looked = tar.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start);
     looked.map_err(|error| failed(TAR, "", error))?;
-    // What it is, if it is not read, is said when it is decompressed.
+    // Decompressing reports formats that are not supported.
     let own = Compression::detect(&start).unwrap_or(Compression::Plain);
     let tar = Cursor::new(start).chain(tar);
     let is_own = match options.compression {
@@ -66,7 +66,7 @@ fn build<'a>(
     if prefix.is_empty() { recompress(tar, writer) } else { relocate(tar, &prefix, writer) }
 }
 
-/// A layer of the very bytes.
+/// A layer of the same bytes.
 fn keep(mut blob: impl Read, compression: Compression) -> Result<NewLayer> {
     let blob = BlobFile::spool(&mut blob, |error| failed(TAR, "", error))?;
     let tar = decompress_detected(&BombGuard::default(), blob.read(0..blob.size));
@@ -121,7 +121,7 @@ fn relocate(tar: impl BufRead, prefix: &[u8], writer: LayerWriter) -> Result<New
     output.finish().map_err(spool_failed)?.finish()
 }
 
-/// The entry in another directory. Symbolic links lead where they led.
+/// The entry in another directory. Symbolic links keep their targets.
 fn below(prefix: &[u8], mut entry: LayerEntry) -> LayerEntry {
     let moved = |path: &[u8]| {
         let mut moved = prefix.to_vec();

@@ -1,4 +1,4 @@
-//! Deletes blobs that no name needs while the layout is in use as a cache, those first that nobody has used for longest.
+//! Deletes blobs that no name needs while the layout is in use as a cache, least recently used ones first.
 
 use std::fs::{File, FileTimes};
 use std::path::Path;
@@ -16,7 +16,7 @@ impl Layout {
         Ok(self.all_blobs()?.iter().map(|blob| blob.size).sum())
     }
 
-    /// Records that a blob was used now, for [`Layout::evict`]. Without the right to do so nothing is recorded.
+    /// Records that a blob was used now, for [`Layout::evict`]. Without permission nothing is recorded.
     pub fn mark_used(&self, digest: &Digest) {
         let times = FileTimes::new().set_accessed(SystemTime::now());
         let path = blobs::blob_path(self.root(), digest);
@@ -26,8 +26,8 @@ impl Layout {
         }
     }
 
-    /// Deletes blobs that no entry needs, by last use, until all blobs together have at most `max_bytes`. Returns the bytes that
-    /// are left; `None` if another process has the layout open, and may count on what is there.
+    /// Deletes blobs that no entry needs, by last use, until all blobs together have at most `max_bytes`. Returns the remaining
+    /// bytes; `None` if another process has the layout open, and may rely on its blobs.
     ///
     /// Reads all manifests of the layout, and blocks.
     ///

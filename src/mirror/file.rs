@@ -92,7 +92,7 @@ pub(crate) enum EntrySource {
 /// Rules for the repositories of a registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RepositoryRules {
-    /// One of them must match, if there is any.
+    /// One of them must match, if any exist.
     pub(super) included: Patterns,
     pub(super) excluded: Patterns,
 }

@@ -12,7 +12,7 @@ use crate::reference::{is_digest_tag, is_tag};
 
 /// Rules for the tags of a repository. Without any, every tag is selected.
 ///
-/// A tag is selected if it matches an include pattern (or there is none), satisfies the version range, and matches no exclude
+/// A tag is selected if it matches an include pattern (if any), satisfies the version range, and matches no exclude
 /// pattern. With `latest`, only that many of the highest versions among them are kept. A tag that is included by name is always
 /// selected, unless it is excluded.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct TagRules {
     pub(super) range: Option<VersionRange>,
     pub(super) prereleases: bool,
     pub(super) latest: Option<usize>,
-    /// How old the selected images may be, apart from those that are included by name. Not known before they are looked at.
+    /// Maximum age of the selected images, except those that are included by name. Unknown until their configs were read.
     pub(crate) created: Option<CreatedWithin>,
 }
 
@@ -43,7 +43,7 @@ impl TagRules {
         self.names.iter().any(|name| name == tag)
     }
 
-    /// Selects from the tags of a repository, in their order; named ones that are not there come first.
+    /// Selects from the tags of a repository, in their order; named ones that are missing come first.
     ///
     /// Tags that cosign derives from digests are selected only if nothing is included, or by name.
     pub(crate) fn select(&self, tags: &[String]) -> Vec<String> {

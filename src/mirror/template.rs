@@ -50,7 +50,7 @@ impl<'a> From<&'a Reference> for ImageParts<'a> {
 
 impl Template {
     /// # Errors
-    /// What is wrong: an unknown placeholder, or text that is no location whatever is filled in.
+    /// An unknown placeholder, or text that is not a location with any values.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;

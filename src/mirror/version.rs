@@ -10,7 +10,7 @@ use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TagVersion {
     version: Version,
-    /// How many of its numbers the tag has.
+    /// Number of numeric components in the tag.
     numbers: usize,
 }
 

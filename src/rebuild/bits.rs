@@ -31,7 +31,7 @@ impl<R: Read> BitReader<R> {
         Self { reader, buffer, start: 0, end: 0, bits: 0, count: 0, earlier: 0 }
     }
 
-    /// Makes at least 56 bits available, or all that are left.
+    /// Makes at least 56 bits available, or all that remain.
     #[inline]
     pub(super) fn refill(&mut self) -> Result<()> {
         let word = self.buffer.get(self.start..self.end).and_then(<[u8]>::first_chunk::<8>);
@@ -59,7 +59,7 @@ impl<R: Read> BitReader<R> {
         Ok(())
     }
 
-    /// The available bits. What is above them has no meaning.
+    /// The available bits. Bits above them are undefined.
     #[inline]
     pub(super) fn peek(&self) -> u64 {
         self.bits
@@ -76,7 +76,7 @@ impl<R: Read> BitReader<R> {
         Ok(())
     }
 
-    /// Goes on to the next byte. What is left out must be zero.
+    /// Skips to the next byte. The skipped bits must be zero.
     pub(super) fn align(&mut self) -> Result<()> {
         if self.take(self.count % 8)? == 0 {
             return Ok(());
@@ -110,7 +110,7 @@ impl<R: Read> BitInput for BitReader<R> {
     }
 }
 
-/// Reads until something was read, or the end.
+/// Reads at least one byte unless the input has ended; retries if interrupted.
 pub(super) fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     loop {
         match reader.read(buffer) {
@@ -163,7 +163,7 @@ impl<W: Write> BitWriter<W> {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Writes what is buffered if that is much.
+    /// Writes the buffer if it is at least half full.
     #[inline]
     pub(super) fn drain(&mut self) -> Result<()> {
         if self.buffer.len() < BUFFER_SIZE / 2 { Ok(()) } else { self.flush() }

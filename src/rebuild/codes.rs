@@ -108,7 +108,9 @@ impl CodeLengths {
                 16 => {
                     let last = all.last().copied();
                     (
-                        last.ok_or_else(|| not_rebuildable("repeats no code length"))?,
+                        last.ok_or_else(|| {
+                            not_rebuildable("repeats a code length before the first one")
+                        })?,
                         3 + input.take(2)?,
                     )
                 }
@@ -128,7 +130,7 @@ impl CodeLengths {
     }
 }
 
-/// Takes the bits of a header from another input and keeps them.
+/// Reads the bits of a header from another input, and keeps them.
 pub(super) struct KeptBits<'a, I> {
     input: &'a mut I,
     pub(super) kept: HeaderBits,
@@ -167,14 +169,14 @@ impl<I: BitInput> BitInput for KeptBits<'_, I> {
 pub(super) struct Decoder {
     /// By the next bits: symbol * 16 + length of the code; 0 for codes that are longer.
     fast: Box<[u16; 1 << FAST_BITS]>,
-    /// How many codes there are of each length.
+    /// Number of codes of each length.
     counts: [u16; MAX_CODE_BITS + 1],
     /// Symbols in the order of their codes.
     symbols: Vec<u16>,
 }
 
 impl Decoder {
-    /// A code may be incomplete: what has no code is an error only where it is used.
+    /// A code may be incomplete: undefined codes are an error only where they are used.
     pub(super) fn new(lengths: &[u8]) -> Result<Self> {
         let codes = codes(lengths)?;
         let mut decoder =
@@ -222,13 +224,13 @@ impl Decoder {
             let count = u32::from(count);
             if code < first + count {
                 let symbol = self.symbols.get((index + code - first) as usize);
-                return symbol.copied().ok_or_else(|| not_rebuildable("bits that are no code"));
+                return symbol.copied().ok_or_else(|| not_rebuildable("undefined code"));
             }
             index += count;
             first = (first + count) << 1;
             code <<= 1;
         }
-        Err(not_rebuildable("bits that are no code"))
+        Err(not_rebuildable("undefined code"))
     }
 }
 
@@ -248,7 +250,7 @@ fn codes(lengths: &[u8]) -> Result<Vec<Code>> {
         let count = lengths.iter().filter(|&&own| usize::from(own) == length).count();
         code += u32::try_from(count).unwrap_or(u32::MAX);
         if code > 1 << length {
-            return Err(not_rebuildable("more codes than there can be"));
+            return Err(not_rebuildable("over-subscribed code"));
         }
         code <<= 1;
     }

@@ -17,7 +17,7 @@ pub(super) struct CorrectionWriter {
 }
 
 impl CorrectionWriter {
-    /// Compares a prediction for a span that ends at `limit` with what there is.
+    /// Compares a prediction for a span that ends at `limit` with what the encoder wrote.
     pub(super) fn compare(
         &mut self,
         predicted: Option<Match>,
@@ -50,7 +50,7 @@ pub(super) struct CorrectionReader {
 }
 
 impl CorrectionReader {
-    /// Returns what there is, given the prediction for a span.
+    /// Returns what the encoder wrote, given the prediction for a span.
     pub(super) fn correct(
         &mut self,
         predicted: Option<Match>,

@@ -1,4 +1,4 @@
-//! Which encoder a blob seems to come from.
+//! The encoders that models are about.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
-    /// None that there is a model of.
+    /// An encoder without a model.
     Unknown = 0,
     /// Go's standard library up to 1.26, level 1.
     A = 1,
@@ -33,15 +33,15 @@ impl Family {
     }
 }
 
-/// An encoder, as far as it matters for which matches it chooses.
+/// An encoder, by the properties that decide which matches it chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Encoder {
-    /// What searches for matches.
+    /// The way it searches for matches.
     pub family: Family,
     /// Its level; 0 if the family is unknown.
     pub level: u8,
-    /// Bytes after which a parallel encoder starts anew, in the uncompressed data.
+    /// Uncompressed bytes after which a parallel encoder restarts.
     pub piece: Option<u64>,
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::{Error, ErrorKind};
 
-/// The blob is gzip that the writer could not repeat, or no gzip.
+/// The blob is not gzip, or gzip that cannot be written again bit for bit.
 pub(super) fn not_rebuildable(reason: &str) -> Error {
     Error::new(ErrorKind::Unsupported, "cannot rebuild blob").with_reason(reason)
 }
@@ -13,7 +13,7 @@ pub(super) fn invalid_record(reason: &str) -> Error {
     Error::new(ErrorKind::InvalidDocument, "rebuild record").with_reason(reason)
 }
 
-/// The plain bytes are not those that the record was made of.
+/// The record was made of other plain bytes.
 pub(super) fn other_plain_bytes(reason: &str) -> Error {
     Error::new(ErrorKind::Mismatch, "rebuild record does not fit").with_reason(reason)
 }

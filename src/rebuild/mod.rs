@@ -1,9 +1,9 @@
 //! Rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record of what its encoder did.
 //!
-//! A record is made once, by whoever has the blob. It holds the gzip headers, where each block ends, the code lengths of
+//! A record is made once, on a machine that has the blob. It holds the gzip headers, where each block ends, the code lengths of
 //! each block, and the places where the encoder chose another match than a model of it predicts: 0.2 to 0.5 % of the
-//! blob for the encoders that there is a model of, 5 to 20 % for others. Whoever has the same uncompressed bytes gets the
-//! blob from it.
+//! blob for encoders with a model, 5 to 20 % for others. With the record, any machine that has the same uncompressed bytes can
+//! rebuild the blob.
 //!
 //! ```
 //! use std::io::Read as _;
@@ -30,10 +30,10 @@
 //!
 //! # Trust
 //!
-//! Neither side trusts the other. What [`replay()`] writes must be verified against the digest of the blob by the caller,
-//! who should do it once when a record is made: a blob that is rebuilt there is rebuilt everywhere. A hostile record can
+//! Neither side trusts the other. Callers must verify what [`replay()`] writes against the digest of the blob, and should do so
+//! once when they make a record: a blob that is rebuilt there is rebuilt everywhere. A hostile record can
 //! make [`replay()`] fail or write other bytes, but no more of them than [`Record::blob_size`], and read no more than
-//! [`Record::tar_size`]: compare both with what is known before.
+//! [`Record::tar_size`]: compare both with the expected sizes first.
 
 mod bits;
 mod codes;
@@ -61,7 +61,7 @@ pub use self::record::Record;
 use self::start::Started;
 use crate::error::Result;
 
-/// Bytes of a blob that the encoder is chosen by: they hold a whole piece of a parallel encoder.
+/// The encoder is chosen by this many bytes of a blob, which hold a whole piece of a parallel encoder.
 const PROBED_BYTES: usize = (1 << 20) + (64 << 10);
 
 /// Makes the record of a gzip blob, with the model that fits its first part best.
@@ -77,7 +77,7 @@ pub fn record(gzip: impl Read) -> Result<Record> {
 
 /// Makes the record of a gzip blob with the model of this encoder.
 ///
-/// Any model gives a record that works; one that does not fit gives a large one.
+/// Any model gives a record that works; the worse it fits, the larger the record.
 ///
 /// # Errors
 /// Those of [`record()`].

@@ -1,5 +1,5 @@
-//! Reads gzip into members, blocks and tokens. It keeps what an inflater throws away: where blocks end and of which type
-//! they are, the bits of their headers, and which bytes came from which match.
+//! Parses gzip into members, blocks and tokens. Unlike an inflater it keeps where blocks end and of which type they are, the bits
+//! of their headers, and which bytes came from which match.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -23,7 +23,7 @@ pub(super) enum BlockKind {
     Dynamic,
 }
 
-/// A block, known when it has ended.
+/// A block, complete once it has ended.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) kind: BlockKind,
@@ -51,13 +51,13 @@ impl Mark {
     }
 }
 
-/// What parsing stops at.
+/// An event at which parsing stops.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Begins with this header.
     Member(Vec<u8>),
     Block(Block),
-    /// As many plain bytes as were asked for.
+    /// The requested number of plain bytes is available.
     Filled,
     /// Ends with this CRC and length.
     MemberEnd([u8; 8]),
@@ -74,7 +74,7 @@ enum State {
     BetweenMembers,
 }
 
-/// Parses gzip as far as it is asked to.
+/// Parses gzip step by step.
 pub(super) struct Parser<R> {
     bits: BitReader<R>,
     state: State,
@@ -261,7 +261,7 @@ impl<R: Read> Parser<R> {
         until: usize,
         marks: &mut VecDeque<Mark>,
     ) -> Result<bool> {
-        let invalid = || not_rebuildable("symbol without a meaning");
+        let invalid = || not_rebuildable("undefined symbol");
         while plain.len() < until {
             // 48 bits are the longest token.
             self.bits.refill()?;
@@ -278,7 +278,7 @@ impl<R: Read> Parser<R> {
             let (shortest, extra) = length_of(symbol).ok_or_else(invalid)?;
             let length = shortest + self.extra(extra)?;
             if length == MAX_LENGTH && extra > 0 {
-                return Err(not_rebuildable("length 258 in two symbols"));
+                return Err(not_rebuildable("length 258 as another symbol with extra bits"));
             }
             let (symbol, count) = self.distances.decode(self.bits.peek())?;
             self.bits.skip(count)?;

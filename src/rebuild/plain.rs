@@ -1,12 +1,12 @@
-//! The plain bytes of one member: as many as the models look at.
+//! The plain bytes of one member, as far as models need them.
 
-/// What models look back at, and more: index 0 stands for "nowhere" in their tables, so it must be out of reach.
+/// More than models look back at: index 0 means "empty" in their tables, so it must be out of reach.
 pub(super) const HISTORY: usize = 64 << 10;
-/// How many bytes must be there from a position on, unless the member ends before.
+/// How many bytes must be available from a position on, unless the member ends before.
 pub(super) const REACH: usize = 130 << 10;
 /// How many further bytes are read at once.
 pub(super) const READ_AHEAD: usize = 64 << 10;
-/// From this position on, what is before the history is dropped.
+/// From this index on, bytes before the history are dropped.
 const DROP_AT: usize = 192 << 10;
 /// The unit in which bytes are dropped, so that `index & 0x7fff` of a byte stays.
 const UNIT: usize = 32 << 10;
@@ -59,7 +59,7 @@ impl Plain {
         position.wrapping_sub(self.dropped as u32) as usize + HISTORY
     }
 
-    /// Drops what no model looks back at from this index; returns by how much indexes become smaller.
+    /// Drops bytes that no model looks back at from this index; returns by how much indexes become smaller.
     pub(super) fn drop_before(&mut self, index: usize) -> usize {
         if index < DROP_AT {
             return 0;
@@ -93,7 +93,7 @@ impl Plain {
         true
     }
 
-    /// Room for `count` more bytes.
+    /// Adds `count` zeros and returns them, to be overwritten.
     pub(super) fn grow(&mut self, count: usize) -> &mut [u8] {
         let old = self.bytes.len();
         self.bytes.resize(old + count, 0);

@@ -4,7 +4,7 @@ use super::encoder::{Encoder, Family};
 use super::features::Features;
 use super::make::Maker;
 
-/// How many predictions each candidate makes. The right one is wrong at most a few times, others hundreds of times.
+/// Predictions of each candidate. The right one is wrong at most a few times, others hundreds of times.
 const PREDICTIONS: u64 = 40_000;
 /// With at most one wrong prediction in so many, no other candidate is tried.
 const RARE: u64 = 10_000;

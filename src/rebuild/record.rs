@@ -10,11 +10,10 @@ const MAGIC: &[u8; 8] = b"RPREBLD\x01";
 /// The magic bytes and fifteen numbers of at most ten bytes each.
 const MAX_HEAD_BYTES: usize = MAGIC.len() + 15 * 10;
 
-/// What the uncompressed bytes of a gzip blob do not tell about it: the headers, where blocks end, and where its encoder
-/// chose other matches than the model of it.
+/// Everything about a gzip blob that does not follow from its uncompressed bytes: the headers, where blocks end, and where its
+/// encoder chose other matches than a model predicts.
 ///
-/// Its size is 0.2 to 0.5 % of the blob if there is a model of its encoder. It belongs to the blob it was made of, and is
-/// kept in memory in the form in which it is sent.
+/// Its size is 0.2 to 0.5 % of the blob if its encoder has a model. It is kept in memory as it is sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     bytes: Vec<u8>,
@@ -32,7 +31,7 @@ impl std::fmt::Debug for Record {
     }
 }
 
-/// What a record begins with.
+/// The first fields of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) encoder: Encoder,
@@ -54,7 +53,7 @@ pub(super) struct Streams<T> {
     pub(super) blocks: T,
     /// The bits of the headers of dynamic blocks, each filled up to whole bytes.
     pub(super) headers: T,
-    /// Chunks in which the encoder wrote no match though it searched, as the count of chunks between them.
+    /// Chunks in which the encoder searched but wrote no match, as the count of chunks between them.
     pub(super) bare: T,
     /// Per correction: right predictions before it.
     pub(super) gaps: T,
@@ -131,7 +130,7 @@ impl Record {
         let encoder = Encoder { family, level, piece: (piece > 0).then_some(piece) };
         let sum = sizes.iter().try_fold(0_u64, |sum, size| sum.checked_add(*size));
         if sum != Some(rest.len() as u64) {
-            return Err(invalid_record("streams have other sizes"));
+            return Err(invalid_record("streams have other sizes than stated"));
         }
         let streams = bytes.len() - rest.len();
         let head = Head { encoder, tar_size, blob_size, corrections, zeros, sizes };

@@ -103,7 +103,8 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
         self.out.bytes(members.bytes(size)?);
         self.input.unread = members.unsigned()?;
         let left = self.tar_left.checked_sub(self.input.unread);
-        self.tar_left = left.ok_or_else(|| invalid_record("members are longer than all of it"))?;
+        self.tar_left =
+            left.ok_or_else(|| invalid_record("members are longer than the stated total"))?;
         let stated = match members.unsigned()? {
             0 => None,
             _ => members.bytes(8)?.first_chunk::<8>().copied(),
@@ -130,7 +131,7 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
                 }
             }
             if from == self.predictor.plain.len() {
-                return Err(invalid_record("blocks go on after the end"));
+                return Err(invalid_record("blocks continue after the end"));
             }
             from = if self.is_stopped() { self.copy_stored(from)? } else { self.span(from)? };
         }
@@ -158,7 +159,7 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
             return Ok(limit);
         };
         if actual.end() > self.predictor.plain.len() {
-            return Err(invalid_record("a match beyond the end"));
+            return Err(invalid_record("a match ends beyond the uncompressed bytes"));
         }
         if !self.put_match(actual)? {
             self.predictor.skip(reached);
@@ -190,7 +191,8 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
         let left = self.block.as_mut().map_or(0, |block| std::mem::take(&mut block.left));
         let end = usize::try_from(left).ok().and_then(|left| from.checked_add(left));
         let bytes = end.and_then(|end| self.predictor.plain.bytes().get(from..end));
-        let bytes = bytes.ok_or_else(|| invalid_record("a stored block beyond the end"))?;
+        let bytes = bytes
+            .ok_or_else(|| invalid_record("a stored block ends beyond the uncompressed bytes"))?;
         self.out.bytes(bytes);
         let end = from + bytes.len();
         self.out.drain()?;

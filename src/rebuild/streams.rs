@@ -56,7 +56,7 @@ impl StreamWriter {
     }
 }
 
-/// Reads what a [`StreamWriter`] wrote, or what somebody claims it did.
+/// Reads the frames of a [`StreamWriter`]. They are not trusted.
 #[derive(Default)]
 pub(super) struct StreamReader<'a> {
     frames: &'a [u8],
@@ -97,7 +97,7 @@ impl<'a> StreamReader<'a> {
         bytes.ok_or_else(|| invalid_record("a stream ends early"))
     }
 
-    /// What is left of the frame; never empty.
+    /// The rest of the frame; never empty.
     pub(super) fn rest(&mut self) -> Result<&[u8]> {
         if self.start == self.raw.len() {
             let size = usize::try_from(take_unsigned(&mut self.frames)?).unwrap_or(usize::MAX);
@@ -112,7 +112,7 @@ impl<'a> StreamReader<'a> {
             self.raw = raw.map_err(|_| invalid_record("invalid zstd frame"))?;
             self.start = 0;
             if self.raw.len() != size {
-                return Err(invalid_record("a frame has another size"));
+                return Err(invalid_record("a frame has another size than stated"));
             }
         }
         Ok(self.raw.get(self.start..).unwrap_or_default())

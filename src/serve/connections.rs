@@ -1,4 +1,4 @@
-//! Tracks open connections, and closes idle ones when there are too many.
+//! Tracks open connections, and closes idle ones above the limit.
 //!
 //! An idle connection, or one with half a request, costs its client nothing. So the one that has been idle for longest
 //! is closed to accept a new one. Complete requests are always served.
@@ -52,7 +52,7 @@ impl Connections {
         Arc::new(Self { limit, open: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Waits until there is room for one more connection, and registers it.
+    /// Waits until another connection is allowed, and registers it.
     pub(super) async fn admit(self: &Arc<Self>, number: u64) -> ConnectionGuard {
         let mut closing = None;
         loop {
@@ -73,7 +73,7 @@ impl Connections {
         }
     }
 
-    /// Closes an idle connection, if there is one.
+    /// Closes an idle connection, if any.
     pub(super) fn close_idle(&self) {
         close_one(&self.lock());
     }

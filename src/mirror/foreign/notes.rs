@@ -34,7 +34,7 @@ impl<'a> Notes<'a> {
     }
 
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) for the first key that there is: without it, the result
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) for the first of these keys that is present: without it, the result
     /// would be another.
     pub(super) fn refuse(&self, keys: &[(&'static str, &AnyKey, &str)]) -> Result<()> {
         let used =

@@ -1,11 +1,11 @@
-//! What all models do with bytes: load, compare, and look up positions by a hash.
+//! Operations on bytes that all models share: load, compare, and look up positions by a hash.
 
 /// A table of positions by hash; 0 stands for none.
 pub(super) struct Slots<T, const N: usize>(Box<[T; N]>);
 
 impl<T: Copy + Default, const N: usize> Slots<T, N> {
     pub(super) fn new() -> Self {
-        // Not by way of the stack.
+        // Boxed directly: the arrays are too large for the stack.
         let slots = vec![T::default(); N].into_boxed_slice().try_into();
         Self(slots.unwrap_or_else(|_| Box::new([T::default(); N])))
     }

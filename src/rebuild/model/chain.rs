@@ -7,7 +7,7 @@ use crate::rebuild::encoder::Family;
 use crate::rebuild::plain::{HISTORY, Plain};
 
 const WINDOW: usize = 32 << 10;
-/// What encoders want to see ahead of a position.
+/// Bytes that encoders need ahead of a position.
 const MIN_AHEAD: usize = 262;
 /// A shortest match must not be farther.
 const FAR: usize = 4096;
@@ -59,13 +59,13 @@ pub(super) struct Chain {
     entered: usize,
     /// The next position to search.
     position: usize,
-    /// The match at the position before, which is not yet decided on.
+    /// The match at the position before, which a longer one can still replace.
     pending: Best,
     /// Where the buffer of Go begins, which holds twice the window.
     base: usize,
     /// First byte of the member.
     first: usize,
-    /// Where the input seems to end to the encoder.
+    /// Where the input ends as far as the encoder knew.
     end: usize,
 }
 
@@ -153,7 +153,7 @@ impl Chain {
         (self.position, self.pending) = (to, (0, 0));
     }
 
-    /// Go moves the upper half of its buffer down when it is used up and more is to come.
+    /// Go moves the upper half of its buffer down when it is used up and more input follows.
     fn move_window(&mut self, length: usize) {
         let used_up = 2 * WINDOW - MIN_AHEAD;
         while self.is_go && self.position > self.base + used_up && self.base + 2 * WINDOW < length {
@@ -182,7 +182,7 @@ impl Chain {
         }
     }
 
-    /// The best match at the position that is longer than one before it.
+    /// The best match at the position that is longer than the one at the position before.
     fn search(&self, plain: &[u8], before: usize) -> Best {
         let (position, effort) = (self.position, &self.effort);
         let ahead = self.end - position;

@@ -1,5 +1,5 @@
 //! Models of the parts of compressors that look for matches. A model predicts the next match from the plain bytes and the
-//! matches before, and is told which one there really is.
+//! matches before, and is then given the one that the encoder wrote.
 
 mod bytes;
 mod chain;
@@ -47,7 +47,7 @@ macro_rules! with_table {
 }
 
 impl Model {
-    /// Returns the model of an encoder; `None` if there is none, or if its pieces are shorter than what it looks back at.
+    /// Returns the model of an encoder; `None` if it has no model, or its pieces are shorter than the window.
     pub(super) fn new(encoder: Encoder) -> Option<Self> {
         let piece = encoder.piece;
         if piece.is_some_and(|size| size < MIN_PIECE) {
@@ -63,7 +63,7 @@ impl Model {
         }))
     }
 
-    /// Whether it cannot know the tokens that an encoder had in mind before it chose to store a block.
+    /// Whether the tokens that an encoder replaced by a stored block are unknown to it.
     pub(super) fn stops_at_stored_blocks(&self) -> bool {
         matches!(self.0, Kind::Chain(_))
     }
@@ -92,13 +92,13 @@ impl Model {
         with_table!(self, table => table.find(bytes), chain => chain.find(bytes, limit), None)
     }
 
-    /// Takes the match that there is.
+    /// Takes the match that the encoder wrote.
     pub(super) fn accept(&mut self, plain: &Plain, found: Match) {
         let bytes = plain.bytes();
         with_table!(self, table => table.accept(bytes, found), chain => chain.accept(found), {});
     }
 
-    /// Goes on at `to`: up to it there is no match, though one may have been predicted.
+    /// Goes on at `to`: the encoder wrote no match before it, though one may have been predicted.
     pub(super) fn skip(&mut self, to: usize) {
         with_table!(self, table => table.stop(), chain => chain.skip(to), {});
     }

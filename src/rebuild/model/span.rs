@@ -1,9 +1,9 @@
-//! What models are asked and what they answer.
+//! The input and output of models.
 
 /// Longest span of models without chunks.
 pub(super) const SPAN: usize = 32 << 10;
 
-/// Pieces must be longer than what encoders look back at.
+/// Pieces must be longer than the window of deflate.
 pub(in crate::rebuild) const MIN_PIECE: u64 = 64 << 10;
 
 /// A match: where it begins in the plain bytes, its length, 3 to 258, and its distance.
@@ -20,7 +20,7 @@ impl Match {
     }
 }
 
-/// The span in which one match is predicted: it begins before `limit`, or there is none.
+/// The span in which one match is predicted, if any: it begins before `limit`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::rebuild) struct Span {
     pub(in crate::rebuild) limit: usize,

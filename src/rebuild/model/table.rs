@@ -9,7 +9,7 @@ use crate::rebuild::plain::{HISTORY, Plain};
 const CHUNK: u64 = 65_535;
 /// A shorter last chunk is not searched.
 const MIN_LAST_CHUNK: usize = 128;
-/// Bytes before a piece that its encoder is shown.
+/// Bytes before a piece that its encoder gets as a dictionary.
 const DICTIONARY: usize = 16 << 10;
 
 /// A long match, which becomes several of at most 258 bytes.
@@ -29,18 +29,18 @@ pub(super) trait Search {
     /// The next match of the chunk.
     fn find(&mut self, plain: &[u8]) -> Option<LongMatch>;
     fn accept(&mut self, plain: &[u8], found: LongMatch);
-    /// Finds nothing more in this chunk.
+    /// Skips the rest of this chunk.
     fn stop(&mut self);
 }
 
-/// A search in chunks, begun anew for each piece.
+/// A search in chunks, restarted for each piece.
 pub(super) struct Table<S> {
     search: S,
     piece_size: Option<u64>,
     /// Number of the piece, from 0.
     piece: u64,
     chunk_end: usize,
-    /// The long match that is being accepted, and how much of it is.
+    /// The long match that is being accepted, and how many of its bytes were.
     long: Option<(LongMatch, usize)>,
 }
 

@@ -149,7 +149,7 @@ fn is_filtered(page: &Page<'_>) -> bool {
     applied.flat_map(|value| value.split(',')).any(|filter| filter.trim() == "artifactType")
 }
 
-/// Whether an error can mean that there is no such API, or no such list. Registries use other statuses than 404: Harbor
+/// Whether an error can mean that this API, or the list, does not exist. Registries use other statuses than 404: Harbor
 /// 401 (goharbor/harbor#18305), Artifactory 403 (sigstore/cosign#2973), others 400; Google redirects to a login page
 /// (awslabs/soci-snapshotter#512). A busy or unavailable registry means neither.
 pub(super) fn may_mean_none(error: &Error) -> bool {

@@ -1,4 +1,4 @@
-//! Answers reads of what upstreams have.
+//! Answers reads of upstream content.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A blob while it is fetched, for all who wait for it.
+//! A blob while it is fetched, for all readers that wait for it.
 //!
 //! A reader follows the file that is being written. The last byte of every response waits until the digest is verified and the
 //! blob is stored: if it is wrong, the connection breaks, so that no client takes wrong bytes for complete ones.
@@ -65,7 +65,7 @@ impl ArrivingBlobs {
         running.get(digest).map(Arc::clone)
     }
 
-    /// Registers a fetch. Returns the one that is running instead, if there is one.
+    /// Registers a fetch. Returns the running one instead, if any.
     pub(super) fn register(
         &self,
         descriptor: Descriptor,
@@ -106,7 +106,7 @@ impl ArrivingBlob {
         self.state.send_modify(|state| state.position += bytes);
     }
 
-    /// Records the end, unless there is one.
+    /// Records the end, unless it is recorded already.
     pub(super) fn end(&self, result: Result<(), ApiError>) {
         self.state.send_modify(|state| {
             state.end.get_or_insert(result);

@@ -15,7 +15,7 @@ const CACHE_SIZE: usize = 100_000;
 pub(super) struct BlobSizes(Mutex<HashMap<(String, Digest), u64>>);
 
 impl BlobSizes {
-    /// Records the sizes of what the document references.
+    /// Records the sizes of the blobs that the document references.
     pub(super) fn note(&self, path: &str, document: &Document) {
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sizes.len() >= CACHE_SIZE {

@@ -18,14 +18,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
 
-/// Longest check of a tag while there is an older answer.
+/// Longest check of a tag while an older answer exists.
 const MAX_CHECK: Duration = Duration::from_secs(10);
 
 impl PullThrough {
     /// Returns the document with this tag or digest.
     ///
     /// # Errors
-    /// The response for what the upstream does not have, or for its failure.
+    /// The response for a document that the upstream does not have, or for its failure.
     pub(super) async fn document(
         self: &Arc<Self>,
         repository: &UpstreamRepository,
@@ -62,7 +62,7 @@ impl PullThrough {
         self.fetch_document(repository, &ImageName::Digest(digest.clone())).await
     }
 
-    /// The document of this digest in the store, whoever has put it there.
+    /// The document of this digest in the store, pulled, pushed or cached.
     async fn stored(&self, digest: &Digest) -> Option<Document> {
         let found =
             self.layout.stat_blob(digest).ok().filter(|found| found.size <= DOCUMENT_LIMIT)?;
@@ -123,7 +123,7 @@ impl PullThrough {
         }
     }
 
-    /// Asks whether the tag still points to the document, and fetches what it points to if not.
+    /// Asks whether the tag still points to the document, and fetches the new one if not.
     async fn check_tag(
         self: &Arc<Self>,
         repository: &UpstreamRepository,

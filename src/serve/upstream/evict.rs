@@ -1,4 +1,4 @@
-//! Deletes what no name needs when the store is too large.
+//! Deletes unreferenced blobs when the store is too large.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

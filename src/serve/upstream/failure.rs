@@ -1,5 +1,5 @@
-//! What a client is told when an upstream fails. Its words stay in the log of the server: they may name what only the server may
-//! know.
+//! The response to a client when an upstream fails. The upstream's text stays in the server's log: it may name what
+//! only the server may know.
 
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
@@ -15,7 +15,7 @@ pub(super) fn is_away(error: &Error) -> bool {
     }
 }
 
-/// Converts the error of an upstream. `unknown` is the answer for what it does not have.
+/// Converts the error of an upstream. `unknown` is the answer for missing content.
 pub(super) fn upstream_error(registry: &str, error: &Error, unknown: ApiError) -> ApiError {
     tracing::warn!("upstream {registry}: {}", error.chain());
     let with = |status, code, reason: &str| {

@@ -104,7 +104,7 @@ impl Drop for FetchEnd {
     }
 }
 
-/// Announces to readers what is written.
+/// Announces written bytes to readers.
 struct SharedWriter {
     writer: Box<dyn BlobWriter>,
     fetch: Arc<ArrivingBlob>,

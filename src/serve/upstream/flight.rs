@@ -1,4 +1,4 @@
-//! Work that all who need its result at the same time share.
+//! Work that is shared by all concurrent callers that need its result.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,7 +28,7 @@ impl<K: Eq + Hash, T: Clone> SingleFlight<K, T> {
         start: impl FnOnce() -> BoxFuture<'static, T>,
     ) -> SharedWork<T> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What has ended was right for those who waited; who comes now asks anew.
+        // A finished result was right for the callers that waited; a new caller starts a new request.
         let found = running.get(&key).and_then(WeakShared::upgrade);
         if let Some(found) = found.filter(|work| work.peek().is_none()) {
             return found;

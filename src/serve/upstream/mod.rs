@@ -4,10 +4,10 @@
 //! ```text
 //! route       which registry and repository a request is for
 //! answer      the response: documents by tag and digest, blobs, lists
-//! fetch       moves one blob into the store; `arriving` is the blob meanwhile, for those who wait for it
-//! flight      one question to a registry for all who ask it at the same time
+//! fetch       moves one blob into the store; `arriving` is the blob meanwhile, for waiting readers
+//! flight      one request to a registry for all concurrent callers
 //! evict       keeps the store below its size
-//! failure     what a client is told when the registry fails
+//! failure     the response to a client when the registry fails
 //! ```
 
 mod answer;
@@ -122,7 +122,7 @@ impl PullThrough {
         })))
     }
 
-    /// Ends what is still running.
+    /// Ends running fetches.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
