@@ -90,6 +90,26 @@ impl CorrectionReader {
     }
 }
 
+/// Reads which chunks have no match though the model predicts some.
+#[derive(Default)]
+pub(super) struct BareReader {
+    /// Chunks before the next bare one, if that is read.
+    left: Option<u64>,
+}
+
+impl BareReader {
+    /// Whether the chunk that begins is bare.
+    pub(super) fn is_next(&mut self, stream: &mut StreamReader<'_>) -> Result<bool> {
+        let left = match self.left {
+            Some(left) => left,
+            None if stream.is_at_end() => return Ok(false),
+            None => stream.unsigned()?,
+        };
+        self.left = left.checked_sub(1);
+        Ok(left == 0)
+    }
+}
+
 /// An index in a buffer, to be added to and subtracted from.
 fn signed(index: usize) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)

@@ -25,3 +25,7 @@ pub(super) fn read_error(error: io::Error) -> Error {
 pub(super) fn write_error(error: io::Error) -> Error {
     Error::new(ErrorKind::Store, "cannot write rebuilt blob").with_source(error)
 }
+
+pub(super) fn worker_failed() -> Error {
+    Error::new(ErrorKind::Store, "cannot rebuild blob").with_reason("a thread ended early")
+}

@@ -46,7 +46,7 @@ pub(super) struct Mark {
 
 impl Mark {
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits, and numbers of 16 bits")]
-    fn new(position: u64, length: u32, distance: u32) -> Self {
+    pub(super) fn new(position: u64, length: u32, distance: u32) -> Self {
         Self { position: position as u32, length: length as u16, distance: distance as u16 }
     }
 }

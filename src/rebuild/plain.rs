@@ -28,6 +28,14 @@ impl Plain {
         Self { bytes, dropped: 0, is_complete: false }
     }
 
+    /// The bytes of a member from this position on, after up to 64 KiB before them, with room for `size` bytes.
+    pub(super) fn at(position: u64, before: &[u8], size: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HISTORY + size);
+        bytes.resize(HISTORY.saturating_sub(before.len()), 0);
+        bytes.extend_from_slice(before);
+        Self { bytes, dropped: position, is_complete: false }
+    }
+
     /// Begins the next member; returns whether the last one had any bytes.
     pub(super) fn restart(&mut self) -> bool {
         self.is_complete = false;

@@ -50,9 +50,9 @@ impl Predictor {
         Ok(from)
     }
 
-    /// CRC and length as the member ends with them, once all of its bytes were added.
+    /// The trailer of the member, once all of its bytes were added.
     pub(super) fn trailer(&self) -> [u8; 8] {
-        (u64::from(self.crc.amount()) << 32 | u64::from(self.crc.sum())).to_le_bytes()
+        trailer(&self.crc)
     }
 
     /// Whether the tokens behind a stored block are unknown to the model.
@@ -84,4 +84,9 @@ impl Predictor {
     pub(super) fn run_freely(&mut self) -> bool {
         self.model.run_freely(&self.plain)
     }
+}
+
+/// CRC and length as a member ends with them.
+pub(super) fn trailer(crc: &Crc) -> [u8; 8] {
+    (u64::from(crc.amount()) << 32 | u64::from(crc.sum())).to_le_bytes()
 }

@@ -16,6 +16,7 @@ use self::long::Long;
 use self::older::Older;
 use self::span::SPAN;
 pub(super) use self::span::{MIN_PIECE, Match, Span};
+pub(super) use self::table::CHUNK;
 use self::table::Table;
 use super::encoder::{Encoder, Family};
 use super::plain::Plain;
@@ -66,6 +67,11 @@ impl Model {
     /// Whether the tokens that an encoder replaced by a stored block are unknown to it.
     pub(super) fn stops_at_stored_blocks(&self) -> bool {
         matches!(self.0, Kind::Chain(_))
+    }
+
+    /// Whether its predictions in a piece depend on nothing but the bytes of the piece, and 16 KiB before.
+    pub(super) fn has_independent_pieces(&self) -> bool {
+        !matches!(self.0, Kind::Nothing | Kind::Chain(_))
     }
 
     /// Begins the next member.

@@ -6,7 +6,7 @@ use crate::rebuild::codes::MAX_LENGTH;
 use crate::rebuild::plain::{HISTORY, Plain};
 
 /// Bytes of a chunk, however the encoder was fed.
-const CHUNK: u64 = 65_535;
+pub(in crate::rebuild) const CHUNK: usize = 65_535;
 /// A shorter last chunk is not searched.
 const MIN_LAST_CHUNK: usize = 128;
 /// Bytes before a piece that its encoder gets as a dictionary.
@@ -69,10 +69,11 @@ impl<S: Search> Table<S> {
             return Span { limit: self.chunk_end, is_new_chunk: false };
         }
         let position = plain.position(from);
-        let mut length = CHUNK - position % CHUNK;
+        let chunk = CHUNK as u64;
+        let mut length = chunk - position % chunk;
         if let Some(size) = self.piece_size {
             let (piece, offset) = (position / size, position % size);
-            length = (CHUNK - offset % CHUNK).min(size - offset);
+            length = (chunk - offset % chunk).min(size - offset);
             if piece != self.piece {
                 self.piece = piece;
                 self.begin_piece(plain.bytes(), from);
