@@ -213,6 +213,7 @@ mod json;
 pub mod layer;
 pub mod layer_reader;
 pub mod layout;
+mod leb128;
 mod limits;
 mod location;
 mod lock;

@@ -1,6 +1,7 @@
 //! Makes a layer of old layers and a delta.
 
 use std::io::{self, Read, Write};
+use std::num::NonZero;
 
 use super::fault::{does_not_fit, invalid_delta};
 use super::format::Delta;
@@ -10,6 +11,9 @@ use super::tar_file::TarFile;
 use crate::digest::Hasher;
 use crate::error::{Error, Result};
 use crate::rebuild;
+
+/// Threads that help to replay pieces; each adds about 3 MiB.
+const MOST_THREADS: usize = 4;
 
 /// Writes the blob of the delta's target, given the old layers in the order of its header; returns the writer, which is
 /// not flushed.
@@ -29,7 +33,8 @@ pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W) -> Result<W> {
     }
     let record = delta.record()?;
     let mut tar = NewTar::new(delta, old)?;
-    match rebuild::replay(&mut tar, &record, blob) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    match rebuild::replay_with(&mut tar, &record, blob, cores.min(MOST_THREADS)) {
         Ok(blob) => tar.finish().map(|()| blob),
         // The reader's own error says more than that reading failed.
         Err(error) => Err(tar.failed.take().unwrap_or(error)),

@@ -2,8 +2,9 @@
 
 use super::encoder::{Encoder, Family};
 use super::fault::invalid_record;
-use super::streams::{StreamReader, StreamWriter, put_unsigned, take_unsigned};
+use super::streams::{StreamReader, StreamWriter, take_unsigned};
 use crate::error::Result;
+use crate::leb128;
 
 /// Begins every record; the last byte is the version.
 const MAGIC: &[u8; 8] = b"RPREBLD\x01";
@@ -99,7 +100,7 @@ impl Record {
         for number in
             numbers.into_iter().chain([tar_size, blob_size, corrections, zeros]).chain(sizes)
         {
-            put_unsigned(&mut bytes, number);
+            leb128::put(&mut bytes, number);
         }
         let streams = bytes.len();
         for frames in all {

@@ -2,6 +2,7 @@
 
 use super::fault::{invalid_record, write_error};
 use crate::error::Result;
+use crate::leb128;
 
 /// Raw bytes after which a frame is closed. Larger ones make records less than 1 % smaller, and take zstd megabytes.
 const FRAME_BYTES: usize = 32 << 10;
@@ -19,13 +20,13 @@ pub(super) struct StreamWriter {
 impl StreamWriter {
     pub(super) fn unsigned(&mut self, value: u64) -> Result<()> {
         self.close_full_frame()?;
-        put_unsigned(&mut self.raw, value);
+        leb128::put(&mut self.raw, value);
         Ok(())
     }
 
     /// Adds a number of which small amounts are frequent, with either sign.
     pub(super) fn signed(&mut self, value: i64) -> Result<()> {
-        self.unsigned((value << 1 ^ value >> 63).cast_unsigned())
+        self.unsigned(leb128::zigzag(value))
     }
 
     /// Adds at most 128 KiB.
@@ -41,8 +42,8 @@ impl StreamWriter {
 
     fn close_frame(&mut self) -> Result<()> {
         let packed = zstd::bulk::compress(&self.raw, LEVEL).map_err(write_error)?;
-        put_unsigned(&mut self.frames, self.raw.len() as u64);
-        put_unsigned(&mut self.frames, packed.len() as u64);
+        leb128::put(&mut self.frames, self.raw.len() as u64);
+        leb128::put(&mut self.frames, packed.len() as u64);
         self.frames.extend_from_slice(&packed);
         self.raw.clear();
         Ok(())
@@ -82,8 +83,7 @@ impl<'a> StreamReader<'a> {
     }
 
     pub(super) fn signed(&mut self) -> Result<i64> {
-        let value = self.unsigned()?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+        self.unsigned().map(leb128::unzigzag)
     }
 
     pub(super) fn bytes(&mut self, count: usize) -> Result<&[u8]> {
@@ -119,28 +119,8 @@ impl<'a> StreamReader<'a> {
     }
 }
 
-/// Appends a number in LEB128.
-pub(super) fn put_unsigned(into: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        into.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    into.push(value.to_le_bytes()[0]);
-}
-
 /// Takes a number in LEB128 from the front.
 pub(super) fn take_unsigned(from: &mut &[u8]) -> Result<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *from.split_off_first().ok_or_else(|| invalid_record("a stream ends early"))?;
-        let bits = u64::from(byte & 0x7f);
-        if bits << shift >> shift != bits {
-            break;
-        }
-        value |= bits << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(invalid_record("a number is too large"))
+    let number = leb128::take(from).map_err(|_| invalid_record("invalid number"))?;
+    number.ok_or_else(|| invalid_record("a stream ends early"))
 }

@@ -35,9 +35,10 @@ async fn find_rebuildable<'a>(
         for document in &graph.documents {
             let Ok(manifest) = document.manifest() else { continue };
             let is_missing = |layer: &&Descriptor| {
-                let planned = blobs.iter().map(|blob| &plan.blobs[*blob]);
-                planned.into_iter().any(|blob| {
-                    blob.state == BlobState::Missing && blob.descriptor.digest == layer.digest
+                let mut planned = blobs.iter().map(|blob| &plan.blobs[*blob]);
+                planned.any(|blob| {
+                    matches!(blob.state, BlobState::Missing | BlobState::Partial(_))
+                        && blob.descriptor.digest == layer.digest
                 })
             };
             let missing: Vec<&Descriptor> = manifest.layers.iter().filter(is_missing).collect();
@@ -48,8 +49,12 @@ async fn find_rebuildable<'a>(
             for (digest, bytes) in found {
                 let is_it = |blob: &&BlobId| plan.blobs[**blob].descriptor.digest == digest;
                 let Some(blob) = blobs.iter().find(is_it) else { continue };
-                plan.blobs[*blob].state = BlobState::Rebuildable(bytes);
-                rebuilders.insert(*blob, Arc::clone(rebuilder));
+                let planned = &mut plan.blobs[*blob];
+                // A partial is of no use to a rebuilder, which may have left it.
+                if planned.remaining().is_some_and(|remaining| bytes < remaining) {
+                    planned.state = BlobState::Rebuildable(bytes);
+                    rebuilders.insert(*blob, Arc::clone(rebuilder));
+                }
             }
         }
     }
