@@ -136,8 +136,8 @@ impl ArtifactBuilder {
     /// Adds a layer with the content of a file, which is hashed now and read again when the artifact is pushed. Blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) without the file,
-    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) for what is no regular file.
+    /// [`ErrorKind::NotFound`] without the file,
+    /// [`ErrorKind::InvalidInput`] for what is no regular file.
     pub fn open_file(
         self,
         path: &Path,
@@ -150,7 +150,7 @@ impl ArtifactBuilder {
     /// Adds a layer with the bytes of a reader, which are kept in a temporary file. Blocks.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`](crate::error::ErrorKind::Store) if reading or writing fails.
+    /// [`ErrorKind::Store`] if reading or writing fails.
     pub fn spooled(
         self,
         reader: &mut dyn Read,
@@ -201,7 +201,7 @@ impl ArtifactBuilder {
     /// An artifact without a layer gets the empty one, as the spec requires.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`](crate::error::ErrorKind::InvalidDocument) for a malformed media type, or a manifest of
+    /// [`ErrorKind::InvalidDocument`] for a malformed media type, or a manifest of
     /// more than [`DOCUMENT_LIMIT`](crate::document::DOCUMENT_LIMIT) bytes.
     pub fn build(self) -> Result<Artifact> {
         let content = Memory::default();

@@ -83,6 +83,11 @@ impl DeltaRebuilder {
         Self { source, held, when, receiving, offered: Mutex::default() }
     }
 
+    /// Whether the source has deltas in place of layers, as archives do.
+    fn is_only_way(&self) -> bool {
+        self.source.endpoint().kind.is_local()
+    }
+
     async fn offers(
         &self,
         manifest: &Document,
@@ -105,9 +110,9 @@ impl DeltaRebuilder {
             let OfferedDelta { descriptor, to, tar_size, encoder } = &offered;
             let layer = missing.iter().find(|layer| layer.digest == *to);
             let Some(layer) = layer else { continue };
-            // An archive has only the delta.
-            let is_only_way = self.source.endpoint().kind.is_local();
-            if is_only_way || self.when.accepts(layer.size, *tar_size, descriptor.size, encoder) {
+            if self.is_only_way()
+                || self.when.accepts(layer.size, *tar_size, descriptor.size, encoder)
+            {
                 found.push((to.clone(), descriptor.size));
                 let mut known = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
                 known.insert(to.clone(), offered);
@@ -171,7 +176,7 @@ impl Rebuilder for DeltaRebuilder {
         missing: &'a [&'a Descriptor],
     ) -> BoxFuture<'a, Vec<(Digest, u64)>> {
         Box::pin(async {
-            if missing.iter().all(|layer| layer.size < LEAST_LAYER) {
+            if !self.is_only_way() && missing.iter().all(|layer| layer.size < LEAST_LAYER) {
                 return Vec::new();
             }
             self.offers(manifest, missing).await.unwrap_or_else(|error| {

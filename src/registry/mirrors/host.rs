@@ -49,7 +49,7 @@ impl ContentHost {
 /// The hosts of one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct ContentHosts {
-    /// The file that lists them; empty if there is none.
+    /// The file that lists them; empty if no file does.
     pub(in crate::registry) file: PathBuf,
     /// In the order in which they are asked.
     pub(in crate::registry) mirrors: Vec<ContentHost>,

@@ -4,6 +4,9 @@ use serde_json::json;
 
 use super::Versions;
 use crate::support::assertions::assert_digests_are_right;
+use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Family, image, layer, random_blob};
 
 #[tokio::test]
 async fn delta_archive_is_loaded_where_the_old_image_is() {
@@ -86,4 +89,22 @@ async fn save_with_deltas_is_loaded_by_inventory_or_image() {
     cli.run(&save).await.expect(0, "");
     cli.run(&["--store", "empty", "load", "whole.tar"]).await.expect(0, "");
     cli.run(&["save", &new, "--delta", "-o", "x.tar"]).await.expect(2, "--since");
+}
+
+#[tokio::test]
+async fn small_layer_in_delta_archive_is_rebuilt() {
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
+    let names = [1, 2].map(|version: u8| {
+        let mut bytes = random_blob(30_000, 4);
+        bytes[20_000] = version;
+        let image = image(Family::Docker, "amd64", &[layer(&[("small", &bytes)])]);
+        let tag = version.to_string();
+        image.publish(&registry, "small", Some(&tag));
+        registry.repository(&format!("small:{tag}"))
+    });
+    cli.run(&["pull", &names[0]]).await.expect(0, "");
+    cli.run(&["delta", &names[0], &names[1], "-o", "update.tar"]).await.expect(0, "");
+    let report = cli.report(&["load", "--json", "update.tar"]).await;
+    assert_eq!(report["blobs"][1]["outcome"], json!("rebuilt"), "{report}");
+    cli.run(&["verify"]).await.expect(0, "");
 }
