@@ -7,7 +7,7 @@ use super::ops::Part;
 use super::spans::{Span, hash_range, spans};
 use super::tar_file::TarFile;
 use crate::control::Control;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// An old tar of which less than this share is of use is not used: the recipient has to decompress all of it.
 const LEAST_SHARE: u64 = 256;
@@ -64,7 +64,7 @@ impl OldEntries {
                 let mut hashed = |range: Range<u64>| {
                     let hash = hash_range(tar, &range, &mut buffer)?;
                     let length = range.end - range.start;
-                    Ok::<_, crate::Error>(Hashed {
+                    Ok::<_, Error>(Hashed {
                         part: Part { source, offset: range.start, length },
                         hash,
                     })

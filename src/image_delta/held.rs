@@ -46,6 +46,11 @@ impl HeldLayers {
         }
     }
 
+    /// Whether there are no images, and so no layers. Reads the index only.
+    pub(super) fn is_empty(&self) -> bool {
+        self.layout.entries().is_ok_and(|entries| entries.is_empty())
+    }
+
     /// Whether images have all of these layers.
     pub(super) async fn has_all(&self, diff_ids: &[Digest]) -> Result<bool> {
         let held = self.by_diff_id().await?;

@@ -11,7 +11,7 @@ use crate::image_layers::LayerBlob;
 
 use super::choose::pays;
 
-/// The delta of a layer, or why it goes whole.
+/// The delta of a layer, or why it is sent whole.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LayerDelta {

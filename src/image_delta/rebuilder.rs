@@ -176,7 +176,8 @@ impl Rebuilder for DeltaRebuilder {
         missing: &'a [&'a Descriptor],
     ) -> BoxFuture<'a, Vec<(Digest, u64)>> {
         Box::pin(async {
-            if !self.is_only_way() && missing.iter().all(|layer| layer.size < LEAST_LAYER) {
+            let is_small = missing.iter().all(|layer| layer.size < LEAST_LAYER);
+            if self.held.is_empty() || (is_small && !self.is_only_way()) {
                 return Vec::new();
             }
             self.offers(manifest, missing).await.unwrap_or_else(|error| {

@@ -83,7 +83,7 @@ async fn save_with_deltas_is_loaded_by_inventory_or_image() {
     assert_eq!(report["digest"], json!(versions.new.manifest.digest()));
     assert_eq!(report["bytes"]["rebuilt"], json!(versions.layer_size()), "{report}");
     assert_eq!(cli.json(&[&there[..], &["verify", "--json"]].concat()).await["bad"], json!([]));
-    // Nothing that the recipient has helps: all of it goes whole.
+    // Nothing that the recipient has helps: all of it is sent.
     std::fs::write(cli.dir().join("inventory"), "").unwrap();
     let save = ["save", &new, "--since", "inventory", "--delta", "-o", "whole.tar"];
     cli.run(&save).await.expect(0, "");

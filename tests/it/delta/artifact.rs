@@ -77,6 +77,13 @@ async fn pull_without_delta_or_old_image_transfers_the_layer() {
     transfers(&cli.report(&elsewhere("first")).await);
     versions.push_deltas().await;
     transfers(&cli.report(&elsewhere("second")).await);
+    // An empty store has nothing that a delta needs, and costs no request for one.
+    cli.run(&["--store", "second", "rm", &new]).await.expect(0, "");
+    cli.run(&["--store", "second", "prune"]).await.expect(0, "");
+    let before = versions.registry.server.requests().len();
+    transfers(&cli.report(&elsewhere("second")).await);
+    let sent = lines(&versions, before);
+    assert!(sent.iter().all(|line| !line.contains("referrers")), "{sent:#?}");
     // The user wants none.
     let never = ["pull", "--json", "--delta", "never", "--limit-rate", "5M", &new];
     transfers(&cli.report(&never).await);
