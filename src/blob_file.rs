@@ -55,15 +55,27 @@ impl BlobFile {
         Ok(Self { file: Arc::new(file), size, digest: hasher.finish(), location })
     }
 
-    /// Keeps the bytes of a reader in an unnamed temporary file, which is gone with the last clone. Blocks.
+    /// Keeps the bytes of a reader in an unnamed file in the directory for temporary files. Blocks.
     ///
     /// # Errors
-    /// Those of the reader as `failed` converts them, [`ErrorKind::Store`] if the file cannot be written.
+    /// As [`BlobFile::spool_in`].
     pub(crate) fn spool(
         reader: &mut dyn Read,
         failed: impl Fn(io::Error) -> Error,
     ) -> Result<Self> {
-        let mut file = BlobFileWriter::new().map_err(spool_failed)?;
+        Self::spool_in(&std::env::temp_dir(), reader, failed)
+    }
+
+    /// Keeps the bytes of a reader in an unnamed file in `dir`, which is removed with the last clone. Blocks.
+    ///
+    /// # Errors
+    /// Those of the reader as `failed` converts them, [`ErrorKind::Store`] if the file cannot be written.
+    pub(crate) fn spool_in(
+        dir: &Path,
+        reader: &mut dyn Read,
+        failed: impl Fn(io::Error) -> Error,
+    ) -> Result<Self> {
+        let mut file = BlobFileWriter::new_in(dir).map_err(spool_failed)?;
         read_to_end(reader, failed, &mut |bytes| file.write_all(bytes).map_err(spool_failed))?;
         file.finish()
     }
@@ -108,6 +120,8 @@ pub(crate) struct BlobFileWriter {
     file: BufWriter<File>,
     hasher: Hasher,
     size: u64,
+    /// Where the file is, for errors.
+    location: String,
 }
 
 impl BlobFileWriter {
@@ -118,7 +132,8 @@ impl BlobFileWriter {
 
     pub(crate) fn new_in(dir: &Path) -> io::Result<Self> {
         let file = BufWriter::with_capacity(BUFFER_SIZE, tempfile::tempfile_in(dir)?);
-        Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
+        let location = dir.display().to_string();
+        Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0, location })
     }
 
     /// The blob of what was written.
@@ -128,8 +143,7 @@ impl BlobFileWriter {
     pub(crate) fn finish(self) -> Result<BlobFile> {
         let file = self.file.into_inner().map_err(|error| spool_failed(error.into_error()))?;
         let (file, digest) = (Arc::new(file), self.hasher.finish());
-        let location = std::env::temp_dir().display().to_string();
-        Ok(BlobFile { file, size: self.size, digest, location })
+        Ok(BlobFile { file, size: self.size, digest, location: self.location })
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::copy::Copy;
 pub use self::image_source::ImageSource;
 pub use self::image_target::ImageTarget;
 #[cfg(feature = "cli")]
-pub(crate) use self::open_layer::open_layer;
+pub(crate) use self::open_layer::{open_layer, open_stored, open_streamed};
 #[cfg(feature = "cli")]
 pub(crate) use self::open_source::open_engine;
 #[cfg(feature = "cli")]

@@ -1,13 +1,15 @@
 //! Opens a layer for decompression, from any source.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::opened::OpenedLocation;
+use crate::content::Source;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::image_layers::OpenBlob;
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
@@ -19,10 +21,19 @@ pub(crate) fn open_layer(
     layer: Descriptor,
     retry: RetryPolicy,
 ) -> OpenBlob<'static> {
-    if let Some(layout) = image.layout.as_ref().map(Arc::clone) {
-        return Box::new(move |_| open_file(&layout, &layer));
+    match &image.layout {
+        Some(layout) => open_stored(Arc::clone(layout), layer.digest),
+        None => open_streamed(Arc::clone(&image.source), layer, retry),
     }
-    let (source, runtime) = (Arc::clone(&image.source), Handle::current());
+}
+
+/// Opens a layer as a stream from its source.
+pub(crate) fn open_streamed(
+    source: Arc<dyn Source>,
+    layer: Descriptor,
+    retry: RetryPolicy,
+) -> OpenBlob<'static> {
+    let runtime = Handle::current();
     Box::new(move |stop| {
         let control = Control { cancel: stop.clone(), ..Control::default() };
         let options = TransferOptions { retry, control, ..TransferOptions::default() };
@@ -30,8 +41,10 @@ pub(crate) fn open_layer(
     })
 }
 
-/// Opens the file without verifying its digest: the `diff_id` is verified anyway, so the bytes are hashed once.
-fn open_file(layout: &Layout, layer: &Descriptor) -> io::Result<Box<dyn Read + Send>> {
-    let file = layout.blob_file(&layer.digest).map_err(io::Error::other)?;
-    Ok(Box::new(file))
+/// Opens the file of a layer without verifying its digest: the `diff_id` is verified anyway, so the bytes are hashed once.
+pub(crate) fn open_stored(layout: Arc<Layout>, layer: Digest) -> OpenBlob<'static> {
+    Box::new(move |_| {
+        let file = layout.blob_file(&layer).map_err(io::Error::other)?;
+        Ok(Box::new(file))
+    })
 }

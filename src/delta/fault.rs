@@ -4,6 +4,9 @@ use std::io;
 
 use crate::error::{Error, ErrorKind};
 
+/// What is interrupted, in errors of making a delta.
+pub(super) const WHAT: &str = "make delta";
+
 /// The delta contradicts itself, or exceeds a limit.
 pub(super) fn invalid_delta(reason: &str) -> Error {
     Error::new(ErrorKind::InvalidDocument, "delta").with_reason(reason)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::fault::WHAT;
 use super::ops::Part;
 use super::spans::{Span, hash_range, spans};
 use super::tar_file::TarFile;
@@ -60,7 +61,7 @@ impl OldEntries {
         let mut buffer = Vec::new();
         for (source, tar) in old.iter().enumerate() {
             for Span { path, stem, header, content } in spans(tar) {
-                control.check("make delta")?;
+                control.check(WHAT)?;
                 let mut hashed = |range: Range<u64>| {
                     let hash = hash_range(tar, &range, &mut buffer)?;
                     let length = range.end - range.start;
@@ -86,7 +87,7 @@ impl OldEntries {
         let mut segments = Vec::new();
         let mut buffer = Vec::new();
         for span in spans(new) {
-            control.check("make delta")?;
+            control.check(WHAT)?;
             let at = self.by_path.get(&span.path).or_else(|| self.by_stem.get(&span.stem));
             let like = at.and_then(|at| self.entries.get(*at));
             let [header, content] = like.map_or([None; 2], |entry| entry.map(Some));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::apply::apply;
-use super::fault::{does_not_fit, file_error, invalid_delta};
+use super::fault::{WHAT, does_not_fit, file_error, invalid_delta};
 use super::format::{Delta, EncoderHint, Header, OldLayer, Sections, TargetBlob};
 use super::frames::{FrameWriter, compress_table};
 use super::index::{Found, OldEntries, Segment, drop_little_used};
@@ -21,9 +21,6 @@ use crate::error::Result;
 use crate::rebuild::{Record, record};
 use crate::setters::setters;
 use crate::verifier::Verifier;
-
-/// The work in errors.
-const WHAT: &str = "make delta";
 
 /// Longest literal that goes into one frame.
 const PIECE: u64 = 16 << 20;

@@ -41,7 +41,7 @@ pub fn delta_artifact<'a>(
     layers: impl IntoIterator<Item = &'a LayerDelta>,
 ) -> Result<Option<Artifact>> {
     let deltas: Vec<(&LayerDelta, &Delta)> =
-        layers.into_iter().filter_map(|layer| Some((layer, layer.delta.as_ref()?))).collect();
+        layers.into_iter().filter_map(|layer| Some((layer, layer.delta.as_ref().ok()?))).collect();
     if deltas.is_empty() {
         return Ok(None);
     }

@@ -1,26 +1,22 @@
 //! Deltas of the layers that an image does not share with another.
 
-use std::fmt;
 use std::io;
 
-use crate::blob_file::{BlobFile, BlobFileWriter};
+use super::choose::pays;
+use crate::blob_file::BlobFile;
 use crate::delta::{self, Delta, MakeOptions, NewLayer, TarFile};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::LayerBlob;
 
-use super::choose::pays;
-
-/// The delta of a layer, or why it is sent whole.
+/// A layer, and its delta if it has one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LayerDelta {
     /// The layer that it makes.
     pub layer: Descriptor,
-    /// The delta, if it is small enough.
-    pub delta: Option<Delta>,
-    /// Why it has none.
-    pub whole: Option<String>,
+    /// The delta, or why the layer is sent whole.
+    pub delta: Result<Delta, String>,
 }
 
 /// Makes deltas of new layers, each with its descriptor, from any of the old layers. Blocks. Needs as much disk as the old layers and
@@ -56,24 +52,18 @@ fn one(
     blob: LayerBlob<'_>,
     options: &MakeOptions,
 ) -> Result<LayerDelta> {
-    let whole = |layer, why: &dyn fmt::Display| LayerDelta {
-        layer,
-        delta: None,
-        whole: Some(why.to_string()),
-    };
     let diff_id = blob.diff_id.clone();
     let blob = spool(blob, options)?;
     let open = || blob.read(0..blob.size);
     let made = TarFile::decompress(open(), &diff_id, u64::MAX, &options.dir, &options.control)
         .and_then(|tar| delta::make(old, NewLayer::new(&layer, &tar), || Ok(open()), options));
-    match made {
-        Ok(delta) if pays(delta.size(), layer.size) => {
-            Ok(LayerDelta { layer, delta: Some(delta), whole: None })
-        }
-        Ok(delta) => Ok(whole(layer, &format_args!("the delta would have {} bytes", delta.size()))),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-        Err(error) => Ok(whole(layer, &error.reason())),
-    }
+    let delta = match made {
+        Ok(delta) if pays(delta.size(), layer.size) => Ok(delta),
+        Ok(delta) => Err(format!("the delta would have {} bytes", delta.size())),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+        Err(error) => Err(error.reason().to_owned()),
+    };
+    Ok(LayerDelta { layer, delta })
 }
 
 /// Reads a layer into a temporary file: it is read twice.
@@ -84,10 +74,9 @@ fn spool(blob: LayerBlob<'_>, options: &MakeOptions) -> Result<BlobFile> {
         source.unwrap_or_else(|error| Error::new(ErrorKind::Store, &name).with_source(error))
     };
     let mut reader = (blob.open)(&options.control.cancel).map_err(failed)?;
-    let mut file = BlobFileWriter::new_in(&options.dir).map_err(failed)?;
-    io::copy(&mut reader, &mut file).map_err(failed)?;
+    let blob = BlobFile::spool_in(&options.dir, &mut reader, failed)?;
     options.control.check("make delta")?;
-    file.finish()
+    Ok(blob)
 }
 
 fn decompress(layer: LayerBlob<'_>, options: &MakeOptions) -> Result<TarFile> {

@@ -206,7 +206,7 @@ fn stream_of(delta: Delta, old: Vec<TarFile>, slot: OwnedSemaphorePermit) -> Byt
             writer.flush().map_err(failed)
         };
         if let Err(error) = apply(&delta, &old, writer).and_then(flush) {
-            // Fails only if nobody waits for the layer any more.
+            // Fails only if the receiver was dropped.
             drop(chunks.blocking_send(Err(error)));
         }
         drop(slot);

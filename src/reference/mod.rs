@@ -80,6 +80,12 @@ impl Reference {
         })?;
         Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
+
+    /// Returns the same repository without tag and digest, as [`Reference::repository_only`] parses it.
+    #[must_use]
+    pub fn without_name(&self) -> Self {
+        Self { tag: None, digest: None, ..self.clone() }
+    }
 }
 
 /// Returns the full name if this is the name of an image in a registry, otherwise the name itself.

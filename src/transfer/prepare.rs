@@ -25,13 +25,14 @@ use crate::progress::Event;
 /// Asks the rebuilder of each image about its missing layers. Returns the rebuilders of those that can be rebuilt.
 async fn find_rebuildable<'a>(
     plan: &mut Plan,
-    images: impl Iterator<Item = &'a ImageRun>,
+    images: impl Iterator<Item = (ImageId, &'a ImageRun)>,
 ) -> HashMap<BlobId, Arc<dyn Rebuilder>> {
     let mut rebuilders = HashMap::new();
-    for (image, blobs) in images.zip(plan.images.rows().cloned().collect::<Vec<_>>()) {
+    for (id, image) in images {
         let (Some(graph), Some(rebuilder)) = (&image.graph, &image.request.rebuilder) else {
             continue;
         };
+        let blobs = plan.images[id].clone();
         for document in &graph.documents {
             let Ok(manifest) = document.manifest() else { continue };
             let is_missing = |layer: &&Descriptor| {
@@ -117,7 +118,7 @@ impl Run {
         }
         let requests: Table<ImageId, &ImageRequest> =
             self.images.rows().map(|image| &image.request).collect();
-        self.rebuilders = find_rebuildable(&mut plan, self.images.rows()).await;
+        self.rebuilders = find_rebuildable(&mut plan, self.images.iter()).await;
         let refused = plan.images_without_source(&requests, &targets).await.on(Side::Target);
         self.plan = plan;
         for (target, error) in failed {

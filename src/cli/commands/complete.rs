@@ -19,7 +19,7 @@ const TAGS_VARIABLE: &str = "RPULL_COMPLETE_TAGS";
 /// How long a registry is waited for if the variable has no number of seconds.
 const TAGS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Maximum number of candidates: nobody reads more, and shells become slow.
+/// Maximum number of candidates: longer lists slow shells down and are not useful.
 const MAX_CANDIDATES: usize = 500;
 
 /// Where an image can be.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::artifact::Artifact;
 use crate::blocking::run_cancellable;
-use crate::builders::open_layer;
-use crate::cli::image::open::OpenedLocation;
+use crate::builders::{open_stored, open_streamed};
 use crate::cli::output::note;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
@@ -82,7 +81,7 @@ pub(in crate::cli) async fn make_deltas_for(
         let target_name = archive_name(name, &artifact);
         saved.requests.push(artifact_request(artifact, target_name));
     }
-    let replaced = layers.into_iter().filter(|layer| layer.delta.is_some());
+    let replaced = layers.into_iter().filter(|layer| layer.delta.is_ok());
     saved.replaced = replaced.map(|layer| layer.layer.digest).collect();
     Ok(saved)
 }
@@ -103,14 +102,9 @@ async fn layers_of(
     let manifest = document.manifest()?;
     let config = read_small(&*image.source, &manifest.config, CONFIG_LIMIT, settings.retry).await?;
     let config = ImageConfig::parse(&config)?;
-    let opened = OpenedLocation {
-        source: Arc::clone(&image.source),
-        name: image.name.clone(),
-        reference: image.reference.clone(),
-        full_name: String::new(),
-        layout: None,
+    let open = |layer: &Descriptor| {
+        open_streamed(Arc::clone(&image.source), layer.clone(), settings.retry)
     };
-    let open = |layer: &Descriptor| open_layer(&opened, layer.clone(), settings.retry);
     let blobs = LayerBlob::from_image(&image.reference, manifest, &config, open)?;
     Ok(manifest.layers.iter().cloned().zip(blobs).collect())
 }
@@ -119,18 +113,14 @@ async fn layers_of(
 fn known_layers(store: &Arc<Layout>, known: &HashSet<Digest>) -> Result<Vec<LayerBlob<'static>>> {
     let held = store.layers_by_diff_id()?.into_iter();
     let blob = |(diff_id, layer): (Digest, Digest)| {
-        let (name, store) = (format!("layer {layer}"), Arc::clone(store));
-        let open = move |_: &_| {
-            let file = store.blob_file(&layer).map_err(std::io::Error::other)?;
-            Ok::<Box<dyn std::io::Read + Send>, _>(Box::new(file))
-        };
-        LayerBlob::new(name, diff_id, 0, Box::new(open))
+        let name = format!("layer {layer}");
+        LayerBlob::new(name, diff_id, 0, open_stored(Arc::clone(store), layer))
     };
     Ok(held.filter(|(_, layer)| known.contains(layer)).map(blob).collect())
 }
 
 fn note_savings(layers: &[LayerDelta], settings: &Settings) {
-    let made = layers.iter().filter_map(|layer| Some((layer, layer.delta.as_ref()?)));
+    let made = layers.iter().filter_map(|layer| Some((layer, layer.delta.as_ref().ok()?)));
     let (mut deltas, mut whole) = (0, 0);
     for (layer, delta) in made {
         deltas += delta.size();

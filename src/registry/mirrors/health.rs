@@ -37,7 +37,7 @@ impl MirrorHealth {
         *self.state() = State::default();
     }
 
-    /// Counts a failure. Content that the mirror lacks is none. A mirror that gave no response is paused at once.
+    /// Counts a failure. Missing content does not count. A mirror that gave no response is paused at once.
     pub(in crate::registry) fn record_failure(&self, error: &Error, has_responded: bool) {
         if error.kind() == ErrorKind::NotFound {
             return;

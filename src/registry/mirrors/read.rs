@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::registry::repository::{Mirror, MirrorSet, Repository};
 
-/// Log target of notices, which are shown like warnings and are none.
+/// Log target of notices, which are shown like warnings but do not report a problem.
 pub(crate) const NOTICE: &str = "rpull::notice";
 
 /// What a mirror must be able to give.
@@ -29,7 +29,7 @@ impl<'a> Need<'a> {
     }
 }
 
-/// Whether the answer of a mirror is one. What it lacks or does not tell, the next host may have.
+/// Whether an answer is final. If a mirror lacks the content or cannot tell, the next host is asked.
 pub(in crate::registry) trait Answer {
     fn is_answer(&self) -> bool;
 }

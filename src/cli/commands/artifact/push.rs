@@ -19,7 +19,6 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
-use crate::reference::Reference;
 use crate::transfer::{ImageRequest, PlatformRequest, ResolvedImage, resolve_image};
 
 pub(super) async fn push(args: ArtifactPush, settings: &Settings) -> Result<ExitCode> {
@@ -55,10 +54,8 @@ pub(super) async fn attach(args: ArtifactAttach, settings: &Settings) -> Result<
     let subject = manifest.descriptor().clone();
     let (writing, artifact) = build(artifact_type, content, Some(subject), settings).await?;
     let digest = artifact.document().digest().clone();
-    let repository =
-        Reference::repository_only(&format!("{}/{}", image.registry(), image.repository()))?;
     let reference = format!("{}/{}@{digest}", image.registry(), image.repository());
-    let destination = Destination::for_push(repository, None)?;
+    let destination = Destination::for_push(image.without_name(), None)?;
     let target_name = ImageName::Digest(digest);
     let plan = Sending { command: "artifact attach", destination, target_name, reference };
     plan.send(artifact, writing, settings).await

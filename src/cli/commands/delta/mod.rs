@@ -54,12 +54,12 @@ pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<Exit
     if !settings.json {
         output::text(&layer_table(&layers))?;
     }
-    let results = match (artifact.clone(), &args.output, &repository) {
-        (Some(artifact), None, Some(repository)) => push(artifact, repository, settings).await?,
-        (artifact, Some(path), _) => {
+    let results = match (&args.output, &repository, artifact.clone()) {
+        (Some(path), _, artifact) => {
             write(path.clone(), &old, &new, &layers, artifact, settings).await?
         }
-        (None, None, _) | (_, None, None) => Vec::new(),
+        (None, Some(repository), Some(artifact)) => push(artifact, repository, settings).await?,
+        (None, _, _) => Vec::new(),
     };
     if settings.json {
         output::json(&json!({
@@ -119,9 +119,7 @@ async fn push(
     image: &Reference,
     settings: &Settings,
 ) -> Result<Vec<ImageResult>> {
-    let repository =
-        Reference::repository_only(&format!("{}/{}", image.registry(), image.repository()))?;
-    let destination = Destination::for_push(repository, None)?;
+    let destination = Destination::for_push(image.without_name(), None)?;
     let name = ImageName::Digest(artifact.document().digest().clone());
     let request = artifact_request(artifact, name);
     let run = TransferRun::with_defaults("delta", false, false, settings);
@@ -137,7 +135,7 @@ async fn write(
     artifact: Option<Artifact>,
     settings: &Settings,
 ) -> Result<Vec<ImageResult>> {
-    let rebuilt = layers.iter().filter(|layer| layer.delta.is_some());
+    let rebuilt = layers.iter().filter(|layer| layer.delta.is_ok());
     let omitted: HashSet<Digest> = old
         .manifest()?
         .blobs()

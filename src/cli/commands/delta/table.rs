@@ -15,16 +15,13 @@ pub(super) fn layer_table(layers: &[LayerDelta]) -> String {
     let row = |one: &LayerDelta| {
         let digest = one.layer.digest.short().to_owned();
         let whole = size(one.layer.size);
-        match (&one.delta, &one.whole) {
-            (Some(delta), _) => {
+        match &one.delta {
+            Ok(delta) => {
                 let share = percent(delta.size(), one.layer.size);
                 let encoder = delta.header().encoder.to_string();
                 [digest, whole, size(delta.size()), share, encoder]
             }
-            (None, why) => {
-                let why = why.clone().unwrap_or_default();
-                [digest, whole, "-".to_owned(), "-".to_owned(), format!("whole: {why}")]
-            }
+            Err(why) => [digest, whole, "-".to_owned(), "-".to_owned(), format!("whole: {why}")],
         }
     };
     let rows: Vec<[String; 5]> = layers.iter().map(row).collect();
@@ -36,8 +33,8 @@ pub(super) fn layer_table(layers: &[LayerDelta]) -> String {
     let mut text = table(columns, &rows, terminal_width());
     let whole: u64 = layers.iter().map(|one| one.layer.size).sum();
     let sent = layers.iter().map(|one| match &one.delta {
-        Some(delta) => delta.size(),
-        None => one.layer.size,
+        Ok(delta) => delta.size(),
+        Err(_) => one.layer.size,
     });
     let sent = sent.sum();
     let share = percent(sent, whole);
@@ -48,13 +45,14 @@ pub(super) fn layer_table(layers: &[LayerDelta]) -> String {
 
 pub(super) fn json_of_layers(layers: &[LayerDelta]) -> Vec<Value> {
     let value = |one: &LayerDelta| {
+        let delta = one.delta.as_ref().ok();
         json!({
             "digest": one.layer.digest,
             "size": one.layer.size,
-            "delta_bytes": one.delta.as_ref().map(Delta::size),
-            "delta_digest": one.delta.as_ref().map(Delta::digest),
-            "encoder": one.delta.as_ref().map(|delta| &delta.header().encoder),
-            "whole": one.whole,
+            "delta_bytes": delta.map(Delta::size),
+            "delta_digest": delta.map(Delta::digest),
+            "encoder": delta.map(|delta| &delta.header().encoder),
+            "whole": one.delta.as_ref().err(),
         })
     };
     layers.iter().map(value).collect()
