@@ -97,7 +97,7 @@ fn assert_blob(blob: &Value) {
 
 /// Pulls with `--json`, and checks the report of success or failure.
 async fn pull(registry: &FakeRegistry, cli: &Cli, words: &[&str]) -> Value {
-    registry.server.forget();
+    registry.server.forget_ended_runs().await;
     let output = cli.run(&[&["pull", "--json"], words].concat()).await;
     let mut report: Value = serde_json::from_str(&output.stdout).unwrap();
     if let [one] = report.as_array().unwrap().as_slice() {

@@ -77,6 +77,7 @@ pub(crate) struct Server {
     tls: bool,
     requests: Arc<Mutex<Vec<Request>>>,
     answering: Arc<Answering>,
+    ended: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -110,13 +111,20 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let requests = Arc::default();
         let answering = Arc::<Answering>::default();
-        let (kept, counted) = (Arc::clone(&requests), Arc::clone(&answering));
-        let peer = Peer { handler, requests: kept, answering: counted, connection: 0 };
+        let ended = Arc::<AtomicUsize>::default();
+        let peer = Peer {
+            handler,
+            requests: Arc::clone(&requests),
+            answering: Arc::clone(&answering),
+            ended: Arc::clone(&ended),
+            connection: 0,
+        };
         Self {
             address: listener.local_addr().unwrap(),
             tls: tls.is_some(),
             requests,
             answering,
+            ended,
             accepting: tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), peer)),
         }
     }
@@ -160,6 +168,16 @@ impl Server {
     pub(crate) fn forget(&self) {
         self.requests.lock().unwrap().clear();
     }
+
+    /// Forgets the requests so far, and those that a process sent before it ended and that are not read yet. No client
+    /// may have a connection that it goes on using.
+    pub(crate) async fn forget_ended_runs(&self) {
+        // Connections are accepted in the order in which they were made.
+        reqwest::get(self.url("/last")).await.unwrap();
+        let last = self.requests().into_iter().rfind(|request| request.path == "/last").unwrap();
+        self.ended.store(last.connection + 1, Ordering::Relaxed);
+        self.forget();
+    }
 }
 
 impl Drop for Server {
@@ -192,6 +210,8 @@ struct Peer {
     handler: Arc<Handler>,
     requests: Arc<Mutex<Vec<Request>>>,
     answering: Arc<Answering>,
+    /// Connections with lower numbers belong to ended processes.
+    ended: Arc<AtomicUsize>,
     connection: usize,
 }
 
@@ -202,7 +222,12 @@ impl Peer {
         while let Some(mut request) = read_request(&mut stream).await? {
             request.connection = self.connection;
             request.client_certificate = client_certificate;
-            self.requests.lock().unwrap().push(request.clone());
+            {
+                let mut requests = self.requests.lock().unwrap();
+                if self.connection >= self.ended.load(Ordering::Relaxed) {
+                    requests.push(request.clone());
+                }
+            }
             let method = request.method.clone();
             let now = self.answering.now.fetch_add(1, Ordering::Relaxed) + 1;
             self.answering.most.fetch_max(now, Ordering::Relaxed);
