@@ -103,13 +103,17 @@ impl WaitTimer {
     }
 }
 
+/// How often the locks of all processes are listed to find one.
+const LISTINGS: usize = 5;
+
 /// Returns the holder of a lock on this file as `process 123 (rpull)`, as far as the kernel tells.
 fn holder(file: &File) -> String {
     let found = file.metadata().ok().and_then(|found| {
         let device = found.dev();
         let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
         let inode = format!("{major:02x}:{minor:02x}:{}", found.ino());
-        pid_of(&std::fs::read_to_string("/proc/locks").ok()?, &inode)
+        // While other processes lock and unlock, the kernel may leave out lines.
+        (0..LISTINGS).find_map(|_| pid_of(&std::fs::read_to_string("/proc/locks").ok()?, &inode))
     });
     let Some(pid) = found else { return "another process".to_owned() };
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
