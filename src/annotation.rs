@@ -1,4 +1,4 @@
-//! Annotations with the names of index entries, in layouts and archives.
+//! Keys of annotations, and the names of index entries in layouts and archives.
 
 use crate::descriptor::Descriptor;
 
@@ -7,6 +7,18 @@ pub(crate) const NAME_ANNOTATION: &str = "io.containerd.image.name";
 
 /// The name that skopeo and umoci use. Any name if there is no [`NAME_ANNOTATION`], otherwise often only the tag.
 pub(crate) const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
+
+/// The name of the file that a blob holds.
+pub(crate) const TITLE: &str = "org.opencontainers.image.title";
+
+/// The name of the base of an image, a tag in a registry.
+pub(crate) const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// The digest that this name stood for when the image was built.
+pub(crate) const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// The digest of the manifest that an attestation in an index is about, as `BuildKit` writes it.
+pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// Returns the names of an entry, the full name first; empty if it has none.
 pub(crate) fn names(entry: &Descriptor) -> Vec<String> {

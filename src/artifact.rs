@@ -27,6 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::annotation;
 use crate::blob_file::BlobFile;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
@@ -45,8 +46,6 @@ use crate::name::ImageName;
 const EMPTY_CONFIG: &[u8] = b"{}";
 
 /// The annotation with the name of a file, as other tools use it.
-const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
-
 /// A manifest and its blobs, in memory or in files.
 #[derive(Clone, Debug)]
 pub struct Artifact {
@@ -117,7 +116,7 @@ impl ArtifactBuilder {
         media_type: impl Into<MediaType>,
         bytes: impl Into<Bytes>,
     ) -> Self {
-        let title = BTreeMap::from([(TITLE_ANNOTATION.to_owned(), name.into())]);
+        let title = BTreeMap::from([(annotation::TITLE.to_owned(), name.into())]);
         self.annotated_layer(media_type, bytes, title)
     }
 
@@ -345,7 +344,7 @@ mod tests {
         let manifest = json_of(&artifact);
         assert_eq!(manifest["config"]["mediaType"], "x/config");
         assert_eq!(manifest["layers"][0]["annotations"], json!({"key": "value"}));
-        assert_eq!(manifest["layers"][1]["annotations"], json!({(TITLE_ANNOTATION): "notes.txt"}));
+        assert_eq!(manifest["layers"][1]["annotations"], json!({(annotation::TITLE): "notes.txt"}));
     }
 
     #[test]

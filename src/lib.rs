@@ -83,7 +83,7 @@
 //!
 //! # Look at an image
 //!
-//! Every end is a [`Source`](content::Source) that can be asked; manifests are kept as they were received.
+//! Registries, layouts, archives and engine stores are all a [`Source`](content::Source). Manifests are kept as they were received.
 //!
 //! ```no_run
 //! # async fn example() -> rpull::Result<()> {
@@ -224,6 +224,7 @@ mod min_rate;
 mod mirror;
 pub mod name;
 pub mod oci;
+mod oci_layout_file;
 pub mod platform;
 pub mod progress;
 pub mod rebuild;

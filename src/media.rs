@@ -24,6 +24,11 @@ impl MediaType {
     pub const OCI_EMPTY: Self = Self(Cow::Borrowed("application/vnd.oci.empty.v1+json"));
     /// OCI image config.
     pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
+    /// OCI layer, not compressed.
+    pub const OCI_LAYER: Self = Self(Cow::Borrowed("application/vnd.oci.image.layer.v1.tar"));
+    /// OCI layer, compressed with gzip.
+    pub const OCI_LAYER_GZIP: Self =
+        Self(Cow::Borrowed("application/vnd.oci.image.layer.v1.tar+gzip"));
     /// Docker manifest list, the predecessor of the OCI index.
     pub const DOCKER_LIST: Self =
         Self(Cow::Borrowed("application/vnd.docker.distribution.manifest.list.v2+json"));

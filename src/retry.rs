@@ -143,8 +143,8 @@ fn given_up(failures: &Failures, error: Error) -> Error {
 }
 
 /// Warns about an outage, once for all waiting tasks.
-pub(crate) fn announce(policy: &RetryPolicy, error: &Error) {
-    if error.outage().is_some_and(|outage| outage.is_news) {
+pub(crate) fn warn_of_outage(policy: &RetryPolicy, error: &Error) {
+    if error.outage().is_some_and(|outage| outage.should_report) {
         let seconds = policy.retry_for.as_secs();
         tracing::warn!("{}; retrying for up to {seconds} s", error.chain());
     }
@@ -161,7 +161,7 @@ where
             Ok(value) => return Ok(value),
             Err(error) => {
                 let (delay, error) = policy.backoff(&mut failures, error)?;
-                announce(policy, &error);
+                warn_of_outage(policy, &error);
                 tracing::info!("{}; retrying in {} ms", error.chain(), delay.as_millis());
                 tokio::time::sleep(delay).await;
             }
@@ -244,7 +244,7 @@ mod tests {
         let (began, mut tries) = (Instant::now(), 0);
         let error = retry::<(), _>(policy, || {
             tries += 1;
-            let outage = Outage { lasted: began.elapsed(), is_news: false };
+            let outage = Outage { lasted: began.elapsed(), should_report: false };
             async move { Err(busy(None).in_outage(outage)) }
         })
         .await
@@ -279,7 +279,7 @@ mod tests {
     async fn failures_after_outage_have_own_retry_count() {
         let policy = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
         let mut failures = Failures::default();
-        let outage = Outage { lasted: Duration::ZERO, is_news: false };
+        let outage = Outage { lasted: Duration::ZERO, should_report: false };
         for _ in 0..20 {
             policy.backoff(&mut failures, busy(None).in_outage(outage)).unwrap();
         }

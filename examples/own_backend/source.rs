@@ -67,7 +67,7 @@ impl Source for Directory {
             let not_found =
                 || Error::new(ErrorKind::NotFound, name.to_string()).at(&self.0.endpoint.location);
             let descriptor = self.0.find(name)?.ok_or_else(not_found)?;
-            rpull::content::document(self, &descriptor).await
+            rpull::content::fetch_document(self, &descriptor).await
         })
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rpull::content::{
-    BlobWriter, ByteStream, OpenBlob, Opened, Presence, Role, Target, TargetPlan, TargetProperties,
-    TargetWriter, missing_content,
+    BlobWriter, ByteStream, OpenBlobOptions, Opened, Presence, Role, Target, TargetPlan,
+    TargetProperties, TargetWriter, missing_content,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -84,7 +84,7 @@ impl TargetWriter for Run {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        _: &'a OpenBlob,
+        _: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             self.check_open()?;

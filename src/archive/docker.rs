@@ -24,8 +24,6 @@ use crate::media::MediaType;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ManifestItem {
@@ -117,7 +115,7 @@ impl DockerImage {
         let mut layers = Vec::new();
         for (name, diff_id) in self.layers.iter().zip(diff_ids) {
             let blob = self.layer_files.layer(tar, name, diff_id, control)?;
-            layers.push(Descriptor::new(LAYER_TYPE.into(), diff_id.clone(), blob.size));
+            layers.push(Descriptor::new(MediaType::OCI_LAYER, diff_id.clone(), blob.size));
             blobs.insert(diff_id.clone(), blob);
         }
         // Last, so that a layer with the config's digest does not replace it.

@@ -30,8 +30,8 @@ use super::tarball::BLOCK;
 use crate::blocking::run_cancellable;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlob, Opened, Presence, Role, Target,
-    TargetPlan, TargetProperties, TargetWriter, check_content,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlobOptions, Opened, Presence, Role,
+    Target, TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::descriptor::Descriptor;
@@ -368,7 +368,7 @@ impl TargetWriter for DockerWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        _: &'a OpenBlob,
+        _: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             self.0.run.check(self.0.location())?;

@@ -1,43 +1,22 @@
 //! An image layout inside a tar. Spec: image-spec `image-layout.md`.
 
-use serde::Deserialize;
-
 use super::small_file::{MAX_JSON_BYTES, missing_required, read_small_file, unusable};
 use super::tarball::TarIndex;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{RawIndex, parse_entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::Object;
-
-pub(super) const LAYOUT_FILE_NAME: &str = "oci-layout";
-
-/// The content of the `oci-layout` file.
-pub(super) const LAYOUT_FILE_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+use crate::oci_layout_file;
 
 pub(super) const INDEX: &str = "index.json";
 
-/// Maximum size of the `oci-layout` file, in bytes.
-const MAX_MARKER_BYTES: u64 = 64 << 10;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OciLayoutJson {
-    image_layout_version: String,
-}
-
 /// The image entries of index.json; `None` if there is no layout.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
-    let Some(marker) = read_small_file(tar, LAYOUT_FILE_NAME, MAX_MARKER_BYTES)? else {
+    let Some(content) = read_small_file(tar, oci_layout_file::NAME, oci_layout_file::MAX_BYTES)?
+    else {
         return Ok(None);
     };
-    let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
-        .map_err(|error| unusable(LAYOUT_FILE_NAME, "is corrupt").with_source(error))?;
-    if marker.image_layout_version != "1.0.0" {
-        let reason =
-            format!("unsupported layout version {}, expected 1.0.0", marker.image_layout_version);
-        return Err(unusable(LAYOUT_FILE_NAME, &reason));
-    }
+    oci_layout_file::check(&content, |reason| unusable(oci_layout_file::NAME, reason))?;
     let Some(index) = read_small_file(tar, INDEX, MAX_JSON_BYTES)? else {
         return Err(missing_required(INDEX));
     };

@@ -27,8 +27,8 @@ use super::{docker, oci};
 use crate::annotation;
 use crate::blocking::run_blocking;
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlob, Opened, Presence, Role, Target,
-    TargetPlan, TargetProperties, TargetWriter, check_content,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlobOptions, Opened, Presence, Role,
+    Target, TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -36,6 +36,7 @@ use crate::document::{Document, ImageManifest, ParsedDocument, entries_for_platf
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
+use crate::oci_layout_file;
 use crate::platform::Platform;
 
 pub(super) struct OciTarget(Arc<OciArchive>);
@@ -231,7 +232,7 @@ impl OciArchive {
         if self.options.with_docker_manifest {
             files.push((docker::MANIFEST, self.docker_manifest(&state).json()));
         }
-        files.push((oci::LAYOUT_FILE_NAME, oci::LAYOUT_FILE_TEXT.into()));
+        files.push((oci_layout_file::NAME, oci_layout_file::TEXT.into()));
         files
     }
 
@@ -345,7 +346,7 @@ impl TargetWriter for OciArchive {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        _: &'a OpenBlob,
+        _: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(self.open_blob(descriptor))
     }

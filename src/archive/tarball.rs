@@ -32,7 +32,7 @@ const MAX_NAME_BYTES_TOTAL: usize = 16 << 20;
 const MAX_NAME_BYTES: usize = 4096;
 
 /// Most links followed in a chain.
-const MAX_LINKS: usize = 8;
+const MAX_SYMLINKS: usize = 8;
 
 /// Bytes read at a time while scanning for headers.
 const WINDOW_BYTES: usize = 4 << 10;
@@ -130,13 +130,13 @@ impl TarIndex {
     fn follow(
         &self,
         name: &str,
-        judge: impl Fn(&str, &TarEntry) -> Result<(), EntryError>,
+        check: impl Fn(&str, &TarEntry) -> Result<(), EntryError>,
     ) -> Result<Range<u64>, EntryError> {
         let out = EntryError::Unusable("points outside the archive");
         let mut name = clean(name).ok_or(out)?;
-        for _ in 0..MAX_LINKS {
+        for _ in 0..MAX_SYMLINKS {
             let node = self.nodes.get(&name).ok_or(EntryError::Missing)?;
-            judge(&name, node)?;
+            check(&name, node)?;
             match &node.kind {
                 TarEntryKind::File(span) => return Ok(span.clone()),
                 TarEntryKind::Link(Some(target)) => name.clone_from(target),

@@ -10,7 +10,7 @@ use crate::content::Source;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::image_layers::OpenBlob;
+use crate::image_layers::LayerOpener;
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{ReceivedBlob, TransferOptions};
@@ -20,7 +20,7 @@ pub(crate) fn open_layer(
     image: &OpenedLocation,
     layer: Descriptor,
     retry: RetryPolicy,
-) -> OpenBlob<'static> {
+) -> LayerOpener<'static> {
     match &image.layout {
         Some(layout) => open_stored(Arc::clone(layout), layer.digest),
         None => open_streamed(Arc::clone(&image.source), layer, retry),
@@ -32,7 +32,7 @@ pub(crate) fn open_streamed(
     source: Arc<dyn Source>,
     layer: Descriptor,
     retry: RetryPolicy,
-) -> OpenBlob<'static> {
+) -> LayerOpener<'static> {
     let runtime = Handle::current();
     Box::new(move |stop| {
         let control = Control { cancel: stop.clone(), ..Control::default() };
@@ -42,7 +42,7 @@ pub(crate) fn open_streamed(
 }
 
 /// Opens the file of a layer without verifying its digest: the `diff_id` is verified anyway, so the bytes are hashed once.
-pub(crate) fn open_stored(layout: Arc<Layout>, layer: Digest) -> OpenBlob<'static> {
+pub(crate) fn open_stored(layout: Arc<Layout>, layer: Digest) -> LayerOpener<'static> {
     Box::new(move |_| {
         let file = layout.blob_file(&layer).map_err(io::Error::other)?;
         Ok(Box::new(file))

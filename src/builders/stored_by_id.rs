@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::opened::OpenedLocation;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_id::ImageId;
-use crate::layout::{Identified, Layout};
+use crate::layout::{IdMatch, Layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
 
@@ -17,13 +17,13 @@ pub(crate) fn find_by_id(
     store: &Layout,
     id: &ImageId,
     name: Option<&Reference>,
-) -> Result<Identified> {
+) -> Result<IdMatch> {
     if let Some(name) = name.map(Reference::to_string)
         && let Some(entry) = store.entry(&name)?
     {
         let digest = entry.descriptor.digest;
         let named = ImageName::Layout(name.clone());
-        return Ok(Identified { digest, name: named, names: vec![name], within: Vec::new() });
+        return Ok(IdMatch { digest, name: named, names: vec![name], indexes: Vec::new() });
     }
     let mut found = store.by_id(id)?;
     match (found.pop(), found.is_empty()) {
@@ -68,9 +68,9 @@ pub(crate) fn ambiguous_id(id: &ImageId, choices: &[String]) -> Error {
         .with_reason(format!("ambiguous, matches several images: {}", choices.join(", ")))
 }
 
-fn choice(image: &Identified) -> String {
+fn choice(image: &IdMatch) -> String {
     let digest = image.digest.short();
-    match (image.names.first(), image.within.first()) {
+    match (image.names.first(), image.indexes.first()) {
         (Some(name), _) => format!("{name} ({digest})"),
         (None, Some(whole)) => format!("{digest} of {whole}"),
         (None, None) => digest.to_owned(),

@@ -25,7 +25,7 @@ use super::text_width::width;
 use super::wrap::wrap;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::registry::{NOTICE, Redactor, Text};
+use crate::registry::{NOTICE, Redactor, TextKind};
 
 /// The active progress bars. Other lines are printed above them.
 static BARS: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -141,7 +141,7 @@ impl Write for LogLine {
 
 /// Writes text to stderr, redacted. Errors of a closed stderr are ignored.
 pub(super) fn stderr_text(text: &str) {
-    let text = REDACTOR.redact(text, Text::Message);
+    let text = REDACTOR.redact(text, TextKind::Message);
     above_bars(|| drop(anstream::stderr().write_all(text.as_bytes())));
 }
 
@@ -192,7 +192,7 @@ pub(super) fn line(line: &str) -> Result<()> {
 
 /// Returns the message without secrets, for use in a result.
 pub(super) fn redacted(message: &str) -> String {
-    REDACTOR.redact(message, Text::Message).into_owned()
+    REDACTOR.redact(message, TextKind::Message).into_owned()
 }
 
 /// Prints results by this template instead of as JSON.
@@ -229,7 +229,7 @@ fn no_json(error: serde_json::Error) -> Error {
 
 /// Prints text on stdout, redacted; without colors unless they are enabled.
 pub(super) fn text(text: &str) -> Result<()> {
-    write(&mut anstream::stdout(), REDACTOR.redact(text, Text::Result).as_bytes())
+    write(&mut anstream::stdout(), REDACTOR.redact(text, TextKind::Result).as_bytes())
 }
 
 /// Writes these bytes to stdout unchanged, including any terminal escape sequences.
@@ -272,7 +272,7 @@ impl Lines {
     /// # Errors
     /// As [`Lines::push`].
     pub(super) fn flush(&mut self) -> Result<()> {
-        let text = REDACTOR.redact(&self.0, Text::Result);
+        let text = REDACTOR.redact(&self.0, TextKind::Result);
         let mut stdout = anstream::stdout();
         WRITTEN.store(true, Ordering::Relaxed);
         let mut write = || stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

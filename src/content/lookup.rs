@@ -88,7 +88,7 @@ pub enum BlobPresence {
 /// Constant facts about an endpoint.
 ///
 /// An endpoint *is* this object, not the text in it: two handles are the same endpoint if they return the same
-/// `Endpoint` ([`is_same`]). Clones of a handle therefore share it, and so do the handles of one repository of a client.
+/// `Endpoint` ([`is_same_endpoint`]). Clones of a handle therefore share it, and so do the handles of one repository of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Endpoint {
@@ -258,15 +258,16 @@ pub trait Lookup: Send + Sync {
 }
 
 /// Whether two handles belong to the same endpoint.
-pub fn is_same(one: &dyn Lookup, other: &dyn Lookup) -> bool {
+pub fn is_same_endpoint(one: &dyn Lookup, other: &dyn Lookup) -> bool {
     std::ptr::eq(one.endpoint(), other.endpoint())
 }
 
-/// The document of this descriptor, verified; from the descriptor itself if it embeds the bytes.
+/// Reads the document of this descriptor, verified: from the descriptor itself if it embeds the bytes, else with one call of
+/// [`Lookup::read`], which may send a request.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if the endpoint does not have it.
-pub async fn document(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Document> {
+/// [`ErrorKind::NotFound`] if the endpoint does not have it, [`ErrorKind::InvalidDocument`] above [`DOCUMENT_LIMIT`].
+pub async fn fetch_document(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Document> {
     if let Some((bytes, _)) = verified_inline_data(descriptor) {
         return Document::from_descriptor(bytes, descriptor);
     }

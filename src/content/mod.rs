@@ -24,7 +24,8 @@
 //!   missing content, `MissingBlobs`, and damages nothing. Each backend documents what it checks.
 //! - **Concurrency.** All methods take `&self` and may be called from several tasks. Two writers of one digest wait for
 //!   each other or write twice; they never mix their bytes.
-//! - **Blocking.** Files are touched when the returned future is polled, not when the method is called.
+//! - **Blocking.** Files are touched when the returned future is polled, not when the method is called. Methods without a future
+//!   (`read_back`, `file`, `advance`, and those of [`BlobRanges`]) touch them at once.
 //! - **Retries.** A backend retries its requests for documents. The engine retries blobs: it opens them
 //!   again at the position reached. It also sends missing content of a manifest again.
 //! - **Memory.** A backend does not cache answers, and does not know the rest of the run; the engine does both.
@@ -56,8 +57,8 @@
 //! because of it. A registry that answers a HEAD with anything but a success or 404 is `Unknown`. If its HEAD of a blob
 //! does not contain the size, one GET follows.
 
+mod call_order;
 mod lookup;
-mod order;
 mod plan;
 mod reader;
 mod rebuilder;
@@ -65,16 +66,18 @@ mod source;
 mod target;
 mod writer;
 
+pub use self::call_order::missing_content;
+pub(crate) use self::call_order::{FinishGuard, check_content};
 pub(crate) use self::lookup::over_limit;
 pub use self::lookup::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RateLimit, RequestCounts,
-    document, is_same,
+    fetch_document, is_same_endpoint,
 };
-pub use self::order::missing_content;
-pub(crate) use self::order::{FinishGuard, check_content};
 pub use self::plan::TargetPlan;
 pub(crate) use self::reader::reader_stream;
 pub use self::rebuilder::Rebuilder;
 pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source, UnpackedLayer};
-pub use self::target::{EmptyTarget, OpenBlob, Role, Target, TargetProperties, TargetWriter};
+pub use self::target::{
+    EmptyTarget, OpenBlobOptions, Role, Target, TargetProperties, TargetWriter,
+};
 pub use self::writer::{BlobRanges, BlobWriter, Opened, UploadStore};

@@ -34,7 +34,7 @@ pub struct BlobRequest<'a> {
 
 impl<'a> BlobRequest<'a> {
     /// The blob from this byte to its end.
-    pub fn from(descriptor: &'a Descriptor, start: u64) -> Self {
+    pub fn starting_at(descriptor: &'a Descriptor, start: u64) -> Self {
         Self { descriptor, range: start..descriptor.size }
     }
 
@@ -73,7 +73,7 @@ impl BlobStream {
 
     /// Ends the stream with the range, unless that reaches the end of the blob.
     #[must_use]
-    pub fn until(mut self, request: &BlobRequest<'_>) -> Self {
+    pub fn truncated_to(mut self, request: &BlobRequest<'_>) -> Self {
         if request.range.end >= request.descriptor.size {
             return self;
         }

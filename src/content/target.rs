@@ -64,7 +64,7 @@ pub trait TargetWriter: Send + Sync {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        options: &'a OpenBlob,
+        options: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>>;
 
     /// Whether the target redirected the last write of this blob: it must be opened again, and its bytes read anew.
@@ -114,14 +114,14 @@ impl TargetProperties {
 /// Details for opening a blob.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct OpenBlob {
+pub struct OpenBlobOptions {
     /// A repository of the same registry that the blob may be mounted from.
     pub mount_from: Option<String>,
     /// Upload without checking: the target reported the blob as present, and that was wrong.
     pub resend: bool,
 }
 
-impl OpenBlob {
+impl OpenBlobOptions {
     setters! {
         optional into mount_from: String;
         flag resend;
@@ -207,7 +207,8 @@ impl Target for EmptyTarget {
     }
 
     fn begin<'a>(&'a self, _: &'a TargetPlan<'a>) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
-        let refusal = Error::new(ErrorKind::Unsupported, "a plan").with_reason("moves nothing");
+        let refusal = Error::new(ErrorKind::Unsupported, "write")
+            .with_reason("this target is a placeholder for a plan");
         Box::pin(ready(Err(refusal)))
     }
 }

@@ -73,7 +73,7 @@ pub trait BlobWriter: Send {
         Ok(None)
     }
 
-    /// A place for bytes that arrive before those in front of them; `None` if the target takes bytes in order only.
+    /// Storage for bytes received ahead of [`BlobWriter::offset`]; `None` if the target takes bytes in order only.
     fn ranges(&self) -> Option<Arc<dyn BlobRanges>> {
         None
     }
@@ -110,13 +110,13 @@ pub trait BlobWriter: Send {
 /// The bytes of a blob beyond the [`BlobWriter::offset`] of its open writer. Dropped before the writer is used for anything but
 /// [`BlobWriter::write`] and [`BlobWriter::advance`].
 pub trait BlobRanges: Send + Sync {
-    /// The ranges that are there, of an earlier attempt or run, in order and with a gap before each. Not verified.
+    /// Ranges left by an earlier attempt or run, ascending, with a gap before each. Not verified.
     fn present(&self) -> Vec<Range<u64>>;
 
     /// Writes bytes, none of them beyond the end of the blob. The target has them afterwards, even if the process is killed.
     fn write_at(&self, position: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Reads the first bytes of a range that was written; as many as it likes, but not none.
+    /// Reads from the start of a range that was written: at least one byte, possibly fewer than requested.
     fn read_at(&self, range: Range<u64>) -> Result<Bytes>;
 }
 

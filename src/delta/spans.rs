@@ -26,7 +26,7 @@ pub(super) fn spans(tar: &TarFile) -> Vec<Span> {
     let buffered = BufReader::with_capacity(BUFFER_SIZE, tar.reader());
     let mut entries = Entries::new(buffered, EntryLimits::default());
     let mut spans = Vec::new();
-    while let Ok(Some(place)) = entries.next_place() {
+    while let Ok(Some(place)) = entries.next_span() {
         let end = place.content.end.min(tar.size());
         if place.content.start > end {
             break;

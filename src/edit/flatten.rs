@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::flatten::Tree;
-use crate::image_layers::{LayerBlob, OpenBlob};
+use crate::image_layers::{LayerBlob, LayerOpener};
 use crate::layer::Compression;
 
 impl ImageEdit {
@@ -20,7 +20,7 @@ impl ImageEdit {
     /// As [`LayerBlob::from_image`].
     pub fn layer_blobs<'a>(
         &self,
-        open: impl Fn(&Descriptor) -> OpenBlob<'a>,
+        open: impl Fn(&Descriptor) -> LayerOpener<'a>,
     ) -> Result<Vec<LayerBlob<'a>>> {
         LayerBlob::from_image(&self.reference, self.parsed()?, &self.config, open)
     }

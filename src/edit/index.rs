@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use super::composed::EditedImage;
 use super::edited_object::raw;
+use crate::annotation;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Source, document};
+use crate::content::{Source, fetch_document};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, EMPTY_INDEX, ParsedDocument, RawIndex, TreeWalk, parse_entry};
@@ -19,9 +20,6 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
 use crate::transfer::read_small;
-
-/// Annotation of an attestation: the manifest that it is about.
-const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// An index that is being made or changed.
 pub struct IndexEdit {
@@ -130,7 +128,7 @@ impl IndexEdit {
         let entries = parse_all(&self.index.manifests)?;
         let removed: Vec<&Descriptor> = entries.iter().filter(|own| is_removed(own)).collect();
         let is_about = |own: &Descriptor| {
-            let about = own.annotations.get(ABOUT);
+            let about = own.annotations.get(annotation::REFERENCE_DIGEST);
             about.is_some_and(|about| removed.iter().any(|gone| gone.digest.as_str() == about))
         };
         let mut keep =
@@ -180,7 +178,7 @@ impl IndexEdit {
             if !step.item.media_type.is_document() {
                 continue;
             }
-            let document = document(&**source, &step.item).await?;
+            let document = fetch_document(&**source, &step.item).await?;
             for blob in document.blobs() {
                 self.owners.insert(blob.digest.clone(), Arc::clone(source));
             }

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use super::history;
 use super::image::ImageEdit;
 use super::manifest::in_format;
+use crate::annotation;
 use crate::document::ImageManifest;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Annotations that name the base.
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 impl ImageEdit {
     /// Exchanges the layers of the old base for those of the new one, as if the image had been built on it. The config stays that
@@ -51,8 +48,8 @@ impl ImageEdit {
 
     /// Notes the base in the annotations that `check-base` and others read. `name` is one in a registry.
     pub fn annotate_base(&mut self, name: Option<&str>, base: &Self) -> Result<()> {
-        let name = name.map(|name| (BASE_NAME.to_owned(), name.to_owned()));
-        let digest = (BASE_DIGEST.to_owned(), base.document.digest().to_string());
+        let name = name.map(|name| (annotation::BASE_NAME.to_owned(), name.to_owned()));
+        let digest = (annotation::BASE_DIGEST.to_owned(), base.document.digest().to_string());
         self.annotate(&name.into_iter().chain([digest]).collect::<Vec<_>>())
     }
 }

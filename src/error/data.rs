@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The end of a transfer that failed.
+/// The side of a transfer that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Side {
@@ -34,5 +34,5 @@ pub struct Outage {
     /// Time since its first consecutive failure, in any task.
     pub lasted: Duration,
     /// Whether to report it now: once per outage, and not for very short ones.
-    pub is_news: bool,
+    pub should_report: bool,
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! make       deltas of the layers that an image does not share with another
 //! artifact   the manifest that carries them
-//! choose     which artifact and which of its layers pay
+//! choose     whether a delta is worth carrying, and worth using
 //! held       the layers of a store, by diff_id
 //! rebuilder  finds the artifact of an image and rebuilds its layers during a transfer
 //! ```

@@ -104,7 +104,7 @@ impl DeltaRebuilder {
             }
         }
         let Some(best) = best else { return Ok(Vec::new()) };
-        let document = content::document(&*self.source, &best.descriptor).await?;
+        let document = content::fetch_document(&*self.source, &best.descriptor).await?;
         let mut found = Vec::new();
         for offered in OfferedDelta::all(&document) {
             let OfferedDelta { descriptor, to, tar_size, encoder } = &offered;

@@ -10,11 +10,11 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::Unread;
+use crate::layer::UnsupportedFormat;
 use crate::setters::setters;
 
 /// Opens the blob of a layer.
-pub type OpenBlob<'a> =
+pub type LayerOpener<'a> =
     Box<dyn FnOnce(&CancellationToken) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
 /// A layer to be read.
@@ -31,7 +31,7 @@ pub struct LayerBlob<'a> {
     pub can_wait: bool,
     /// Opens the blob in any compression. Runs on another thread, possibly before lower layers and concurrently with
     /// others. A reader that waits for bytes must stop waiting when the token is cancelled.
-    pub open: OpenBlob<'a>,
+    pub open: LayerOpener<'a>,
 }
 
 impl fmt::Debug for LayerBlob<'_> {
@@ -42,7 +42,7 @@ impl fmt::Debug for LayerBlob<'_> {
 
 impl<'a> LayerBlob<'a> {
     /// A layer that `open` opens; the fields say what the parameters are.
-    pub fn new(name: impl Into<String>, diff_id: Digest, size: u64, open: OpenBlob<'a>) -> Self {
+    pub fn new(name: impl Into<String>, diff_id: Digest, size: u64, open: LayerOpener<'a>) -> Self {
         Self { name: name.into(), diff_id, size, can_wait: false, open }
     }
 
@@ -59,7 +59,7 @@ impl<'a> LayerBlob<'a> {
         image: &str,
         manifest: &ImageManifest,
         config: &ImageConfig,
-        open: impl Fn(&Descriptor) -> OpenBlob<'a>,
+        open: impl Fn(&Descriptor) -> LayerOpener<'a>,
     ) -> Result<Vec<Self>> {
         let error = |kind, reason: String| Err(Error::new(kind, image).with_reason(reason));
         if config.os == "windows" {
@@ -90,7 +90,7 @@ impl<'a> LayerBlob<'a> {
             let media_type = layer.media_type.as_str();
             let reason = if media_type.ends_with("+encrypted") {
                 "is encrypted".to_owned()
-            } else if let Some(unread) = Unread::of_type(media_type) {
+            } else if let Some(unread) = UnsupportedFormat::of_type(media_type) {
                 format!("{unread}, which rpull does not read")
             } else {
                 continue;

@@ -11,7 +11,7 @@ pub(crate) mod xattr_filter;
 
 use std::io;
 
-pub use self::layer_blob::{LayerBlob, OpenBlob};
+pub use self::layer_blob::{LayerBlob, LayerOpener};
 pub use self::skipped::{SkipReason, Skipped};
 use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::layer::{is_unsupported, needs_higher_window_limit};

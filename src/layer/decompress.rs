@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gzip::Members;
 use super::header::{Header, HeaderBlock};
-use super::unread::{self, Unread};
+use super::unsupported_format::{self, UnsupportedFormat};
 use super::zstd_frames::Frames;
 use crate::tar_block::BLOCK_BYTES;
 
@@ -33,13 +33,13 @@ pub enum Compression {
 
 impl Compression {
     /// Bytes from the start that [`Compression::detect`] needs.
-    pub const DETECT_LEN: usize = unread::LOOK_AT;
+    pub const DETECT_LEN: usize = unsupported_format::DETECT_BYTES;
 
     /// Detects the compression by the first bytes: names and media types are often wrong.
     ///
     /// # Errors
     /// A known format that is not supported.
-    pub fn detect(start: &[u8]) -> Result<Self, Unread> {
+    pub fn detect(start: &[u8]) -> Result<Self, UnsupportedFormat> {
         match start {
             [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
             // A frame, or a skippable one (zstd:chunked can begin with one).
@@ -52,7 +52,7 @@ impl Compression {
         let is_tar = start
             .get(..BLOCK_BYTES)
             .is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)));
-        match Unread::of_start(start) {
+        match UnsupportedFormat::of_start(start) {
             Some(unread) if !is_tar => Err(unread),
             _ => Ok(Self::Plain),
         }

@@ -35,7 +35,7 @@ pub(crate) enum Content {
 
 /// Where an entry is in its tar. Entries follow each other without gaps.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct EntryPlace {
+pub(crate) struct EntrySpan {
     /// The normalized path.
     pub(crate) path: Vec<u8>,
     /// Its header, and the extension headers before it.
@@ -49,12 +49,12 @@ impl<R: BufRead> Entries<R> {
     ///
     /// # Errors
     /// Like [`Entries::next_entry`].
-    pub(crate) fn next_place(&mut self) -> io::Result<Option<EntryPlace>> {
+    pub(crate) fn next_span(&mut self) -> io::Result<Option<EntrySpan>> {
         self.skip_body()?;
         let start = self.position();
         let Some(RawEntry { entry, .. }) = self.next_raw()? else { return Ok(None) };
         let content = self.position()..self.position() + self.body_length();
-        Ok(Some(EntryPlace { path: clean(&entry.path), header: start..content.start, content }))
+        Ok(Some(EntrySpan { path: clean(&entry.path), header: start..content.start, content }))
     }
 
     /// Returns the next entry and skips its bytes. Names that mark whiteouts in layers have no meaning here.

@@ -34,7 +34,7 @@ mod raw_entry;
 mod sparse;
 #[cfg(feature = "cli")]
 pub(crate) mod toc;
-mod unread;
+mod unsupported_format;
 mod write;
 mod zstd_frames;
 
@@ -49,7 +49,7 @@ pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
 pub(crate) use self::entry::{WHITEOUT, is_below, is_leftover, split};
 pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
-pub use self::unread::Unread;
+pub use self::unsupported_format::UnsupportedFormat;
 pub use self::write::header;
 pub(crate) use self::zstd_frames::needs_higher_window_limit;
 pub use self::zstd_frames::{DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, limit_zstd_window};

@@ -5,21 +5,21 @@ use std::fmt;
 /// A known format that rpull does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unread {
+pub enum UnsupportedFormat {
     /// A compression, by the name of its program.
     Compression(&'static str),
     /// Content that is not a tar.
     Content(&'static str),
 }
 
-use Unread::{Compression, Content};
+use UnsupportedFormat::{Compression, Content};
 
-const SQUASHFS: Unread = Content("a squashfs file system");
-const EROFS: Unread = Content("an erofs file system");
-const WASM: Unread = Content("a WebAssembly module");
+const SQUASHFS: UnsupportedFormat = Content("a squashfs file system");
+const EROFS: UnsupportedFormat = Content("an erofs file system");
+const WASM: UnsupportedFormat = Content("a WebAssembly module");
 
 /// Formats by their magic bytes.
-const STARTS: [(&[u8], Unread); 12] = [
+const STARTS: [(&[u8], UnsupportedFormat); 12] = [
     (b"\xfd7zXZ\0", Compression("xz")),
     (b"BZh", Compression("bzip2")),
     (b"\x04\x22\x4d\x18", Compression("lz4")),
@@ -38,11 +38,11 @@ const STARTS: [(&[u8], Unread); 12] = [
 const EROFS_AT: usize = 1024;
 const EROFS_MARK: &[u8] = b"\xe2\xe1\xf5\xe0";
 
-/// Bytes at the start of a blob that [`Unread::of_start`] needs.
-pub(super) const LOOK_AT: usize = EROFS_AT + EROFS_MARK.len();
+/// Bytes at the start of a blob that [`UnsupportedFormat::of_start`] needs.
+pub(super) const DETECT_BYTES: usize = EROFS_AT + EROFS_MARK.len();
 
 /// Formats by the part of a media type after its last `+`, `.` or `-`.
-const TYPES: [(&str, Unread); 14] = [
+const TYPES: [(&str, UnsupportedFormat); 14] = [
     ("xz", Compression("xz")),
     ("bzip2", Compression("bzip2")),
     ("bz2", Compression("bzip2")),
@@ -60,7 +60,7 @@ const TYPES: [(&str, Unread); 14] = [
     ("xml", Content("an XML document")),
 ];
 
-impl Unread {
+impl UnsupportedFormat {
     /// Recognizes a format by the first bytes of a blob that is not a tar.
     pub(super) fn of_start(start: &[u8]) -> Option<Self> {
         if start.get(EROFS_AT..).is_some_and(|rest| rest.starts_with(EROFS_MARK)) {
@@ -90,7 +90,7 @@ impl Unread {
     }
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for UnsupportedFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Compression(name) => write!(f, "is compressed with {name}"),
@@ -99,7 +99,7 @@ impl fmt::Display for Unread {
     }
 }
 
-impl std::error::Error for Unread {}
+impl std::error::Error for UnsupportedFormat {}
 
 #[cfg(test)]
 mod tests {
@@ -125,7 +125,7 @@ mod tests {
             ("text/spdx+xml", Some(Content("an XML document"))),
             ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Some(Content("a Helm chart"))),
         ] {
-            assert_eq!(Unread::of_type(media_type), wanted, "{media_type}");
+            assert_eq!(UnsupportedFormat::of_type(media_type), wanted, "{media_type}");
         }
     }
 }

@@ -19,12 +19,12 @@ const HEADER: usize = 18;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Windows use the memory of the process, so the limit applies to the whole process.
-static LIMIT: AtomicU64 = AtomicU64::new(DEFAULT_WINDOW_BYTES);
+static WINDOW_LIMIT_BYTES: AtomicU64 = AtomicU64::new(DEFAULT_WINDOW_BYTES);
 
 /// Sets the limit for zstd windows in bytes, at most [`MAX_WINDOW_BYTES`], for everything that this process reads from
 /// now on. Each layer that is read concurrently has its own window.
 pub fn limit_zstd_window(bytes: u64) {
-    LIMIT.store(bytes.min(MAX_WINDOW_BYTES), Ordering::Relaxed);
+    WINDOW_LIMIT_BYTES.store(bytes.min(MAX_WINDOW_BYTES), Ordering::Relaxed);
 }
 
 /// A frame needs a larger window than the limit allows.
@@ -74,7 +74,7 @@ impl<R: BufRead> Frames<R> {
         let missing = HEADER.saturating_sub(self.start.len()) as u64;
         Read::by_ref(&mut self.bytes).take(missing).read_to_end(&mut self.start)?;
         self.within = !self.start.is_empty();
-        let limit = LIMIT.load(Ordering::Relaxed);
+        let limit = WINDOW_LIMIT_BYTES.load(Ordering::Relaxed);
         match window(&self.start) {
             Some(window) if window > limit => {
                 let error = WindowLimitError { window, limit };

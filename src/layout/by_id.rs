@@ -11,7 +11,7 @@ use crate::name::ImageName;
 /// An image with the requested id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Identified {
+pub struct IdMatch {
     /// Digest of its document.
     pub digest: Digest,
     /// The name to look it up by.
@@ -19,13 +19,13 @@ pub struct Identified {
     /// Its names; empty if it has none, or if it is a platform of an index.
     pub names: Vec<String>,
     /// Names of the indexes that list it, if it has no entry of its own.
-    pub within: Vec<String>,
+    pub indexes: Vec<String>,
 }
 
 impl Layout {
     /// Finds every image with this id: the digest of an index, a manifest or a config. An unreadable document matches
     /// only by its own digest.
-    pub fn by_id(&self, id: &ImageId) -> Result<Vec<Identified>> {
+    pub fn by_id(&self, id: &ImageId) -> Result<Vec<IdMatch>> {
         let mut found = Vec::new();
         for entry in self.entries()? {
             let document = self.read_document(&entry.descriptor).ok();
@@ -45,30 +45,30 @@ impl Layout {
     }
 }
 
-fn entry_image(entry: &IndexEntry) -> Identified {
+fn entry_image(entry: &IndexEntry) -> IdMatch {
     let digest = entry.descriptor.digest.clone();
     let called = entry.names.first().cloned().unwrap_or_else(|| digest.to_string());
-    Identified {
+    IdMatch {
         digest,
         name: ImageName::Layout(called),
         names: entry.names.clone(),
-        within: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 
-fn child_image(entry: &IndexEntry, child: &Descriptor) -> Identified {
+fn child_image(entry: &IndexEntry, child: &Descriptor) -> IdMatch {
     let digest = child.digest.clone();
-    let within = entry.names.first().cloned().into_iter().collect();
-    Identified { name: ImageName::Digest(digest.clone()), digest, names: Vec::new(), within }
+    let indexes = entry.names.first().cloned().into_iter().collect();
+    IdMatch { name: ImageName::Digest(digest.clone()), digest, names: Vec::new(), indexes }
 }
 
 /// Adds an image, merged with the same one found before: it can have several names, or be listed by several indexes.
-fn add(found: &mut Vec<Identified>, new: Identified) {
+fn add(found: &mut Vec<IdMatch>, new: IdMatch) {
     let Some(existing) = found.iter_mut().find(|existing| existing.digest == new.digest) else {
         found.push(new);
         return;
     };
-    let is_entry = |image: &Identified| matches!(image.name, ImageName::Layout(_));
+    let is_entry = |image: &IdMatch| matches!(image.name, ImageName::Layout(_));
     match (is_entry(existing), is_entry(&new)) {
         (true, false) => {}
         (false, true) => *existing = new,
@@ -77,7 +77,7 @@ fn add(found: &mut Vec<Identified>, new: Identified) {
                 existing.name = new.name;
             }
             existing.names.extend(new.names);
-            existing.within.extend(new.within);
+            existing.indexes.extend(new.indexes);
         }
     }
 }

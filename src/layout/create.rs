@@ -6,23 +6,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Access, access};
-use serde::Deserialize;
-
 use super::io::{files, io_error, replace_durably, sync_dir};
 use super::{LayoutOptions, blobs};
 use crate::control::Control;
 use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
-
-const LAYOUT_FILE_NAME: &str = "oci-layout";
-
-/// The only version of the specification.
-const VERSION: &str = "1.0.0";
-
-/// Maximum size of `oci-layout`, in bytes.
-const MAX_LAYOUT_FILE_BYTES: u64 = 64 << 10;
+use crate::oci_layout_file;
+use rustix::fs::{Access, access};
 
 /// Files that an interrupted creation can leave behind.
 const INIT_LEFTOVERS: [&str; 7] = [
@@ -31,20 +22,14 @@ const INIT_LEFTOVERS: [&str; 7] = [
     "unsynced",
     "index.json",
     "index.json.new",
-    LAYOUT_FILE_NAME,
+    oci_layout_file::NAME,
     "oci-layout.new",
 ];
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OciLayoutFile {
-    image_layout_version: String,
-}
-
 /// Whether a readable layout exists here.
 pub(super) fn check(root: &Path) -> Result<()> {
-    let path = root.join(LAYOUT_FILE_NAME);
-    match blobs::open_inside(root, LAYOUT_FILE_NAME)? {
+    let path = root.join(oci_layout_file::NAME);
+    match blobs::open_inside(root, oci_layout_file::NAME)? {
         Ok(file) => check_version(&path, &file).and_then(|()| check_blobs(root)),
         Err(error) if error.kind() == Io::NotFound && !root.exists() => {
             Err(Error::new(ErrorKind::NotFound, "layout")
@@ -74,22 +59,14 @@ pub(super) fn check(root: &Path) -> Result<()> {
 }
 
 fn check_version(path: &Path, file: &File) -> Result<()> {
-    let refuse = |reason: String| {
+    let refuse = |reason: &str| {
         Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(reason)
     };
     let mut bytes = Vec::new();
-    file.take(MAX_LAYOUT_FILE_BYTES)
+    file.take(oci_layout_file::MAX_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| io_error("read", path, error))?;
-    let layout_file: OciLayoutFile = serde_json::from_slice(&bytes)
-        .map_err(|error| refuse("is corrupt".into()).with_source(error))?;
-    if layout_file.image_layout_version == VERSION {
-        return Ok(());
-    }
-    Err(refuse(format!(
-        "unsupported layout version {}, expected {VERSION}",
-        layout_file.image_layout_version
-    )))
+    oci_layout_file::check(&bytes, refuse)
 }
 
 /// A layout without `blobs/` is damaged, not empty: the blobs may be on a disk that is not mounted.
@@ -131,7 +108,7 @@ fn initialize(root: &Path, mode: u32, timeout: Duration, control: &Control) -> R
         LockMode::Exclusive,
         &LockWait { what: "the new store", path: root, timeout, control },
     )?;
-    if root.join(LAYOUT_FILE_NAME).exists() {
+    if root.join(oci_layout_file::NAME).exists() {
         return check(root);
     }
     let blobs = root.join("blobs");
@@ -142,8 +119,7 @@ fn initialize(root: &Path, mode: u32, timeout: Duration, control: &Control) -> R
         replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
     // Renamed into place: otherwise a power failure could leave an empty `oci-layout`, which no run would repair.
-    let layout_file = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
-    replace_durably(root, LAYOUT_FILE_NAME, layout_file.as_bytes())?;
+    replace_durably(root, oci_layout_file::NAME, oci_layout_file::TEXT.as_bytes())?;
     sync_dir(root)
 }
 
@@ -188,7 +164,7 @@ mod tests {
         let root = dir.path().join("a/b");
         create(&root, &LayoutOptions::default(), &Control::default()).unwrap();
         check(&root).unwrap();
-        std::fs::remove_file(root.join(LAYOUT_FILE_NAME)).unwrap();
+        std::fs::remove_file(root.join(oci_layout_file::NAME)).unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::NotFound);
         std::fs::write(root.join("blobs/sha256/x"), "").unwrap();
         assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::Store, "it holds something");
@@ -202,7 +178,7 @@ mod tests {
     fn create_other_layout_version_is_rejected_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
-            std::fs::write(dir.path().join(LAYOUT_FILE_NAME), bad).unwrap();
+            std::fs::write(dir.path().join(oci_layout_file::NAME), bad).unwrap();
             assert_eq!(
                 create(dir.path(), &LayoutOptions::default(), &Control::default())
                     .unwrap_err()
@@ -210,7 +186,10 @@ mod tests {
                 ErrorKind::Store,
                 "{bad}"
             );
-            assert_eq!(std::fs::read_to_string(dir.path().join(LAYOUT_FILE_NAME)).unwrap(), bad);
+            assert_eq!(
+                std::fs::read_to_string(dir.path().join(oci_layout_file::NAME)).unwrap(),
+                bad
+            );
         }
     }
 

@@ -19,7 +19,7 @@ use crate::layer::{diff_id_of, is_unsupported};
 const FILE_NAME: &str = "diff_ids";
 
 /// Limit on the size of the file, in bytes: 100,000 layers.
-const LIMIT: u64 = 16 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// A layer and the `diff_id` that a config gives it.
 pub(super) type LayerPair = (Digest, Digest);
@@ -96,7 +96,7 @@ fn check_one(
 pub(super) fn recorded(layout: &Layout) -> BTreeSet<LayerPair> {
     let mut text = String::new();
     if let Ok(file) = blobs::open_regular(&layout.root().join(FILE_NAME)) {
-        drop(file.take(LIMIT).read_to_string(&mut text));
+        drop(file.take(MAX_FILE_BYTES).read_to_string(&mut text));
     }
     let pair = |line: &str| {
         let (digest, diff_id) = line.split_once(' ')?;

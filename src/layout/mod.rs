@@ -63,7 +63,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::by_id::Identified;
+pub use self::by_id::IdMatch;
 pub use self::cached_tags::CachedTag;
 pub use self::edit::NameEdit;
 pub use self::entry::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
@@ -83,6 +83,7 @@ use crate::content::{Endpoint, EndpointKind};
 use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
+use crate::oci_layout_file;
 
 /// An open layout. While it is open, other processes do not prune it.
 #[derive(Clone, Debug)]
@@ -102,7 +103,8 @@ struct LayoutInner {
 }
 
 impl Layout {
-    /// Opens an existing layout, to read it or to change its names.
+    /// Opens an existing layout, to read it or to change its names. Blocks, like all methods without a future; waits up to
+    /// [`LayoutOptions::lock_timeout`] for a process that has it for itself.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no layout, [`ErrorKind::Store`] if it is damaged or of another version.
@@ -129,7 +131,7 @@ impl Layout {
 
     /// Opens a layout for writing. Creates it if it does not exist.
     ///
-    /// Blobs that were not synced before the last reboot are hashed first. Damaged ones are removed.
+    /// Blobs that were not synced before the last reboot are hashed first, which blocks. Damaged ones are removed.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
         Self::create_with_control(root, options, &Control::default())
     }
@@ -148,7 +150,7 @@ impl Layout {
         let inner = LayoutInner::new(root, options, control)?;
         inner.lock_dir(LockMode::Shared)?;
         journal::recover(&inner.root, options.lock_timeout, control)?;
-        inner.write_list()?;
+        inner.replace_null_list()?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -178,7 +180,7 @@ impl LayoutInner {
 
     /// Waits until no other process is changing names, and locks them.
     fn lock_names(&self, control: &Control) -> Result<File> {
-        let path = self.root.join("oci-layout");
+        let path = self.root.join(oci_layout_file::NAME);
         let guard = File::open(&path).map_err(|error| io_error("open", &path, error))?;
         lock::lock(&guard, LockMode::Exclusive, &self.lock_wait("index.json", control))?;
         Ok(guard)
@@ -207,7 +209,7 @@ impl LayoutInner {
     }
 
     /// Replaces a `null` list in index.json by an empty one, before there are blobs.
-    fn write_list(&self) -> Result<()> {
+    fn replace_null_list(&self) -> Result<()> {
         // Any problem with the file is reported where it is read.
         let is_small = |found: std::fs::Metadata| found.len() < 4096;
         if self.root.join("index.json").metadata().is_ok_and(is_small)
@@ -219,7 +221,7 @@ impl LayoutInner {
     }
 
     /// The location, for messages.
-    fn place(&self) -> &str {
+    fn location(&self) -> &str {
         &self.endpoint.location
     }
 

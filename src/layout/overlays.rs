@@ -28,7 +28,7 @@ impl Layout {
     }
 
     /// Removes the record of a directory.
-    pub fn forget_overlay(&self, directory: &Path) -> Result<()> {
+    pub fn remove_overlay(&self, directory: &Path) -> Result<()> {
         self.change_overlays(|known| known.remove(directory))
     }
 

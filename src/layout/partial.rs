@@ -56,7 +56,7 @@ impl PartialFile {
         if is_clean {
             ranges.list = Some(partial.open_list()?);
         } else {
-            partial.write_list(&mut ranges, &boot)?;
+            partial.replace_null_list(&mut ranges, &boot)?;
         }
         *partial.ranges() = Some(ranges);
         Ok((partial, boot != boot_id()))
@@ -108,7 +108,7 @@ impl PartialFile {
                 ranges.records.remove(&range);
             }
         }
-        self.write_list(ranges, &boot_id())
+        self.replace_null_list(ranges, &boot_id())
     }
 
     /// Makes [`BlobRanges`] possible.
@@ -177,7 +177,7 @@ impl PartialFile {
             .map_err(|error| io_error("open", &path, error))
     }
 
-    fn write_list(&self, ranges: &mut Ranges, boot: &str) -> Result<()> {
+    fn replace_null_list(&self, ranges: &mut Ranges, boot: &str) -> Result<()> {
         let list = match ranges.list.take() {
             Some(list) => list,
             None => self.open_list()?,
@@ -201,7 +201,7 @@ impl BlobRanges for PartialFile {
     fn write_at(&self, position: u64, bytes: &[u8]) -> Result<()> {
         let mut ranges = self.ranges();
         if let Some(ranges) = ranges.as_mut().filter(|ranges| ranges.list.is_none()) {
-            self.write_list(ranges, &boot_id())?;
+            self.replace_null_list(ranges, &boot_id())?;
         }
         self.write_recorded(&mut ranges, position, bytes)
     }

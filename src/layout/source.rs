@@ -64,7 +64,7 @@ impl Layout {
                     [] => Ok(None),
                     several => same_name::select(several, &Platform::host(), &name.to_string())
                         .map(|one| Some(one.clone()))
-                        .map_err(|error| error.at(self.0.place())),
+                        .map_err(|error| error.at(self.0.location())),
                 }
             }
             ImageName::Digest(digest) => match self.by_digest(digest) {
@@ -81,7 +81,7 @@ impl Layout {
     /// [`ErrorKind::NotFound`] if the layout has no entry, [`ErrorKind::InvalidInput`] if it has several.
     pub fn only_entry(&self) -> Result<IndexEntry> {
         let mut entries = self.images()?;
-        let place = self.0.place();
+        let place = self.0.location();
         // Several platforms under one name count as one entry.
         if let Some(first) = entries.first().filter(|entry| !entry.names.is_empty()).cloned()
             && entries.iter().all(|entry| entry.names == first.names)
@@ -118,7 +118,7 @@ impl Layout {
         let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
         let found = same_name::effective_entries(entries, |entry| self.platform_of(entry));
         if found.has_replaced {
-            let place = self.0.place();
+            let place = self.0.location();
             tracing::warn!("{place}: several images are named {name}; using the last one");
         }
         Ok(found.entries)
@@ -136,7 +136,7 @@ impl Layout {
     fn by_digest(&self, digest: &Digest) -> Result<Document> {
         let bytes = blobs::read(self.root(), digest, DOCUMENT_LIMIT)?;
         Document::from_response(bytes, &MediaType::from(""), Some(digest))
-            .map_err(|error| error.at(self.0.place()))
+            .map_err(|error| error.at(self.0.location()))
     }
 
     /// The index with this digest, if it exists and lists the manifest: an annotation alone proves nothing.
@@ -149,7 +149,7 @@ impl Layout {
     /// The bytes of a small blob, verified.
     pub(super) fn read_verified(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes> {
         let bytes = blobs::read(self.root(), &descriptor.digest, limit)?;
-        verify(descriptor, &bytes).map_err(|error| error.at(self.0.place()))?;
+        verify(descriptor, &bytes).map_err(|error| error.at(self.0.location()))?;
         Ok(bytes)
     }
 
@@ -170,7 +170,7 @@ impl Layout {
     pub fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
         Document::from_descriptor(bytes, descriptor)
-            .map_err(|error| damaged(error.at(self.0.place())))
+            .map_err(|error| damaged(error.at(self.0.location())))
     }
 
     /// Checks that a blob which an image needs exists in its size. Its bytes are not read.
@@ -186,7 +186,7 @@ impl Layout {
         }
         let reason = format!("is corrupt: expected {} bytes, got {length}", blob.size);
         let error = Error::new(ErrorKind::Mismatch, format!("blob {}", blob.digest));
-        Err(damaged(error.at(self.0.place()).with_reason(reason)))
+        Err(damaged(error.at(self.0.location()).with_reason(reason)))
     }
 }
 

@@ -14,7 +14,7 @@ use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
 use crate::blocking::{run_blocking, run_cancellable};
 use crate::content::{
-    FinishGuard, OpenBlob, Opened, Provenance, Role, TargetPlan, TargetWriter, check_content,
+    FinishGuard, OpenBlobOptions, Opened, Provenance, Role, TargetPlan, TargetWriter, check_content,
 };
 use crate::control::Control;
 use crate::descriptor::Descriptor;
@@ -48,7 +48,7 @@ impl LayoutWriter {
     }
 
     async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
-        let location = self.inner().place();
+        let location = self.inner().location();
         self.finished.check(location)?;
         if !self.is_sparse {
             let is_there = |content: &Descriptor| {
@@ -154,10 +154,10 @@ impl TargetWriter for LayoutWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        _: &'a OpenBlob,
+        _: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            self.finished.check(self.inner().place())?;
+            self.finished.check(self.inner().location())?;
             ingest::open(self.inner(), descriptor).await
         })
     }
@@ -172,7 +172,7 @@ impl TargetWriter for LayoutWriter {
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
-            self.finished.finish(self.inner().place())?;
+            self.finished.finish(self.inner().location())?;
             let inner = Arc::clone(self.inner());
             run_blocking("sync", move || inner.journal.finish()).await
         })

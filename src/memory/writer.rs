@@ -9,7 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::content::{LOCATION, Partial, SharedContent, texts};
 use crate::content::{
-    BlobWriter, ByteStream, FinishGuard, OpenBlob, Opened, Presence, Provenance, Role, TargetWriter,
+    BlobWriter, ByteStream, FinishGuard, OpenBlobOptions, Opened, Presence, Provenance, Role,
+    TargetWriter,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -57,7 +58,7 @@ impl TargetWriter for MemoryWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        _: &'a OpenBlob,
+        _: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             self.finished.check(LOCATION)?;

@@ -42,7 +42,9 @@ pub(super) async fn open(repository: &Repository, blob: BlobRequest<'_>) -> Resu
         other => other,
     };
     // After a range that was ignored, the reader goes on with what comes instead of requesting the rest once more.
-    opened.map(|stream| if stream.start < blob.range.start { stream } else { stream.until(&blob) })
+    opened.map(
+        |stream| if stream.start < blob.range.start { stream } else { stream.truncated_to(&blob) },
+    )
 }
 
 async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Result<BlobStream> {
@@ -91,7 +93,7 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
         _ => return Err(transport.http.failure(&request, response).await),
     };
     let idle = transport.http.options.timeouts.idle;
-    let (start, host) = (served.start, Origin::of(response.url())?);
+    let (start, host) = (served.start, Origin::from_url(response.url())?);
     let stream = body::blob(response, descriptor, served, what, idle).await?;
     let limiter = transport.http.limiters.host(&host);
     let received = repository.received.of_host(&transport.http.name);
@@ -119,7 +121,7 @@ pub(super) async fn read(
     }
     let idle = repository.transport.http.options.timeouts.idle;
     retry(&repository.transport.http.retry, || async {
-        let mut stream = open(repository, BlobRequest::from(descriptor, 0)).await?.stream;
+        let mut stream = open(repository, BlobRequest::starting_at(descriptor, 0)).await?.stream;
         let mut bytes = BytesMut::new();
         loop {
             match tokio::time::timeout(idle, stream.next()).await {
@@ -193,7 +195,7 @@ impl Repository {
 
 /// The declared length of a successful response; the header itself, because HEAD has no body to measure.
 fn length(response: &Response) -> Option<u64> {
-    if Encoding::of(response.headers()) != Encoding::Identity {
+    if Encoding::from_headers(response.headers()) != Encoding::Identity {
         return None;
     }
     let declared =

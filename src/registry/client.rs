@@ -56,7 +56,7 @@ impl Client {
     /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) if it blocks the registry.
     pub fn repository(&self, reference: &Reference) -> Result<Repository> {
         let hosts = self.options.mirrors.hosts(reference)?;
-        self.announce_insecure(hosts.mirrors.iter().chain([&hosts.registry]), &hosts.file);
+        self.warn_insecure(hosts.mirrors.iter().chain([&hosts.registry]), &hosts.file);
         let mut repository = self.open(&hosts.registry, reference, ScopeSet::pull)?;
         if hosts.mirrors.is_empty() {
             return Ok(repository);
@@ -101,7 +101,7 @@ impl Client {
         scopes: fn(&str) -> ScopeSet,
     ) -> Result<Repository> {
         let hosts = self.options.mirrors.hosts(reference)?;
-        self.announce_insecure([&hosts.push], &hosts.file);
+        self.warn_insecure([&hosts.push], &hosts.file);
         self.open(&hosts.push, reference, scopes)
     }
 
@@ -126,14 +126,14 @@ impl Client {
     }
 
     /// Warns about hosts whose certificates a file says not to verify.
-    fn announce_insecure<'a>(&self, hosts: impl IntoIterator<Item = &'a ContentHost>, file: &Path) {
+    fn warn_insecure<'a>(&self, hosts: impl IntoIterator<Item = &'a ContentHost>, file: &Path) {
         for host in hosts {
             let notice = format!(
                 "certificates of {} are not verified: {} says so",
                 host.name,
                 file.display()
             );
-            if host.settings.insecure && self.options.mirrors.is_news(&notice) {
+            if host.settings.insecure && self.options.mirrors.should_report(&notice) {
                 tracing::warn!("{}", crate::escape(&notice));
             }
         }

@@ -206,7 +206,7 @@ impl Repository {
                 limit.error(format!("index {}", index.digest())).at(self.full_name())
             })?;
             let Some(step) = walk.next_step() else { return Ok(false) };
-            index = content::document(self, &step.item).await?;
+            index = content::fetch_document(self, &step.item).await?;
             depth = step.depth;
         }
     }

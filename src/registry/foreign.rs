@@ -46,7 +46,7 @@ async fn open_one(
     let error = |url: &Url, reason: &str| {
         Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(reason)
     };
-    if Origin::of(&url)? == transport.http.origin()? {
+    if Origin::from_url(&url)? == transport.http.origin()? {
         return Err(error(&url, "points to the registry itself, which does not have it"));
     }
     transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;

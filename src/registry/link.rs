@@ -45,7 +45,7 @@ pub(super) fn next<'a>(
             _ = url.set_port(requested.port());
         }
     }
-    if Origin::of(&url)? != Origin::of(requested)? {
+    if Origin::from_url(&url)? != Origin::from_url(requested)? {
         return Err(invalid(format!("`Link` points to another host, {}", redact(&url))));
     }
     Ok(Some(url))

@@ -304,7 +304,7 @@ fn header_digest(headers: &HeaderMap) -> Option<Digest> {
 
 /// The descriptor in the headers; `None` if they are incomplete. The length of an encoded body is not the document's.
 fn described(headers: &HeaderMap) -> Option<Descriptor> {
-    (Encoding::of(headers) == Encoding::Identity).then_some(())?;
+    (Encoding::from_headers(headers) == Encoding::Identity).then_some(())?;
     let size = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     let media_type = media_type(headers);
     media_type.is_document().then_some(())?;

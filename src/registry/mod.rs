@@ -1,7 +1,7 @@
 //! A registry over HTTP. Spec: OCI distribution-spec 1.1, and the deviations of real registries.
 //!
-//! A [`Client`] holds the connections and tokens of registries; a [`Repository`] is one repository in them, opened as a
-//! [`Source`](crate::content::Source).
+//! A [`Client`] holds the connections and tokens of registries; a [`Repository`] is one repository in them, a
+//! [`Source`](crate::content::Source) and [`Target`](crate::content::Target).
 
 mod auth;
 mod blob;
@@ -39,7 +39,7 @@ pub use self::mirrors::Mirrors;
 #[cfg(feature = "cli")]
 pub(crate) use self::mirrors::read::NOTICE;
 pub use self::options::RegistryOptions;
-pub use self::redactor::{Redactor, Text};
+pub use self::redactor::{Redactor, TextKind};
 pub use self::referrers::Referrer;
 pub use self::repository::Repository;
 pub use crate::retry::Timeouts;

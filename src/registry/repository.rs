@@ -99,13 +99,13 @@ impl Repository {
         self.uploads.as_deref().filter(|_| descriptor.size >= MIN_RESUMABLE_UPLOAD)
     }
 
-    pub(super) fn keep_upload(&self, descriptor: &Descriptor, url: &Url) {
+    pub(super) fn save_upload(&self, descriptor: &Descriptor, url: &Url) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
             uploads.save(self.full_name(), &descriptor.digest, &Secret::new(url.as_str()));
         }
     }
 
-    pub(super) fn forget_upload(&self, descriptor: &Descriptor) {
+    pub(super) fn remove_upload(&self, descriptor: &Descriptor) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
             uploads.remove(self.full_name(), &descriptor.digest);
         }

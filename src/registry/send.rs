@@ -1,4 +1,4 @@
-//! Sends all requests of a registry client. Only here are credentials attached, challenges answered, redirects followed
+//! Sends the requests of the registry API. Only here are credentials attached to them, challenges answered, redirects followed
 //! and the scheme changed; [`super::http::exchange`] sends the single requests.
 //!
 //! Retries are up to the callers: documents use the crate's `retry`, bodies the transfer's reader.
@@ -37,7 +37,7 @@ pub(super) struct Transport {
     pub(super) tags_refused: AtomicBool,
     /// Locked while a referrers list is read, edited and written.
     pub(super) referrers_lock: tokio::sync::Mutex<()>,
-    /// Of a mirror.
+    /// The health of this host, if it is a mirror.
     pub(super) mirror_health: MirrorHealth,
 }
 
@@ -67,7 +67,7 @@ impl Transport {
         let url = self.http.request_url(&request.url);
         let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
         loop {
-            let is_registry = Origin::of(&chain.url)? == self.http.origin()?;
+            let is_registry = Origin::from_url(&chain.url)? == self.http.origin()?;
             let authorization = if is_registry {
                 self.auth.authorization_for(&self.http, request).await?
             } else {
@@ -144,7 +144,7 @@ impl Transport {
         range: Option<(HeaderName, HeaderValue)>,
     ) -> Result<UploadResponse> {
         let url = self.http.with_current_scheme(&request.url);
-        let origin = Origin::of(&url)?;
+        let origin = Origin::from_url(&url)?;
         let is_registry = origin == self.http.origin()?;
         let authorization = if is_registry {
             let authorization = self.auth.authorization_for(&self.http, request).await;

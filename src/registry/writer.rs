@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use super::Repository;
 use super::put::{put, put_tags};
 use super::upload::{self, UploadState};
-use crate::content::{FinishGuard, OpenBlob, Opened, Role, TargetPlan, TargetWriter};
+use crate::content::{FinishGuard, OpenBlobOptions, Opened, Role, TargetPlan, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -163,7 +163,7 @@ impl TargetWriter for RepositoryWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        options: &'a OpenBlob,
+        options: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             self.finished.check(self.repository.full_name())?;

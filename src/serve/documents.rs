@@ -73,8 +73,9 @@ impl DocumentCache {
         if let Some(info) = lock().get(&descriptor.digest) {
             return Ok(Arc::clone(info));
         }
-        let info =
-            Arc::new(DocumentInfo::from_document(&content::document(layout, descriptor).await?));
+        let info = Arc::new(DocumentInfo::from_document(
+            &content::fetch_document(layout, descriptor).await?,
+        ));
         let mut cache = lock();
         if cache.len() >= CACHE_SIZE {
             cache.clear();

@@ -49,7 +49,7 @@ pub use self::plan::show::{BlobState, PlanBytes, PlanReport, PlannedBlobReport, 
 #[cfg(feature = "cli")]
 pub(crate) use self::report::elapsed_ms;
 pub use self::report::{
-    BlobOutcome, BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport,
+    BlobOutcome, BlobReport, ByteCounts, ImageReport, ImageResult, ImageSummary, RunReport,
 };
 pub use self::request::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
 pub use self::resolve::graph::{AttachedArtifact, ImageGraph, ResolvedImage};

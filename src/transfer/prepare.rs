@@ -145,7 +145,7 @@ impl Run {
         self.results =
             blobs.map(super::plan::build::PlannedBlob::result_without_transfer).collect();
         self.feeds.open(self.plan.blobs.rows().zip(self.results.rows()));
-        self.announce_plan();
+        self.report_plan();
         for target in self.targets.ids() {
             if let Err(error) = self.begin_target(target).await {
                 self.fail_target(target, &error.with_side(Side::Target));
@@ -188,7 +188,7 @@ impl Run {
     }
 
     /// Reports each blob once, even if it has several targets: progress counts what is read.
-    fn announce_plan(&self) {
+    fn report_plan(&self) {
         let mut present = HashMap::new();
         let mut blobs = Vec::new();
         for blob in self.plan.blobs.rows() {

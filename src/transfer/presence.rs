@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::content::{OpenBlob, Presence};
+use crate::content::{OpenBlobOptions, Presence};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -43,8 +43,8 @@ impl KnownContent {
     }
 
     /// Returns how to open the blob for writing.
-    pub(super) fn open_options(&self, digest: &Digest) -> OpenBlob {
-        OpenBlob {
+    pub(super) fn open_options(&self, digest: &Digest) -> OpenBlobOptions {
+        OpenBlobOptions {
             mount_from: self.mount_sources.get(digest).cloned(),
             resend: self.resend.contains(digest),
         }

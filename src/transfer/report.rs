@@ -92,7 +92,7 @@ pub struct RunReport {
 #[non_exhaustive]
 pub struct ImageResult {
     /// What was transferred, also if the image failed.
-    pub report: Report,
+    pub report: ImageReport,
     /// Why the image was not committed. `None` if it was.
     pub error: Option<Error>,
     /// Why some of its referrers or digest tags are missing at the target, although the image was committed.
@@ -104,14 +104,19 @@ pub struct ImageResult {
 impl ImageResult {
     /// Returns the result of an image that failed before anything else was known.
     pub fn failed(error: Error) -> Self {
-        Self { report: Report::default(), error: Some(error), incomplete: None, committed: None }
+        Self {
+            report: ImageReport::default(),
+            error: Some(error),
+            incomplete: None,
+            committed: None,
+        }
     }
 }
 
 /// What was transferred for one image.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
-pub struct Report {
+pub struct ImageReport {
     /// Names, digests and platforms.
     #[serde(flatten)]
     pub summary: ImageSummary,

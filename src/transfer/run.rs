@@ -13,7 +13,7 @@ use super::feed::run_feeds::RunFeeds;
 use super::options::TransferOptions;
 use super::plan::show::{BlobState, PlanReport, PlannedBlobReport, PlannedImage};
 use super::prepare::PlanDetail;
-use super::report::{BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport};
+use super::report::{BlobReport, ByteCounts, ImageReport, ImageResult, ImageSummary, RunReport};
 use super::request::ImageRequest;
 use super::resolve::artifacts;
 use super::run_state::{ImageObserver, ImageRun, Run};
@@ -25,7 +25,7 @@ use crate::progress::Event;
 /// Images to move, each from its source to its target.
 ///
 /// An image for several targets is added once for each, with the same source handle: its documents are fetched once, and its
-/// blobs are read once for all targets that lack them. Handles of one endpoint ([`is_same`](crate::content::is_same)) count
+/// blobs are read once for all targets that lack them. Handles of one endpoint ([`is_same_endpoint`](crate::content::is_same_endpoint)) count
 /// as one source or target.
 #[derive(Default)]
 pub struct Transfer {
@@ -178,7 +178,7 @@ impl Run {
         });
     }
 
-    fn image_report(&self, id: ImageId, elapsed: Duration) -> Report {
+    fn image_report(&self, id: ImageId, elapsed: Duration) -> ImageReport {
         let image = &self.images[id];
         let blobs = self.plan.images.get(id).into_iter().flatten().map(|blob| {
             let planned = &self.plan.blobs[*blob];
@@ -213,7 +213,15 @@ impl Run {
         if hosts.len() < 2 {
             hosts.clear();
         }
-        Report { summary: self.summary(image), bytes, requests, hosts, rate_limit, elapsed, blobs }
+        ImageReport {
+            summary: self.summary(image),
+            bytes,
+            requests,
+            hosts,
+            rate_limit,
+            elapsed,
+            blobs,
+        }
     }
 }
 
@@ -227,7 +235,7 @@ impl ImageRun {
 }
 
 /// The error of an image that is not complete because the run may receive no more bytes.
-fn stopped_error(limit: &ByteLimit, report: &Report) -> Error {
+fn stopped_error(limit: &ByteLimit, report: &ImageReport) -> Error {
     let left = report.bytes.missing;
     Error::new(ErrorKind::Stopped, &report.summary.reference)
         .with_side(Side::Local)

@@ -20,12 +20,12 @@ impl RunError {
         self.first.kind()
     }
 
-    /// What became of each image, also of those that arrived.
+    /// Results of all images, including those that succeeded.
     pub fn report(&self) -> &RunReport {
         &self.report
     }
 
-    /// What became of each image, also of those that arrived.
+    /// Results of all images, including those that succeeded.
     pub fn into_report(self) -> RunReport {
         *self.report
     }

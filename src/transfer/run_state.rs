@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 use super::table::{BlobId, ImageId, SourceId, Table, TargetId};
 use super::target_state::TargetState;
 use super::tasks::Tasks;
-use crate::content::{Rebuilder, Source, Target, TargetWriter, is_same};
+use crate::content::{Rebuilder, Source, Target, TargetWriter, is_same_endpoint};
 use crate::error::Error;
 
 /// Receives the result of each image that has its name at its target.
@@ -57,7 +57,7 @@ pub(super) struct Run {
     pub(super) images: Table<ImageId, ImageRun>,
     pub(super) targets: Table<TargetId, TargetRun>,
     pub(super) plan: Plan,
-    /// Of blobs that can be rebuilt.
+    /// Rebuilders of the blobs that can be rebuilt.
     pub(super) rebuilders: HashMap<BlobId, Arc<dyn Rebuilder>>,
     pub(super) counters: Table<BlobId, Arc<BlobCounters>>,
     pub(super) results: Table<BlobId, BlobResult>,
@@ -108,7 +108,8 @@ impl Run {
     }
 
     fn target_id(&mut self, target: &Arc<dyn Target>) -> TargetId {
-        let known = self.targets.iter().find(|(_, known)| is_same(&*known.state.inner, &**target));
+        let known =
+            self.targets.iter().find(|(_, known)| is_same_endpoint(&*known.state.inner, &**target));
         let known = known.map(|(id, _)| id);
         known.unwrap_or_else(|| {
             let state = Arc::new(TargetState::new(Arc::clone(target)));
@@ -130,7 +131,7 @@ fn source_id<'a>(
     sources: &mut Table<SourceId, &'a Arc<dyn Source>>,
     source: &'a Arc<dyn Source>,
 ) -> SourceId {
-    let known = sources.iter().find(|(_, known)| is_same(&****known, &**source));
+    let known = sources.iter().find(|(_, known)| is_same_endpoint(&****known, &**source));
     let known = known.map(|(id, _)| id);
     known.unwrap_or_else(|| sources.push(source))
 }

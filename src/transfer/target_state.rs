@@ -76,7 +76,7 @@ impl TargetState {
     /// at the source.
     pub(super) async fn document(&self, descriptor: &Descriptor) -> Option<Document> {
         if self.known().is_present(&descriptor.digest) {
-            return content::document(&*self.inner, descriptor).await.ok();
+            return content::fetch_document(&*self.inner, descriptor).await.ok();
         }
         self.existing_local(descriptor).await
     }
@@ -180,7 +180,7 @@ impl TargetState {
     ) -> Option<Document> {
         match read_local(image.source, descriptor).await {
             Ok(Some(document)) => Some(document),
-            Ok(None) | Err(_) => content::document(&*self.inner, descriptor).await.ok(),
+            Ok(None) | Err(_) => content::fetch_document(&*self.inner, descriptor).await.ok(),
         }
     }
 

@@ -42,7 +42,7 @@ pub use self::root::RootDir;
 pub use self::root_builder::{BuildOptions, RootBuilder};
 pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};
 use crate::image_layers::failed;
-pub use crate::image_layers::{LayerBlob, OpenBlob, SkipReason, Skipped};
+pub use crate::image_layers::{LayerBlob, LayerOpener, SkipReason, Skipped};
 
 /// Marks the root of an incomplete tree that is built in place.
 const INCOMPLETE_FILE_NAME: &[u8] = b".rpull-incomplete";

@@ -15,7 +15,7 @@ fn piped() -> OciTarget {
 
 async fn send(writer: &dyn TargetWriter, bytes: &'static [u8]) -> Result<()> {
     let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes);
-    match writer.open_blob(&descriptor, &OpenBlob::default()).await? {
+    match writer.open_blob(&descriptor, &OpenBlobOptions::default()).await? {
         Opened::Writer(mut blob) => {
             blob.write(Bytes::from_static(bytes)).await?;
             assert!(matches!(blob.read_back()?, Presence::Unknown), "it is gone");
@@ -38,13 +38,13 @@ async fn pipe_blob_out_of_order_is_refused_without_damage() {
     let writer = target.begin(&plan).await.unwrap();
     for refused in [&b"two"[..], b"three", b"not planned"] {
         let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, refused);
-        let error = writer.open_blob(&descriptor, &OpenBlob::default()).await.unwrap_err();
+        let error = writer.open_blob(&descriptor, &OpenBlobOptions::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
     for bytes in [&b"one"[..], b"two", b"three"] {
         send(&*writer, bytes).await.unwrap();
     }
-    let again = writer.open_blob(&blobs[0], &OpenBlob::default()).await.unwrap();
+    let again = writer.open_blob(&blobs[0], &OpenBlobOptions::default()).await.unwrap();
     assert!(matches!(again, Opened::Exists));
 }
 

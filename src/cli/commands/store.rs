@@ -66,7 +66,7 @@ impl ImageArg {
             Self::Id(id, name) => (id, name.as_ref()),
         };
         let (_, image) = ids::find(id, name, settings)?;
-        Ok(match (image.name, image.within.into_iter().next()) {
+        Ok(match (image.name, image.indexes.into_iter().next()) {
             (ImageName::Digest(_), Some(whole)) => whole,
             (name, _) => name.to_string(),
         })
@@ -219,7 +219,7 @@ fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayPruneRepo
         freed.bytes += one.bytes;
     }
     for path in stale.iter().filter(|path| !plan && !path.exists()) {
-        store.forget_overlay(path)?;
+        store.remove_overlay(path)?;
     }
     Ok(freed)
 }

@@ -13,7 +13,7 @@ use crate::content::{Provenance, Role, Source, Target, TargetPlan};
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::layout::{Identified, Layout};
+use crate::layout::{IdMatch, Layout};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::reference::Reference;
@@ -49,7 +49,7 @@ async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
     let source = match image {
         ImageArg::Name(name) => name,
         ImageArg::Id(id, name) => match ids::find(&id, name.as_ref(), settings)? {
-            (store, Identified { name: ImageName::Digest(child), .. }) => {
+            (store, IdMatch { name: ImageName::Digest(child), .. }) => {
                 return platform_of_another(&store, child, &new).await;
             }
             (_, image) => image.name.to_string(),

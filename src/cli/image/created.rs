@@ -39,7 +39,7 @@ async fn first_manifest(source: &dyn Source, root: Document) -> Result<Option<Do
         }
         let first = document.children().find(|child| !child.is_attestation()).cloned();
         let Some(first) = first else { return Ok(None) };
-        document = content::document(source, &first).await?;
+        document = content::fetch_document(source, &first).await?;
     }
     Ok(None)
 }

@@ -6,7 +6,7 @@ use crate::builders::{ambiguous_id, find_by_id};
 use crate::cli::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
-use crate::layout::{Identified, Layout};
+use crate::layout::{IdMatch, Layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
 
@@ -18,7 +18,7 @@ pub(in crate::cli) fn find(
     id: &ImageId,
     name: Option<&Reference>,
     settings: &Settings,
-) -> Result<(Arc<Layout>, Identified)> {
+) -> Result<(Arc<Layout>, IdMatch)> {
     let store = settings.store_with(&id.to_string())?;
     let image = find_by_id(&store, id, name)?;
     Ok((store, image))
@@ -38,6 +38,6 @@ pub(in crate::cli) fn only_name(
         (_, [_, _, ..]) => Err(ambiguous_id(id, &image.names)),
         (ImageName::Layout(name), _) => Ok(name),
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("id `{id}`"))
-            .with_reason(format!("refers to one platform of {}", image.within.join(", ")))),
+            .with_reason(format!("refers to one platform of {}", image.indexes.join(", ")))),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::annotation;
 use crate::cli::image::open::{OpenedLocation, not_an_image, read_config, store_else_registry};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::size::size;
@@ -12,9 +13,6 @@ use crate::descriptor::Descriptor;
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
-
-/// Annotation with the file name of an artifact's blob.
-const TITLE: &str = "org.opencontainers.image.title";
 
 /// The documents, and the config of an image.
 pub(in crate::cli) struct Inspected {
@@ -93,7 +91,8 @@ fn has_nothing_for_host(error: &Error) -> bool {
 pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
     let cells = |part: &Descriptor| {
         let platform = part.platform.as_ref().map(ToString::to_string);
-        let name = part.annotations.get(TITLE).cloned().or(platform).unwrap_or_default();
+        let name =
+            part.annotations.get(annotation::TITLE).cloned().or(platform).unwrap_or_default();
         [name, part.media_type.to_string(), part.digest.short().to_owned(), size(part.size)]
     };
     let rows: Vec<[String; 4]> = parts.iter().map(cells).collect();
@@ -110,7 +109,7 @@ pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
 pub(in crate::cli) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
     let value = |part: &Descriptor| {
         json!({
-            "title": part.annotations.get(TITLE),
+            "title": part.annotations.get(annotation::TITLE),
             "media_type": part.media_type,
             "digest": part.digest,
             "size": part.size,

@@ -4,7 +4,7 @@ use super::open::OpenedImage;
 use crate::builders::open_layer;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
-use crate::image_layers::{LayerBlob, OpenBlob};
+use crate::image_layers::{LayerBlob, LayerOpener};
 use crate::retry::RetryPolicy;
 
 /// Returns the layers of an image, base first.
@@ -19,7 +19,7 @@ pub(in crate::cli) fn layer_blobs(
     LayerBlob::from_image(&image.opened.reference, image.manifest()?, &image.config, open)
 }
 
-fn opener(image: &OpenedImage, layer: Descriptor, retry: RetryPolicy) -> OpenBlob<'static> {
+fn opener(image: &OpenedImage, layer: Descriptor, retry: RetryPolicy) -> LayerOpener<'static> {
     if let Some(arriving) = &image.arriving {
         let open = arriving.opener(layer);
         return Box::new(move |stop| Ok(Box::new(open(stop))));

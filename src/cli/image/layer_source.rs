@@ -18,7 +18,7 @@ use crate::cli::size::{plural, size};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image_layers::{LayerBlob, OpenBlob};
+use crate::image_layers::{LayerBlob, LayerOpener};
 use crate::insight::files::LayerInput;
 use crate::layer::LayerEntry;
 use crate::layout::Layout;
@@ -155,7 +155,7 @@ impl LayerSource {
         image: &OpenedImage,
         layer: &Descriptor,
         settings: &Settings,
-    ) -> OpenBlob<'static> {
+    ) -> LayerOpener<'static> {
         let open = open_layer(&image.opened, layer.clone(), settings.retry);
         if image.opened.source.endpoint().kind.is_local() {
             return open;

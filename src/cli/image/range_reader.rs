@@ -12,7 +12,7 @@ use crate::content::{BlobRequest, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::retry::{Failures, RetryPolicy, announce};
+use crate::retry::{Failures, RetryPolicy, warn_of_outage};
 
 /// Maximum responses for one range: some registries respond with less than was requested.
 const MAX_RESPONSES: u32 = 100;
@@ -96,7 +96,7 @@ impl RangeReader {
                 }
             } else if let Err(error) = fetched {
                 let (delay, error) = self.policy.backoff(&mut failures, error)?;
-                announce(&self.policy, &error);
+                warn_of_outage(&self.policy, &error);
                 tracing::info!("{}; retrying in {} ms", error.chain(), delay.as_millis());
                 tokio::time::sleep(delay).await;
             }
@@ -112,7 +112,7 @@ impl RangeReader {
         range: Range<u64>,
         bytes: &mut BytesMut,
     ) -> Result<()> {
-        let request = BlobRequest::from(layer, range.start).range(range.clone());
+        let request = BlobRequest::starting_at(layer, range.start).range(range.clone());
         let mut blob = self.source.open_blob(request).await?;
         if blob.start != range.start {
             self.is_unsupported.store(true, Ordering::Relaxed);

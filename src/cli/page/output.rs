@@ -9,7 +9,7 @@ use crate::cli::output::{check_write, line, open_special, redactor, write_failed
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::Text;
+use crate::registry::TextKind;
 use crate::symlinks::resolve_symlinks;
 
 /// The file of a page for which none was named, while stdout is a terminal.
@@ -75,7 +75,7 @@ impl PageOutput {
         page: &str,
         settings: &Settings,
     ) -> Result<Option<PathBuf>> {
-        let page = redactor().redact(page, Text::Result).into_owned();
+        let page = redactor().redact(page, TextKind::Result).into_owned();
         match self {
             Self::Special(path) => {
                 or_cancelled(&settings.control.cancel, "write", write_special(&path, page))

@@ -7,7 +7,7 @@ use crate::cli::output::redacted;
 use crate::cli::settings::Settings;
 use crate::content::Endpoint;
 use crate::layout::ledger::{Ledger, LedgerBytes, LedgerRecord, UtcTime};
-use crate::transfer::{ImageResult, Report, elapsed_ms};
+use crate::transfer::{ImageReport, ImageResult, elapsed_ms};
 
 /// Environment variable that turns the store's ledger off.
 const VARIABLE: &str = "RPULL_LEDGER";
@@ -72,7 +72,7 @@ fn record(
     time: &UtcTime,
     run: &str,
 ) -> LedgerRecord {
-    let Report { summary, bytes, requests, elapsed, .. } = &image.report;
+    let ImageReport { summary, bytes, requests, elapsed, .. } = &image.report;
     let repository = source.address.as_ref().or(target.address.as_ref());
     LedgerRecord {
         time: time.clone(),

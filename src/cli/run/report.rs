@@ -13,7 +13,7 @@ use crate::content::RateLimit;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::is_pinned;
-use crate::transfer::{BlobOutcome, ImageResult, Report};
+use crate::transfer::{BlobOutcome, ImageReport, ImageResult};
 
 /// The form of JSON output. It depends on the command alone, so that scripts need not count its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(in crate::cli) fn print_reports(
 }
 
 /// Warns about foreign layers, because an image without them does not run.
-pub(in crate::cli) fn warn_of_skipped(report: &Report) {
+pub(in crate::cli) fn warn_of_skipped(report: &ImageReport) {
     let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
         let layers = if skipped == 1 { "layer was" } else { "layers were" };
@@ -141,7 +141,7 @@ pub(in crate::cli) fn rate_limit(limit: &RateLimit) -> String {
 }
 
 /// `included 2 referrers, 1 digest tag`
-fn artifact_summary(report: &Report) -> Option<String> {
+fn artifact_summary(report: &ImageReport) -> Option<String> {
     let count = |number: Option<usize>, one| number.map(|number| plural(number as u64, one));
     let head = &report.summary;
     let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];
@@ -150,7 +150,7 @@ fn artifact_summary(report: &Report) -> Option<String> {
 }
 
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
-pub(in crate::cli) fn receipt(report: &Report) -> String {
+pub(in crate::cli) fn receipt(report: &ImageReport) -> String {
     let bytes = &report.bytes;
     let mut parts =
         vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::recompress::is_about_bytes;
+use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, parse_entry};
@@ -20,9 +21,6 @@ const MEDIA_TYPE: &str = "mediaType";
 
 /// Members that only OCI's documents have, and that must not be lost.
 const ONLY_OCI: [&str; 2] = ["subject", "artifactType"];
-
-/// Annotation of an attestation's entry: the manifest that it is about.
-const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// Returns the manifest in this format, with these layers in place of those at the same position.
 ///
@@ -171,11 +169,17 @@ impl<'a> Rewritten<'a> {
         } else {
             self.set_media_type(&mut object, &own.media_type)?
         };
-        let about = own.annotations.get(ABOUT).and_then(|about| about.parse::<Digest>().ok());
+        let about = own
+            .annotations
+            .get(annotation::REFERENCE_DIGEST)
+            .and_then(|about| about.parse::<Digest>().ok());
         let new_about = about.as_ref().and_then(|about| converted.get(about));
         let new_about = new_about.filter(|new| Some(new.digest()) != about.as_ref());
         if let Some(new) = new_about {
-            object.extend("annotations", [(ABOUT.to_owned(), new.digest().as_str().into())])?;
+            object.extend(
+                "annotations",
+                [(annotation::REFERENCE_DIGEST.to_owned(), new.digest().as_str().into())],
+            )?;
         }
         if !is_other && new_about.is_none() {
             return Ok(None);

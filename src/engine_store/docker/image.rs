@@ -18,8 +18,6 @@ use crate::error::{Error, Result};
 use crate::media::MediaType;
 use crate::verifier::verify;
 
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
-
 impl DataRoot {
     /// The config of an image, verified: its digest is the image's id. `None` if there is no such image.
     pub(super) fn config(&self, id: &Digest) -> Result<Option<Bytes>> {
@@ -70,7 +68,7 @@ impl DataRoot {
         for (chain_id, layer) in self.layers_of(&config)? {
             // Without its headers the tar cannot be rebuilt, but the image can be described.
             let size = self.tar_size(&chain_id)?.unwrap_or(layer.size);
-            layers.push(Descriptor::new(LAYER_TYPE.into(), layer.diff_id.clone(), size));
+            layers.push(Descriptor::new(MediaType::OCI_LAYER, layer.diff_id.clone(), size));
         }
         let manifest = NewManifest {
             schema_version: 2,

@@ -148,12 +148,12 @@ impl TokenRequest<'_> {
     }
 
     fn client(&self) -> Result<reqwest::Client> {
-        self.http.client_for(&Origin::of(&self.service.realm)?, ConnectionUse::Shared)
+        self.http.client_for(&Origin::from_url(&self.service.realm)?, ConnectionUse::Shared)
     }
 
     /// Refuses to send a secret over plain http, unless the user allowed it.
     fn check_https(&self, secret: &str) -> Result<()> {
-        if self.http.may_send_secrets(&Origin::of(&self.service.realm)?) {
+        if self.http.may_send_secrets(&Origin::from_url(&self.service.realm)?) {
             return Ok(());
         }
         Err(self
@@ -162,7 +162,7 @@ impl TokenRequest<'_> {
     }
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
-        let host = Origin::of(&self.service.realm)?;
+        let host = Origin::from_url(&self.service.realm)?;
         let limiter = self.http.limiters.host(&host);
         let _admission = limiter.admit(RequestClass::Request, "token").await?;
         self.request.counter.add(RequestKind::Token);
@@ -207,7 +207,7 @@ impl TokenRequest<'_> {
                 &self.http.options.redactor,
             );
             if error.is_transient() {
-                let limiter = self.http.limiters.host(&Origin::of(&self.service.realm)?);
+                let limiter = self.http.limiters.host(&Origin::from_url(&self.service.realm)?);
                 let is_down = status.is_server_error();
                 return Err(if is_down { limiter.record_failure(error) } else { error });
             }

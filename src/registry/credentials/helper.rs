@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::credential::{Credential, TOKEN_USER};
 use super::helper_process::{HelperExit, HelperOutput, run_with_timeout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::redactor::{Redactor, Text};
+use crate::registry::redactor::{Redactor, TextKind};
 
 /// Longest run of a helper; it may be asking the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -166,7 +166,7 @@ fn error_message(output: &[u8], stderr: &[u8], redactor: &Redactor) -> String {
         .map_or_else(|_| output.trim_ascii().starts_with(b"{"), |value| !value.is_string());
     let output = if is_credential { &b""[..] } else { output };
     let text = [stderr, output].map(String::from_utf8_lossy).join("\n");
-    let text = redactor.redact(&text, Text::Foreign);
+    let text = redactor.redact(&text, TextKind::Foreign);
     let mut lines: Vec<&str> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();

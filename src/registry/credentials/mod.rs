@@ -57,7 +57,7 @@ impl CredentialOptions {
 /// Finds the credential for a repository. Files are read on the first lookup.
 pub struct Credentials {
     explicit: Option<Credential>,
-    /// Of single registries; they precede everything else.
+    /// Credentials of single registries; they precede everything else.
     given: HashMap<String, Credential>,
     on_trial: bool,
     files: Vec<AuthFile>,

@@ -18,7 +18,7 @@ pub(in crate::registry) enum AddressClass {
 }
 
 impl AddressClass {
-    pub(in crate::registry) fn of(ip: IpAddr) -> Self {
+    pub(in crate::registry) fn from_ip(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => Self::of_v4(ip),
             IpAddr::V6(ip) => Self::of_v6(ip),
@@ -133,7 +133,7 @@ mod tests {
             ),
         ] {
             for address in addresses.split_whitespace() {
-                assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
+                assert_eq!(AddressClass::from_ip(address.parse().unwrap()), class, "{address}");
             }
         }
     }

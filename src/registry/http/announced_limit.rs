@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use reqwest::header::HeaderMap;
 
 use crate::content::RateLimit;
-use crate::registry::redactor::{Redactor, Text};
+use crate::registry::redactor::{Redactor, TextKind};
 
 /// Most characters of a source: an address or the id of an account.
 const MAX_SOURCE_CHARS: usize = 100;
@@ -37,7 +37,7 @@ fn parse(headers: &HeaderMap, redactor: &Redactor) -> Option<RateLimit> {
     }
     let source = text("docker-ratelimit-source").map(|source| {
         let source: String = source.chars().take(MAX_SOURCE_CHARS).collect();
-        redactor.redact(&source, Text::Foreign).into_owned()
+        redactor.redact(&source, TextKind::Foreign).into_owned()
     });
     let window_s = limit_window.flatten().or(window.flatten());
     Some(RateLimit { limit, remaining, window_s, source })

@@ -32,7 +32,7 @@ pub(in crate::registry) async fn read_up_to(
     what: &str,
     idle: Duration,
 ) -> Result<Bytes> {
-    let encoding = Encoding::of(response.headers());
+    let encoding = Encoding::from_headers(response.headers());
     let url = response.url().clone();
     if let Encoding::Other(name) = &encoding {
         return Err(unexpected_response(what, &url, &is_encoded(name)));
@@ -81,7 +81,7 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the first `limit` bytes of an error body, or what arrived before reading failed.
 pub(in crate::registry) async fn read_error_body(response: Response, limit: usize) -> Bytes {
-    let is_gzip = Encoding::of(response.headers()) == Encoding::Gzip;
+    let is_gzip = Encoding::from_headers(response.headers()) == Encoding::Gzip;
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
     let end = Instant::now() + ERROR_BODY_TIMEOUT;
@@ -112,7 +112,7 @@ pub(in crate::registry) async fn blob(
 ) -> Result<ByteStream<'static>> {
     let expected = served.end.saturating_sub(served.start);
     let is_part = expected < descriptor.size;
-    match Encoding::of(response.headers()) {
+    match Encoding::from_headers(response.headers()) {
         Encoding::Other(name) => {
             return Err(unexpected_response(&what, response.url(), &is_encoded(&name)));
         }

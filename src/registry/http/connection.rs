@@ -15,7 +15,7 @@ use super::request::ConnectionUse;
 use super::{url_policy, warnings::SeenWarnings};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::options::RegistryOptions;
-use crate::registry::redactor::Text;
+use crate::registry::redactor::TextKind;
 use crate::retry::RetryPolicy;
 
 /// The parameter with the registry that a mirror is asked in place of. containerd introduced it.
@@ -90,7 +90,7 @@ impl Connection {
         let base = self.base();
         let mut changed = url.clone();
         _ = changed.set_scheme(base.scheme());
-        let is_registry = Origin::of(&changed).ok() == Origin::of(&base).ok();
+        let is_registry = Origin::from_url(&changed).ok() == Origin::from_url(&base).ok();
         if base.scheme() == "https" || (self.allows_fallback() && is_registry) {
             changed
         } else {
@@ -155,7 +155,7 @@ impl Connection {
             && requested.scheme() == "http"
             && !self.options.plain_http
             && !self.clients.is_insecure()
-            && Origin::of(requested).is_ok_and(|origin| origin.is_local())
+            && Origin::from_url(requested).is_ok_and(|origin| origin.is_local())
             && (is_gos || is_page)
     }
 
@@ -177,7 +177,7 @@ impl Connection {
     ) -> Result<()> {
         url_policy::check_server_url(url, &self.origin()?, &self.clients.url_policy).map_err(
             |refusal| {
-                let reason = self.options.redactor.redact(&refusal.reason, Text::Foreign);
+                let reason = self.options.redactor.redact(&refusal.reason, TextKind::Foreign);
                 Error::new(kind, what)
                     .at(&self.name)
                     .with_reason(reason)
@@ -209,7 +209,7 @@ impl Connection {
 
     /// The origin of the base URL. Credentials are bound to it.
     pub(in crate::registry) fn origin(&self) -> Result<Origin> {
-        Origin::of(&self.base())
+        Origin::from_url(&self.base())
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::registry) enum Encoding {
 
 impl Encoding {
     /// Combines all `Content-Encoding` headers.
-    pub(in crate::registry) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::registry) fn from_headers(headers: &HeaderMap) -> Self {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let texts: Vec<String> =
             values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
@@ -77,7 +77,7 @@ mod tests {
             for value in values {
                 headers.append(CONTENT_ENCODING, value.parse().unwrap());
             }
-            Encoding::of(&headers)
+            Encoding::from_headers(&headers)
         };
         for values in [
             &[][..],

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
 use crate::escape::escape;
-use crate::registry::redactor::{Redactor, Text};
+use crate::registry::redactor::{Redactor, TextKind};
 
 /// Most bytes read of an error body.
 pub(in crate::registry) const ERROR_BODY_LIMIT: usize = 64 << 10;
@@ -149,7 +149,7 @@ fn message(body: &[u8], redactor: &Redactor) -> String {
     let parsed = serde_json::from_slice::<ErrorBody>(body).map(|body| body.message(redactor));
     let parsed = parsed.unwrap_or_default();
     let message = if parsed.is_empty() { plain_text(body) } else { parsed };
-    let message = redactor.redact(&message, Text::Foreign);
+    let message = redactor.redact(&message, TextKind::Foreign);
     if message.is_empty() {
         return String::new();
     }
@@ -173,7 +173,7 @@ impl ErrorBody {
 
     fn codes(&self, redactor: &Redactor) -> Vec<RegistryCode> {
         let shown =
-            |value: &Value| escape(&redactor.redact(&text(value), Text::Foreign)).into_owned();
+            |value: &Value| escape(&redactor.redact(&text(value), TextKind::Foreign)).into_owned();
         let code = |item: &ErrorItem| RegistryCode {
             code: shown(&item.code),
             message: shown(&item.message),
@@ -219,7 +219,7 @@ impl ErrorItem {
         };
         // Redact before the spelling is changed.
         let code = text(&self.code);
-        let code = redactor.redact(&code, Text::Foreign).to_ascii_lowercase().replace('_', " ");
+        let code = redactor.redact(&code, TextKind::Foreign).to_ascii_lowercase().replace('_', " ");
         let message = text(&self.message);
         let code = if message.to_lowercase().contains(&code) { String::new() } else { code };
         [code, message, detail]

@@ -28,7 +28,7 @@ impl Connection {
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response> {
-        let origin = Origin::of(url)?;
+        let origin = Origin::from_url(url)?;
         self.options.redactor.note_url(url);
         let mut connection = request.connection;
         let headers = self.with_own_headers(request.headers(authorization)?, &origin)?;
@@ -93,7 +93,7 @@ impl Connection {
         headers: HeaderMap,
         body: reqwest::Body,
     ) -> Result<Response> {
-        let origin = Origin::of(url)?;
+        let origin = Origin::from_url(url)?;
         let limiter = self.limiters.host(&origin);
         let _admission = limiter.admit(RequestClass::Upload, request.what).await?;
         request.counter.add(request.endpoint);
@@ -146,7 +146,7 @@ impl Connection {
         response: Response,
     ) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let redirected_to = match (Origin::of(response.url()), self.origin()) {
+        let redirected_to = match (Origin::from_url(response.url()), self.origin()) {
             (Ok(answered), Ok(registry)) if answered != registry => Some(redact(response.url())),
             _ => None,
         };
@@ -166,7 +166,7 @@ impl Connection {
         let is_read_only = status == StatusCode::METHOD_NOT_ALLOWED
             && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);
         let error = if is_read_only { error.denied() } else { error };
-        let error = match Origin::of(&url) {
+        let error = match Origin::from_url(&url) {
             Ok(host) => {
                 let limiter = self.limiters.host(&host);
                 limiter.pause(&error);

@@ -34,7 +34,7 @@ pub(in crate::registry) fn base_url(
         })
     };
     let plain = url("http")?;
-    if options.plain_http || (Origin::of(&plain)?.is_local() && !tls_configured) {
+    if options.plain_http || (Origin::from_url(&plain)?.is_local() && !tls_configured) {
         return Ok(plain);
     }
     url("https")

@@ -161,7 +161,7 @@ impl Failing {
         let lasted = self.last - self.since;
         let was_reported = self.is_reported;
         self.is_reported |= lasted >= MIN_OUTAGE;
-        Outage { lasted, is_news: self.is_reported && !was_reported }
+        Outage { lasted, should_report: self.is_reported && !was_reported }
     }
 }
 
@@ -280,7 +280,7 @@ impl Limiter {
         if !state.has_responded() || state.is_broken(&error) {
             return error;
         }
-        let begun = Outage { lasted: Duration::ZERO, is_news: false };
+        let begun = Outage { lasted: Duration::ZERO, should_report: false };
         error.in_outage(state.failing.as_mut().map_or(begun, Failing::outage))
     }
 
@@ -339,7 +339,7 @@ impl Limiter {
         if let Some((end, reason)) = state.paused.as_ref().filter(|(end, _)| *end > now) {
             let error = reason.error(&self.host, what).transient(Some(*end - now));
             // Not a failure of this request, and not to be reported again.
-            return Err(error.in_outage(Outage { lasted: Duration::ZERO, is_news: false }));
+            return Err(error.in_outage(Outage { lasted: Duration::ZERO, should_report: false }));
         }
         let failing = state.failing.as_ref();
         let Some(failing) = failing.filter(|one| state.tokens == 0 && now - one.last < MAX_GAP)
@@ -368,7 +368,7 @@ impl Limiter {
         let error = failing.reason.error(&self.host, what).transient(None);
         let lasted = failing.since.elapsed();
         if state.has_responded() {
-            error.in_outage(Outage { lasted, is_news: false })
+            error.in_outage(Outage { lasted, should_report: false })
         } else {
             error
         }

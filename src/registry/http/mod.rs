@@ -1,6 +1,6 @@
 //! HTTP requests and responses: hosts, TLS, proxies, URL policy, bodies and errors.
 //!
-//! Credentials and the registry API are not known here; see `auth`, `send` and the modules beside it.
+//! No credential is attached and no request of the API is made here; see `auth`, `send` and the modules beside it.
 
 pub(super) mod address_class;
 pub(super) mod announced_limit;

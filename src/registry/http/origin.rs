@@ -22,7 +22,7 @@ impl Origin {
     ///
     /// # Errors
     /// [`ErrorKind::Transport`] if the scheme is neither http nor https.
-    pub(in crate::registry) fn of(url: &Url) -> Result<Self> {
+    pub(in crate::registry) fn from_url(url: &Url) -> Result<Self> {
         match (url.scheme(), url.host(), url.port_or_known_default()) {
             ("http" | "https", Some(host), Some(port)) => {
                 Ok(Self { https: url.scheme() == "https", host: host.to_owned(), port })
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn origin(url: &str) -> Origin {
-        Origin::of(&Url::parse(url).unwrap()).unwrap()
+        Origin::from_url(&Url::parse(url).unwrap()).unwrap()
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         }
         assert_eq!(origin("http://[2001:DB8::1]").to_string(), "http://[2001:db8::1]:80");
         for none in ["file:///etc/passwd", "data:,x", "ftp://h/", "unix:/run/x"] {
-            assert!(Origin::of(&Url::parse(none).unwrap()).is_err(), "{none}");
+            assert!(Origin::from_url(&Url::parse(none).unwrap()).is_err(), "{none}");
         }
     }
 

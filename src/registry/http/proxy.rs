@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn shown(url: &str, variables: &[(&str, &str)]) -> String {
-        let origin = Origin::of(&Url::parse(url).unwrap()).unwrap();
+        let origin = Origin::from_url(&Url::parse(url).unwrap()).unwrap();
         let variable = |name: &str| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())

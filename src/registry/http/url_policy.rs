@@ -60,7 +60,7 @@ impl UrlPolicy {
 
     fn has_peer_of(&self, class: AddressClass) -> bool {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.iter().any(|ip| AddressClass::of(*ip) == class)
+        peers.iter().any(|ip| AddressClass::from_ip(*ip) == class)
     }
 
     /// Whether it is an address of the registry itself: another port of the same machine is as near.
@@ -77,7 +77,7 @@ impl UrlPolicy {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.clear();
         let inner = addresses.iter().map(SocketAddr::ip);
-        resolved.extend(inner.filter(|ip| AddressClass::of(*ip) != AddressClass::Public));
+        resolved.extend(inner.filter(|ip| AddressClass::from_ip(*ip) != AddressClass::Public));
     }
 }
 
@@ -100,7 +100,7 @@ pub(in crate::registry) fn check_server_url(
         return reject(format!("sent a URL of {} bytes", url.as_str().len()));
     }
     let named = redact(url);
-    let Ok(target) = Origin::of(url) else {
+    let Ok(target) = Origin::from_url(url) else {
         return reject(format!("sent {named}, not an http or https URL"));
     };
     if !url.username().is_empty() || url.password().is_some() {
@@ -179,7 +179,7 @@ impl GuardedResolver {
         };
         let Some(first) = found.first().map(SocketAddr::ip) else { return Ok(found) };
         let is_local = AddressClass::of_literal(&Host::Domain(name.to_owned())).is_some();
-        found.retain(|address| match AddressClass::of(address.ip()) {
+        found.retain(|address| match AddressClass::from_ip(address.ip()) {
             // `localhost` must be this machine, whatever a name server says.
             class if is_local && class != AddressClass::Loopback => false,
             // A registry on this machine may be a tunnel to one in a private network.
@@ -195,10 +195,10 @@ impl GuardedResolver {
             }
         });
         if found.is_empty() {
-            let reason = format!("resolves to {first}: {}", AddressClass::of(first));
+            let reason = format!("resolves to {first}: {}", AddressClass::from_ip(first));
             return Err(Error::new(ErrorKind::Transport, name)
                 .with_reason(reason)
-                .with_detail(internal_host_detail(AddressClass::of(first))));
+                .with_detail(internal_host_detail(AddressClass::from_ip(first))));
         }
         Ok(found)
     }

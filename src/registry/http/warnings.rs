@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use reqwest::header::{HeaderMap, WARNING};
 
-use crate::registry::redactor::{Redactor, Text};
+use crate::registry::redactor::{Redactor, TextKind};
 
 /// Most bytes read of all warning headers of one response.
 const MAX_HEADER_BYTES: usize = 4096;
@@ -29,7 +29,7 @@ impl SeenWarnings {
                 return;
             }
             let Some(text) = parse(value.as_bytes()) else { continue };
-            let text = redactor.redact(&text, Text::Foreign).into_owned();
+            let text = redactor.redact(&text, TextKind::Foreign).into_owned();
             let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
             if new {
                 tracing::warn!("{registry}: {}", crate::escape(&text));

@@ -83,7 +83,7 @@ impl Mirrors {
     }
 
     /// Whether this was not announced before.
-    pub(in crate::registry) fn is_news(&self, notice: &str) -> bool {
+    pub(in crate::registry) fn should_report(&self, notice: &str) -> bool {
         self.0.as_ref().is_some_and(|files| {
             let mut announced = files.announced.lock().unwrap_or_else(PoisonError::into_inner);
             announced.insert(notice.to_owned())

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 
 /// How long a mirror is not asked after it failed.
-const PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Failed responses in a row that pause a mirror.
 const MAX_FAILURES: u32 = 3;
@@ -45,7 +45,7 @@ impl MirrorHealth {
         let mut state = self.state();
         state.failures += 1;
         if !has_responded || error.status() == Some(429) || state.failures >= MAX_FAILURES {
-            let pause = error.retry_after().unwrap_or(PAUSE).min(PAUSE);
+            let pause = error.retry_after().unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
             state.paused_until = Some(Instant::now() + pause);
         }
     }
@@ -66,7 +66,7 @@ mod tests {
         assert!(!mirror.is_paused());
         mirror.record_failure(&Error::new(ErrorKind::Transport, "x"), false);
         assert!(mirror.is_paused());
-        tokio::time::advance(PAUSE).await;
+        tokio::time::advance(MAX_PAUSE).await;
         assert!(!mirror.is_paused());
 
         mirror.record_success();

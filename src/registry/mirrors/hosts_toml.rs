@@ -202,7 +202,7 @@ fn entry(
         Some(url) => {
             let (api, prefix) = parse_url(url.get_ref(), table.override_path)
                 .map_err(|reason| file.error_at(&url.span(), &reason))?;
-            let origin = Origin::of(&api)?;
+            let origin = Origin::from_url(&api)?;
             let name = origin.authority();
             let is_hub = HUB_HOSTS.contains(&name.as_str());
             (Some((if is_hub { HUB.to_owned() } else { name }, api)), prefix)

@@ -114,7 +114,7 @@ impl MirrorSet {
             self.registry,
             self.file.display()
         );
-        if self.files.is_news(&notice) {
+        if self.files.should_report(&notice) {
             tracing::info!(target: NOTICE, "{}", crate::escape(&notice));
         }
     }
@@ -131,7 +131,7 @@ impl MirrorSet {
         let is_warning = match error.kind() {
             ErrorKind::NotFound => false,
             ErrorKind::Mismatch => true,
-            _ => self.files.is_news(&format!("{} failed", mirror.name())),
+            _ => self.files.should_report(&format!("{} failed", mirror.name())),
         };
         if is_warning {
             tracing::warn!("{text}");

@@ -19,7 +19,7 @@ const FILE_NAME: &str = "registries.conf";
 struct ConfTable {
     #[serde(default)]
     registry: Vec<Spanned<RegistryTable>>,
-    /// Of version 1.
+    /// Registries of version 1 of the format.
     registries: Option<Spanned<serde::de::IgnoredAny>>,
 }
 
@@ -67,7 +67,7 @@ struct RegistryEntry {
     file: PathBuf,
     prefix: Prefix,
     /// `None` for the name as it is.
-    location: Option<Place>,
+    location: Option<RegistryPrefix>,
     insecure: bool,
     blocked: bool,
     mirrors: Vec<MirrorEntry>,
@@ -75,14 +75,14 @@ struct RegistryEntry {
 
 #[derive(Debug)]
 struct MirrorEntry {
-    location: Place,
+    location: RegistryPrefix,
     insecure: bool,
     names: PullFromMirror,
 }
 
 /// What the matching part of a name is replaced by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct RegistryPrefix {
     registry: String,
     namespace: Option<String>,
 }
@@ -91,7 +91,7 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Prefix {
     /// A registry, and the beginning of its repositories.
-    Name(Place),
+    Name(RegistryPrefix),
     /// `*.example.com`: the dot and what follows.
     Subdomains(String),
 }
@@ -102,8 +102,8 @@ impl Prefix {
         match self {
             Self::Subdomains(end) => registry.ends_with(end.as_str()).then_some(repository),
             Self::Name(place) if place.registry != registry => None,
-            Self::Name(Place { namespace: None, .. }) => Some(repository),
-            Self::Name(Place { namespace: Some(namespace), .. }) => {
+            Self::Name(RegistryPrefix { namespace: None, .. }) => Some(repository),
+            Self::Name(RegistryPrefix { namespace: Some(namespace), .. }) => {
                 let rest = repository.strip_prefix(namespace.as_str())?;
                 if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
             }
@@ -120,7 +120,7 @@ impl Prefix {
     }
 }
 
-impl Place {
+impl RegistryPrefix {
     /// The repository there.
     fn repository(&self, rest: &str) -> String {
         match &self.namespace {
@@ -197,7 +197,7 @@ impl RegistriesConf {
         if entry.blocked {
             return Err(error(ErrorKind::Denied).with_reason("the registry is blocked there"));
         }
-        let host = |place: &Place, insecure, has_next| {
+        let host = |place: &RegistryPrefix, insecure, has_next| {
             let there = place.repository(rest);
             if !is_repository(&there) {
                 let reason = format!("`{}` is a registry, not a repository", place.registry);
@@ -242,7 +242,7 @@ fn entry(
     span: &Range<usize>,
     table: RegistryTable,
 ) -> Result<Option<RegistryEntry>> {
-    let location = table.location.as_ref().map(|text| place(file, text)).transpose()?;
+    let location = table.location.as_ref().map(|text| parse_prefix(file, text)).transpose()?;
     let prefix = match (&table.prefix, &location) {
         (Some(text), _) if !text.get_ref().is_empty() => match text.get_ref().strip_prefix('*') {
             Some(end) if end.starts_with('.') && !end.contains(['/', '*']) && end.len() > 1 => {
@@ -260,7 +260,7 @@ fn entry(
                 );
                 return Ok(None);
             }
-            None => Prefix::Name(place(file, text)?),
+            None => Prefix::Name(parse_prefix(file, text)?),
         },
         (_, Some(location)) => Prefix::Name(location.clone()),
         (_, None) => {
@@ -282,7 +282,7 @@ fn entry(
             None if table.mirror_by_digest_only => PullFromMirror::DigestOnly,
             None => PullFromMirror::All,
         };
-        let location = place(file, &mirror.location)?;
+        let location = parse_prefix(file, &mirror.location)?;
         mirrors.push(MirrorEntry { location, insecure: mirror.insecure, names });
     }
     let (insecure, blocked) = (table.insecure, table.blocked);
@@ -296,7 +296,7 @@ fn is_of_image(prefix: &str) -> bool {
     prefix.contains('@') || path.contains(':')
 }
 
-fn place(file: &TomlFile<'_>, text: &Spanned<String>) -> Result<Place> {
+fn parse_prefix(file: &TomlFile<'_>, text: &Spanned<String>) -> Result<RegistryPrefix> {
     let invalid = |reason: &str| file.error_at(&text.span(), reason);
     let trimmed = text.get_ref().trim_end_matches('/');
     if trimmed.contains("://") {
@@ -304,7 +304,7 @@ fn place(file: &TomlFile<'_>, text: &Spanned<String>) -> Result<Place> {
     }
     let parsed = registry_and_namespace(trimmed);
     let (registry, namespace) = parsed.map_err(|error| invalid(&error.chain()))?;
-    Ok(Place { registry, namespace })
+    Ok(RegistryPrefix { registry, namespace })
 }
 
 #[cfg(test)]

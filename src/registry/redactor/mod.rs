@@ -36,7 +36,7 @@ const MAX_PASSING: usize = 256;
 /// The kind of a text, which decides how short a secret may be to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Text {
+pub enum TextKind {
     /// Text of a server or another program.
     Foreign,
     /// A message of rpull, which a short password must not garble.
@@ -60,12 +60,12 @@ pub struct Redactor(Arc<Mutex<Needles>>);
 impl Redactor {
     /// Adds a credential, for the lifetime of the redactor.
     pub fn add(&self, secret: &str) {
-        self.lock().add(secret, Text::Result, Lifetime::Redactor);
+        self.lock().add(secret, TextKind::Result, Lifetime::Redactor);
     }
 
     /// Adds a short-lived secret such as a token. The oldest are forgotten.
     pub(super) fn note_passing(&self, secret: &str) {
-        self.lock().add(secret, Text::Result, Lifetime::Limited);
+        self.lock().add(secret, TextKind::Result, Lifetime::Limited);
     }
 
     /// Adds the possible secrets in a server-supplied URL.
@@ -76,7 +76,7 @@ impl Redactor {
         let mut needles = self.lock();
         let pairs =
             url.query_pairs().filter(|(key, value)| patterns::is_secret_parameter(key, value));
-        pairs.for_each(|(_, value)| needles.add(&value, Text::Message, Lifetime::Limited));
+        pairs.for_each(|(_, value)| needles.add(&value, TextKind::Message, Lifetime::Limited));
     }
 
     /// Adds the key of an upload session, which permits writing to it.
@@ -84,14 +84,14 @@ impl Redactor {
         self.note_url(url);
         let key = url.path_segments().and_then(|mut segments| segments.next_back());
         if let Some(key) = key.filter(|key| key.len() >= PART) {
-            self.lock().add(key, Text::Message, Lifetime::Limited);
+            self.lock().add(key, TextKind::Message, Lifetime::Limited);
         }
     }
 
     /// The text without any secret.
-    pub fn redact<'t>(&self, text: &'t str, kind: Text) -> Cow<'t, str> {
+    pub fn redact<'t>(&self, text: &'t str, kind: TextKind) -> Cow<'t, str> {
         let mut found = self.lock().find(text, kind);
-        if kind == Text::Foreign {
+        if kind == TextKind::Foreign {
             found.extend(patterns::find(text));
         }
         let found = merged(found);
@@ -124,7 +124,7 @@ impl fmt::Debug for Redactor {
 struct Needle {
     bytes: Zeroizing<Vec<u8>>,
     /// Removed from texts up to this kind.
-    up_to: Text,
+    up_to: TextKind,
 }
 
 /// All forms of all secrets, with an index of their parts.
@@ -142,7 +142,7 @@ struct Needles {
 }
 
 impl Needles {
-    fn add(&mut self, secret: &str, up_to: Text, lifetime: Lifetime) {
+    fn add(&mut self, secret: &str, up_to: TextKind, lifetime: Lifetime) {
         if secret.len() < MIN_LENGTH {
             return;
         }
@@ -173,7 +173,7 @@ impl Needles {
         }
     }
 
-    fn has(&self, bytes: &[u8], up_to: Text) -> bool {
+    fn has(&self, bytes: &[u8], up_to: TextKind) -> bool {
         let is_it =
             |id: &u32| self.by_id.get(id).is_some_and(|it| *it.bytes == bytes && it.up_to >= up_to);
         match bytes.get(..PART) {
@@ -197,7 +197,7 @@ impl Needles {
     }
 
     /// The ranges of the text to hide, in any order.
-    fn find(&self, text: &str, kind: Text) -> Vec<Range<usize>> {
+    fn find(&self, text: &str, kind: TextKind) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         if !self.by_id.is_empty() {
             units::each_reading(text, |units| self.find_in(units, kind, &mut found));
@@ -211,7 +211,7 @@ impl Needles {
         found
     }
 
-    fn find_in(&self, units: &[Unit], kind: Text, found: &mut Vec<Range<usize>>) {
+    fn find_in(&self, units: &[Unit], kind: TextKind, found: &mut Vec<Range<usize>>) {
         let bytes: Vec<u8> = units.iter().map(|unit| unit.byte).collect();
         let mut report = |range: Range<usize>| {
             if let (Some(first), Some(last)) = (units.get(range.start), units.get(range.end - 1)) {
@@ -251,16 +251,16 @@ fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// The kinds of text that a secret is removed from: possible words stay in results.
-fn reach(secret: &str) -> Text {
+fn reach(secret: &str) -> TextKind {
     let has = |of: fn(&char) -> bool| usize::from(secret.chars().any(|c| of(&c)));
     let kinds = has(char::is_ascii_lowercase)
         + has(char::is_ascii_uppercase)
         + has(char::is_ascii_digit)
         + has(|c| !c.is_ascii_alphanumeric());
     match (secret.len(), kinds) {
-        (0..6, _) | (0..12, 1) => Text::Foreign,
-        (8.., 2..) | (16.., _) => Text::Result,
-        _ => Text::Message,
+        (0..6, _) | (0..12, 1) => TextKind::Foreign,
+        (8.., 2..) | (16.., _) => TextKind::Result,
+        _ => TextKind::Message,
     }
 }
 

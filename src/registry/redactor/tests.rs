@@ -13,7 +13,7 @@ fn knowing(secret: &str) -> Redactor {
 }
 
 fn hidden(secret: &str, text: &str) -> String {
-    knowing(secret).redact(text, Text::Foreign).into_owned()
+    knowing(secret).redact(text, TextKind::Foreign).into_owned()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn redactor_hides_parts_of_long_secrets() {
     let redactor = knowing(&one);
     redactor.add(&two);
     for text in [&one, &two] {
-        assert_eq!(redactor.redact(text, Text::Foreign), "***");
+        assert_eq!(redactor.redact(text, TextKind::Foreign), "***");
     }
 }
 
@@ -79,12 +79,12 @@ fn redactor_keeps_common_words() {
     for secret in ["abc", "pass", "password", "hunter2", "correct horse battery"] {
         redactor.add(secret);
     }
-    assert_eq!(redactor.redact("abc pass", Text::Foreign), "abc ***");
-    assert_eq!(redactor.redact("password hunter2", Text::Foreign), "*** ***");
-    assert_eq!(redactor.redact("password hunter2", Text::Message), "password ***");
-    assert_eq!(redactor.redact("password hunter2", Text::Result), "password hunter2");
-    assert_eq!(redactor.redact("correct+horse+battery", Text::Result), "***");
-    assert!(matches!(redactor.redact("nothing of it", Text::Foreign), Cow::Borrowed(_)));
+    assert_eq!(redactor.redact("abc pass", TextKind::Foreign), "abc ***");
+    assert_eq!(redactor.redact("password hunter2", TextKind::Foreign), "*** ***");
+    assert_eq!(redactor.redact("password hunter2", TextKind::Message), "password ***");
+    assert_eq!(redactor.redact("password hunter2", TextKind::Result), "password hunter2");
+    assert_eq!(redactor.redact("correct+horse+battery", TextKind::Result), "***");
+    assert!(matches!(redactor.redact("nothing of it", TextKind::Foreign), Cow::Borrowed(_)));
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn redactor_hides_url_keys_and_keeps_public_parameters() {
     let redactor = Redactor::default();
     redactor.note_session(&Url::parse(&url).unwrap());
     let text = format!("bad cAnaryState of 0123456789abcdef, {digest}, short");
-    let shown = redactor.redact(&text, Text::Message);
+    let shown = redactor.redact(&text, TextKind::Message);
     assert_eq!(shown, format!("bad *** of ***, {digest}, short"));
-    assert_eq!(redactor.redact(&text, Text::Result), text);
+    assert_eq!(redactor.redact(&text, TextKind::Result), text);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn redactor_finds_unknown_secrets_by_position() {
         ("\"Basic dTpwYXNz\"", "\"Basic ***\""),
         ("basic authentication wanted, see h?really", "basic authentication wanted, see h?really"),
     ] {
-        assert_eq!(Redactor::default().redact(text, Text::Foreign), shown);
+        assert_eq!(Redactor::default().redact(text, TextKind::Foreign), shown);
     }
 }
 
@@ -135,7 +135,7 @@ fn redactor_forgets_oldest_short_lived_secrets() {
     for n in 0..4 * MAX_PASSING {
         redactor.note_passing(&nth(n));
     }
-    let shown = |text: &str| redactor.redact(text, Text::Result).into_owned();
+    let shown = |text: &str| redactor.redact(text, TextKind::Result).into_owned();
     assert_eq!(shown("the lasting one 1"), "***");
     assert_eq!(shown(&nth(4 * MAX_PASSING - 1)), "***");
     assert!(redactor.lock().by_id.len() < 6 * MAX_PASSING);
@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn redactor_arbitrary_text_does_not_panic(text in "[a-zé%\\\\u{}&#;0-9?=:/@ ]{0,60}", secret in "[a-zé%&0-9 ]{0,30}") {
         let redactor = knowing(&secret);
-        for kind in [Text::Foreign, Text::Message, Text::Result] {
+        for kind in [TextKind::Foreign, TextKind::Message, TextKind::Result] {
             let shown = redactor.redact(&text, kind);
             prop_assert!(shown.len() <= 3 * text.len() + 3);
         }

@@ -26,7 +26,11 @@ impl UploadLocation {
     ///
     /// The URL is opaque and may change with each response. It is checked like any server-supplied URL and gets no
     /// credential at another origin.
-    pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
+    pub(super) fn from_response(
+        transport: &Transport,
+        response: &Response,
+        what: &str,
+    ) -> Result<Self> {
         let invalid = |reason: &str| {
             Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(reason)
         };
@@ -69,7 +73,7 @@ pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<Upl
     let request =
         Request { method: Method::POST, ..repository.get(RequestKind::Upload, url, &what) };
     let response = transport.expect_success(&request).await?;
-    UploadLocation::of(transport, &response, &what)
+    UploadLocation::from_response(transport, &response, &what)
 }
 
 /// Bytes received according to `Range: 0-<last>`; `bytes=0-9` is an old form of `0-9`.

@@ -19,7 +19,7 @@ use self::session::UploadSession;
 pub(super) use self::state::UploadState;
 
 use super::Repository;
-use crate::content::{OpenBlob, Opened, UploadStore};
+use crate::content::{OpenBlobOptions, Opened, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
@@ -32,7 +32,7 @@ pub(super) async fn open_blob(
     repository: &Repository,
     state: &Arc<UploadState>,
     descriptor: &Descriptor,
-    options: &OpenBlob,
+    options: &OpenBlobOptions,
 ) -> Result<Opened> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
@@ -93,7 +93,7 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
     match response.status() {
         StatusCode::CREATED => Ok(MountResult::Mounted),
         StatusCode::ACCEPTED => {
-            Ok(MountResult::Session(UploadLocation::of(transport, &response, &what)?))
+            Ok(MountResult::Session(UploadLocation::from_response(transport, &response, &what)?))
         }
         status if status.is_success() => Ok(MountResult::Refused),
         _ if requests_backoff(&response) => Err(transport.http.failure(&request, response).await),
@@ -133,12 +133,12 @@ async fn resume_session(
         if response.status() != StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        let location = UploadLocation::of(transport, &response, &what).ok();
+        let location = UploadLocation::from_response(transport, &response, &what).ok();
         Ok(location.filter(|location| location.offset > 0 && location.offset < descriptor.size))
     };
     let location = query.await?;
     if location.is_none() {
-        repository.forget_upload(descriptor);
+        repository.remove_upload(descriptor);
     }
     Ok(location)
 }

@@ -111,7 +111,7 @@ impl UploadSession {
         let chunk = self.repository.transport.chunk_size().map(|size| size.max(location.min_chunk));
         // Later ones were recorded when the previous chunk was acknowledged.
         if self.position == self.resumed && location.redirects == 0 {
-            self.repository.keep_upload(&self.descriptor, &location.url);
+            self.repository.save_upload(&self.descriptor, &location.url);
         }
         if let Some(chunk) = chunk.filter(|&chunk| chunk < remaining) {
             return self.request(Method::PATCH, location.url, chunk);
@@ -194,10 +194,11 @@ impl UploadSession {
     /// Reads where the next chunk goes. The status says how much was received: the `Range` beside it may count only
     /// this chunk (regclient#627), stay where it was (dotnet/sdk#33019) or be off by one.
     fn update_location(&mut self, response: &Response) -> Result<()> {
-        let mut location = UploadLocation::of(&self.repository.transport, response, &self.what())?;
+        let mut location =
+            UploadLocation::from_response(&self.repository.transport, response, &self.what())?;
         // Not every response repeats it.
         location.min_chunk = location.min_chunk.max(self.min_chunk);
-        self.repository.keep_upload(&self.descriptor, &location.url);
+        self.repository.save_upload(&self.descriptor, &location.url);
         self.open = Some(location.url.clone());
         self.location = Some(location);
         Ok(())
@@ -245,13 +246,13 @@ impl UploadSession {
             }
             // The session is gone: the blob starts over.
             Some(404) => {
-                self.repository.forget_upload(&self.descriptor);
+                self.repository.remove_upload(&self.descriptor);
                 error.transient(None)
             }
             // The registry is at another offset, or the bytes it kept of an earlier run are wrong.
             Some(status) if status == 416 || (status == 400 && was_resumed) => {
                 self.is_corrupt = true;
-                self.repository.forget_upload(&self.descriptor);
+                self.repository.remove_upload(&self.descriptor);
                 error.transient(None)
             }
             _ => error,
@@ -283,7 +284,7 @@ impl UploadSession {
 
     /// Ends the upload for good, at the registry too.
     async fn discard(&mut self) {
-        self.repository.forget_upload(&self.descriptor);
+        self.repository.remove_upload(&self.descriptor);
         self.cancel().await;
     }
 
@@ -300,7 +301,7 @@ impl UploadSession {
             None => self.start_request().await?,
         };
         let response = self.await_response(sending).await?;
-        self.repository.forget_upload(&self.descriptor);
+        self.repository.remove_upload(&self.descriptor);
         if let Some(announced) = mismatched_digest(response.headers(), &digest) {
             return Err(Error::new(ErrorKind::Mismatch, self.what())
                 .at(redact(response.url()))
@@ -352,7 +353,7 @@ impl BlobWriter for UploadSession {
             if self.position > 0 || self.sending.is_some() {
                 // Its bytes are no longer wanted; the next bytes open a new session.
                 self.location = None;
-                self.repository.forget_upload(&self.descriptor);
+                self.repository.remove_upload(&self.descriptor);
             }
             (self.resumed, self.position) = (0, 0);
             (self.pending, self.sending) = (None, None);

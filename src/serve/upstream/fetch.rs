@@ -11,7 +11,9 @@ use super::PullThrough;
 use super::arriving::{ArrivingBlob, stopped};
 use super::failure::upstream_error;
 use super::route::UpstreamRepository;
-use crate::content::{BlobWriter, ByteStream, OpenBlob, Opened, Presence, Target as _, TargetPlan};
+use crate::content::{
+    BlobWriter, ByteStream, OpenBlobOptions, Opened, Presence, Target as _, TargetPlan,
+};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::transfer::{TransferOptions, fetch_blob};
@@ -63,7 +65,8 @@ impl PullThrough {
     ) -> Result<()> {
         let descriptor = &fetch.descriptor;
         let target = self.layout.begin(&TargetPlan::default()).await?;
-        let Opened::Writer(writer) = target.open_blob(descriptor, &OpenBlob::default()).await?
+        let Opened::Writer(writer) =
+            target.open_blob(descriptor, &OpenBlobOptions::default()).await?
         else {
             return Ok(());
         };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use crate::content::{BlobWriter, OpenBlob, Opened, Source, TargetWriter};
+use crate::content::{BlobWriter, OpenBlobOptions, Opened, Source, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::progress::Event;
@@ -33,7 +33,7 @@ pub(in crate::transfer) struct FanOut {
 /// One of the targets.
 pub(in crate::transfer) struct SinkTarget {
     pub(in crate::transfer) writer: Arc<dyn TargetWriter>,
-    pub(in crate::transfer) options: OpenBlob,
+    pub(in crate::transfer) options: OpenBlobOptions,
     pub(in crate::transfer) counters: Arc<BlobCounters>,
 }
 

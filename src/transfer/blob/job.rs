@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
 
-use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Rebuilder, Source, TargetWriter};
+use crate::content::{
+    BlobWriter, OpenBlobOptions, Opened, Presence, Rebuilder, Source, TargetWriter,
+};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::progress::Event;
@@ -23,7 +25,7 @@ pub(in crate::transfer) struct BlobJob {
     /// Taken by the first attempt.
     pub(in crate::transfer) rebuilder: Mutex<Option<Arc<dyn Rebuilder>>>,
     pub(in crate::transfer) writer: Arc<dyn TargetWriter>,
-    pub(in crate::transfer) options: OpenBlob,
+    pub(in crate::transfer) options: OpenBlobOptions,
     pub(in crate::transfer) descriptor: Descriptor,
     pub(in crate::transfer) context: Arc<TransferContext>,
     pub(in crate::transfer) counters: Arc<BlobCounters>,

@@ -12,11 +12,11 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
 use crate::progress::Event;
-use crate::retry::{Failures, announce};
+use crate::retry::{Failures, warn_of_outage};
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::ranges::ahead::Ahead;
-use crate::transfer::ranges::early::BytesPlace;
+use crate::transfer::ranges::early::BytesLocation;
 use crate::transfer::ranges::hosts::Permit;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
@@ -30,7 +30,7 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     position: u64,
     body: Option<ByteStream<'a>>,
     ahead: Box<Ahead<'a>>,
-    /// Of the own connection.
+    /// The permit of the own connection.
     permit: Option<Permit>,
     /// Bytes at the start of the current body that were delivered before, and are skipped.
     skip: u64,
@@ -42,7 +42,7 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Number of consecutive windows below the minimum rate. New bytes do not reset it.
     slow_windows: u32,
     is_too_slow: bool,
-    last_place: BytesPlace,
+    last_place: BytesLocation,
     /// Delivered bytes that have not passed the throttle: bytes are written before the reader waits.
     unthrottled: u64,
 }
@@ -76,7 +76,7 @@ impl<'a> ResumingReader<'a> {
             min_rate: MinimumRate::default(),
             slow_windows: 0,
             is_too_slow: false,
-            last_place: BytesPlace::Memory,
+            last_place: BytesLocation::Memory,
             unthrottled: 0,
         }
     }
@@ -89,7 +89,7 @@ impl<'a> ResumingReader<'a> {
 
     /// Whether the target has the last chunk already.
     pub(in crate::transfer) fn is_stored(&self) -> bool {
-        self.last_place != BytesPlace::Memory
+        self.last_place != BytesLocation::Memory
     }
 
     /// Uses one connection only.
@@ -138,7 +138,7 @@ impl<'a> ResumingReader<'a> {
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
                     self.position += chunk.len() as u64;
-                    if self.last_place != BytesPlace::TargetBefore {
+                    if self.last_place != BytesLocation::TargetBefore {
                         self.counters.add_transferred(chunk.len() as u64);
                     }
                     let event = Event::BlobAdvanced {
@@ -171,7 +171,7 @@ impl<'a> ResumingReader<'a> {
                 self.ahead.drive(std::future::ready(())).await;
                 return Ok(Some(early.bytes));
             }
-            self.last_place = BytesPlace::Memory;
+            self.last_place = BytesLocation::Memory;
             if self.ahead.handover.has_write_error() {
                 return Ok(None);
             }
@@ -205,7 +205,7 @@ impl<'a> ResumingReader<'a> {
             self.permit = self.ahead.connect().await;
         }
         let range = self.ahead.begin(self.position);
-        let request = BlobRequest::from(self.descriptor, self.position).range(range);
+        let request = BlobRequest::starting_at(self.descriptor, self.position).range(range);
         let began = Instant::now();
         let body = self.ahead.drive(self.source.open_blob(request)).await?;
         if let Some(host) = self.ahead.host() {
@@ -290,7 +290,7 @@ impl<'a> ResumingReader<'a> {
         }
         let error = self.with_position(error).with_side(Side::Source);
         let (delay, error) = self.context.policy.backoff(&mut self.failures, error)?;
-        announce(&self.context.policy, &error);
+        warn_of_outage(&self.context.policy, &error);
         let digest = &self.descriptor.digest;
         self.context.progress.on_event(&Event::Retrying { digest, delay, error: &error });
         tracing::info!(

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::content::{BlobPresence, OpenBlob, Source, Target, TargetPlan};
+use crate::content::{BlobPresence, OpenBlobOptions, Source, Target, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::transfer::blob::context::TransferContext;
@@ -27,7 +27,7 @@ pub async fn send_blob(
     let job = BlobJob {
         source,
         writer: Arc::clone(&writer),
-        options: OpenBlob::default(),
+        options: OpenBlobOptions::default(),
         descriptor: blob.clone(),
         context: Arc::new(TransferContext::new(options)),
         counters: Arc::default(),

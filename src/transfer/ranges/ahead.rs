@@ -12,7 +12,7 @@ use futures_util::future;
 use tokio::time::{Instant, Interval, interval};
 
 use super::clock::WaitClock;
-use super::early::Place;
+use super::early::EarlyStorage;
 use super::grants::{self, Span};
 use super::handover::Handover;
 use super::hosts::{Host, Hosts, Permit};
@@ -26,7 +26,7 @@ use crate::transfer::blob::counters::BlobCounters;
 /// How often further connections are asked for.
 const GROWTH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A smaller blob may come as slowly as it does.
+/// Minimum missing bytes for which a slow connection is replaced.
 const MIN_TAKEOVER: u64 = 1 << 20;
 
 /// Ranges are shorter at the end of a blob, so that all connections end at about the same time.
@@ -83,7 +83,7 @@ impl<'a> Ahead<'a> {
         received: &'a AtomicU64,
         counters: &'a BlobCounters,
     ) -> Self {
-        let place = Place { window: &hosts.window, file: None, size: descriptor.size };
+        let place = EarlyStorage { window: &hosts.window, file: None, size: descriptor.size };
         let host = hosts.get(source.endpoint());
         Self {
             source,

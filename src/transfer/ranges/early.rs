@@ -12,7 +12,7 @@ use crate::content::BlobRanges;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where early bytes of a blob go.
-pub(super) struct Place<'a> {
+pub(super) struct EarlyStorage<'a> {
     pub(super) window: &'a Window,
     /// `None` if the target takes bytes in order only.
     pub(super) file: Option<Arc<dyn BlobRanges>>,
@@ -20,7 +20,7 @@ pub(super) struct Place<'a> {
     pub(super) size: u64,
 }
 
-impl Place<'_> {
+impl EarlyStorage<'_> {
     /// Whether bytes may be read before their turn.
     pub(super) fn has_room(&self) -> bool {
         self.window.has_room() || (self.file.is_some() && self.window.limit() > 0)
@@ -32,34 +32,34 @@ impl Place<'_> {
     }
 }
 
-/// In order and without a gap.
+/// Early bytes of a blob, in order and without a gap.
 pub(super) struct Early {
-    /// Of the first byte.
+    /// The position of the first byte.
     position: u64,
     end: u64,
-    pieces: VecDeque<Piece>,
-    /// The last bytes, which will be one piece.
+    chunks: VecDeque<EarlyChunk>,
+    /// The last bytes, which will be one chunk.
     last: Option<Chunk>,
     /// How many of these are in the file.
     stored: usize,
     is_resumed: bool,
 }
 
-enum Piece {
+enum EarlyChunk {
     Memory(Bytes),
     /// This many bytes in the file only.
     File(u64),
 }
 
-/// Bytes whose turn it is.
+/// Early bytes at the reader's position.
 pub(in crate::transfer) struct EarlyBytes {
     pub(in crate::transfer) bytes: Bytes,
-    pub(in crate::transfer) place: BytesPlace,
+    pub(in crate::transfer) place: BytesLocation,
 }
 
 /// Where the next bytes of a blob are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transfer) enum BytesPlace {
+pub(in crate::transfer) enum BytesLocation {
     /// In memory only.
     Memory,
     /// In the file of the target, too.
@@ -70,14 +70,14 @@ pub(in crate::transfer) enum BytesPlace {
 
 impl Early {
     pub(super) fn new(position: u64) -> Self {
-        let pieces = VecDeque::new();
-        Self { position, end: position, pieces, last: None, stored: 0, is_resumed: false }
+        let chunks = VecDeque::new();
+        Self { position, end: position, chunks, last: None, stored: 0, is_resumed: false }
     }
 
     /// A range of the file that was received earlier.
     pub(super) fn resumed(range: &Range<u64>) -> Self {
-        let pieces = VecDeque::from([Piece::File(range.end - range.start)]);
-        Self { end: range.end, pieces, is_resumed: true, ..Self::new(range.start) }
+        let chunks = VecDeque::from([EarlyChunk::File(range.end - range.start)]);
+        Self { end: range.end, chunks, is_resumed: true, ..Self::new(range.start) }
     }
 
     /// Number of bytes.
@@ -89,7 +89,7 @@ impl Early {
         self.is_resumed
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8], place: &Place<'_>) -> Result<()> {
+    pub(super) fn push(&mut self, bytes: &[u8], place: &EarlyStorage<'_>) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let last = self.last.get_or_insert_with(|| place.window.chunk());
@@ -106,18 +106,18 @@ impl Early {
     }
 
     /// Keeps a chunk in memory if there is room, or if it is nowhere else.
-    fn end_chunk(&mut self, place: &Place<'_>) {
+    fn end_chunk(&mut self, place: &EarlyStorage<'_>) {
         let is_stored = self.stored == self.last().len();
         let chunk = self.take_last();
         if place.window.has_room() || !is_stored {
-            self.pieces.push_back(Piece::Memory(chunk));
+            self.chunks.push_back(EarlyChunk::Memory(chunk));
             return;
         }
         let length = chunk.len() as u64;
         place.window.release(length);
-        match self.pieces.back_mut() {
-            Some(Piece::File(stored)) => *stored += length,
-            _ => self.pieces.push_back(Piece::File(length)),
+        match self.chunks.back_mut() {
+            Some(EarlyChunk::File(stored)) => *stored += length,
+            _ => self.chunks.push_back(EarlyChunk::File(length)),
         }
     }
 
@@ -131,7 +131,7 @@ impl Early {
     }
 
     /// Writes to the file what it does not have yet.
-    pub(super) fn store(&mut self, place: &Place<'_>) -> Result<()> {
+    pub(super) fn store(&mut self, place: &EarlyStorage<'_>) -> Result<()> {
         let Some(file) = &place.file else { return Ok(()) };
         let last = self.last();
         let start = self.end - last.len() as u64;
@@ -146,14 +146,14 @@ impl Early {
     }
 
     /// Removes and returns the first bytes. All must have been stored before.
-    pub(super) fn pop(&mut self, place: &Place<'_>) -> Result<Option<EarlyBytes>> {
-        let bytes = match self.pieces.pop_front() {
-            Some(Piece::Memory(bytes)) => bytes,
-            Some(Piece::File(length)) => {
+    pub(super) fn pop(&mut self, place: &EarlyStorage<'_>) -> Result<Option<EarlyBytes>> {
+        let bytes = match self.chunks.pop_front() {
+            Some(EarlyChunk::Memory(bytes)) => bytes,
+            Some(EarlyChunk::File(length)) => {
                 let bytes = read(place, self.position..self.position + length)?;
                 let left = length - bytes.len() as u64;
                 if left > 0 {
-                    self.pieces.push_front(Piece::File(left));
+                    self.chunks.push_front(EarlyChunk::File(left));
                 }
                 return Ok(Some(self.advance(bytes, place)));
             }
@@ -164,21 +164,21 @@ impl Early {
         Ok(Some(self.advance(bytes, place)))
     }
 
-    fn advance(&mut self, bytes: Bytes, place: &Place<'_>) -> EarlyBytes {
+    fn advance(&mut self, bytes: Bytes, place: &EarlyStorage<'_>) -> EarlyBytes {
         self.position += bytes.len() as u64;
         let place = match place.file {
-            Some(_) if self.is_resumed => BytesPlace::TargetBefore,
-            Some(_) if self.position <= place.size => BytesPlace::Target,
-            _ => BytesPlace::Memory,
+            Some(_) if self.is_resumed => BytesLocation::TargetBefore,
+            Some(_) if self.position <= place.size => BytesLocation::Target,
+            _ => BytesLocation::Memory,
         };
         EarlyBytes { bytes, place }
     }
 
     /// Gives the memory back.
     pub(super) fn discard(&mut self, window: &Window) {
-        let memory = self.pieces.drain(..).map(|piece| match piece {
-            Piece::Memory(bytes) => bytes.len() as u64,
-            Piece::File(_) => 0,
+        let memory = self.chunks.drain(..).map(|piece| match piece {
+            EarlyChunk::Memory(bytes) => bytes.len() as u64,
+            EarlyChunk::File(_) => 0,
         });
         window.release(memory.sum::<u64>() + self.last().len() as u64);
         self.last = None;
@@ -186,7 +186,7 @@ impl Early {
     }
 }
 
-fn read(place: &Place<'_>, range: Range<u64>) -> Result<Bytes> {
+fn read(place: &EarlyStorage<'_>, range: Range<u64>) -> Result<Bytes> {
     let lost = || Error::new(ErrorKind::Store, "partial").with_reason("has lost bytes");
     let bytes = place.file.as_ref().ok_or_else(lost)?.read_at(range)?;
     if bytes.is_empty() { Err(lost()) } else { Ok(bytes) }

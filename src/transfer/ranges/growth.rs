@@ -1,6 +1,6 @@
 //! How many connections a source gets: as many as make it faster, fewer when it asks for fewer.
 //!
-//! Each blob has one connection anyway. More are tried: two at first, then twice as many, and they stay if the rate has grown.
+//! Each blob has one connection anyway. More are tried: two at first, or four of a far source, then twice as many, and they stay if the rate has grown.
 //! After a trial without gain the number falls back, and the next trial is much later and smaller. A source that refuses requests
 //! gets half as many.
 
@@ -21,7 +21,7 @@ const MIN_MEASURE: Duration = Duration::from_millis(200);
 const MIN_BYTES: u64 = 2 << 20;
 const MAX_MEASURE: Duration = Duration::from_secs(1);
 
-/// The first trial is small, but one slow connection must not spoil it.
+/// The first trial is small, but one slow connection must not decide it.
 const MIN_STEP: usize = 2;
 
 /// Connections to a source this far away rarely fill the link, and a trial takes many round trips: the first one is larger.

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use super::early::{Early, EarlyBytes, Place};
+use super::early::{Early, EarlyBytes, EarlyStorage};
 use crate::content::BlobRanges;
 use crate::error::{Error, Result};
 use crate::transfer::blob::counters::BlobCounters;
 
 pub(in crate::transfer) struct Handover<'a> {
-    pub(super) place: Place<'a>,
+    pub(super) place: EarlyStorage<'a>,
     counters: &'a BlobCounters,
     /// The bytes at the reader's position.
     early: Early,
-    /// Of the target.
+    /// The first error of the target.
     write_error: Option<Error>,
 }
 
 impl<'a> Handover<'a> {
-    pub(super) fn new(place: Place<'a>, counters: &'a BlobCounters) -> Self {
+    pub(super) fn new(place: EarlyStorage<'a>, counters: &'a BlobCounters) -> Self {
         Self { place, counters, early: Early::new(0), write_error: None }
     }
 

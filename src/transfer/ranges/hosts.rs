@@ -20,7 +20,7 @@ use crate::error::Error;
 const RECENT: Duration = Duration::from_secs(1);
 
 /// How long the average of more connections is the better one.
-const AVERAGE_KEPT: Duration = Duration::from_secs(10);
+const AVERAGE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Time for the answer to the first range, while no other is requested.
 const FIRST_RANGE: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ struct Average {
     at: Instant,
 }
 
-/// What is left of a blob.
+/// The remaining bytes of a blob.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     missing: u64,
@@ -215,7 +215,7 @@ impl Host {
         let mut state = self.state();
         // When most have done their part, only the slow ones may be left.
         let had_more = state.average.is_some_and(|average| {
-            connections < average.connections && now - average.at < AVERAGE_KEPT
+            connections < average.connections && now - average.at < AVERAGE_LIFETIME
         });
         if connections > 1
             && !had_more

@@ -1,4 +1,4 @@
-//! How fast something grows.
+//! Measures the rate of a growing total over the last seconds.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 const SAMPLE: Duration = Duration::from_millis(20);
 
 /// How long samples are kept.
-const KEPT: Duration = Duration::from_secs(5);
+const SAMPLE_LIFETIME: Duration = Duration::from_secs(5);
 
-/// Something that grows, and its rate in the last seconds.
+/// A growing total, and its rate in the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     total: u64,
@@ -26,7 +26,7 @@ impl Meter {
         if is_due {
             self.samples.push_back((now, self.total));
         }
-        while self.samples.front().is_some_and(|(at, _)| now - *at > KEPT) {
+        while self.samples.front().is_some_and(|(at, _)| now - *at > SAMPLE_LIFETIME) {
             self.samples.pop_front();
         }
     }

@@ -1,11 +1,11 @@
-//! How fast one connection is, compared with the others of its source.
+//! Compares the rate of one connection with those of the others of its source.
 
 use std::time::Duration;
 
 /// The shortest time that a connection is given.
 pub(super) const MIN_AGE: Duration = Duration::from_millis(400);
 
-/// It is given more time, but not more than this, if the others do not bring [`MIN_BYTES`] in it.
+/// Longest extension of [`MIN_AGE`] while the others receive fewer than [`MIN_BYTES`].
 const AGE: Duration = Duration::from_secs(1);
 const MIN_BYTES: u64 = 4 << 20;
 
@@ -16,7 +16,7 @@ const MIN_AGE_WITHOUT_BYTES: Duration = Duration::from_secs(5);
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 /// A connection is too slow if the others are faster by more than this factor.
-const FACTOR: u64 = 4;
+const SLOW_FACTOR: u64 = 4;
 
 /// The bytes of one connection, and the time in which it was waited for.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +25,12 @@ pub(super) struct Pace {
     began: Duration,
     bytes: u64,
     /// How long it is given. Doubles each time, so that what is always slow is not requested all the time.
-    patience: Duration,
+    min_age: Duration,
 }
 
 impl Pace {
     pub(super) fn new(now: Duration) -> Self {
-        Self { began: now, bytes: 0, patience: MIN_AGE }
+        Self { began: now, bytes: 0, min_age: MIN_AGE }
     }
 
     pub(super) fn record(&mut self, bytes: u64) {
@@ -44,7 +44,7 @@ impl Pace {
 
     /// The pace of the connection that takes its place.
     pub(super) fn of_next(self, now: Duration) -> Self {
-        Self { patience: (self.patience * 2).min(MAX_AGE), ..Self::new(now) }
+        Self { min_age: (self.min_age * 2).min(MAX_AGE), ..Self::new(now) }
     }
 
     /// Whether the connection is much slower than the others of its source, which have this many bytes per second on average.
@@ -55,12 +55,12 @@ impl Pace {
         } else {
             Duration::from_millis(MIN_BYTES.saturating_mul(1000) / others.max(1)).min(AGE)
         };
-        if age < self.patience.max(least).max(round_trip * 8) {
+        if age < self.min_age.max(least).max(round_trip * 8) {
             return false;
         }
         let rate = self.bytes.saturating_mul(1000)
             / u64::try_from(age.as_millis()).unwrap_or(u64::MAX).max(1);
-        if rate < others / FACTOR {
+        if rate < others / SLOW_FACTOR {
             return true;
         }
         *self = Self::new(now);

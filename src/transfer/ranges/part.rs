@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::early::{Early, Place};
+use super::early::{Early, EarlyStorage};
 use super::grants::Span;
 use super::hosts::Permit;
 use super::pace::Pace;
@@ -90,7 +90,7 @@ impl<'a> Part<'a> {
     /// has no connection.
     pub(super) fn receive(
         &mut self,
-        place: &Place<'_>,
+        place: &EarlyStorage<'_>,
         now: Duration,
         context: &mut Context<'_>,
     ) -> (Received, Result<()>) {
@@ -133,7 +133,7 @@ impl<'a> Part<'a> {
 
     /// Keeps the bytes up to the end of the range, and returns their number. The first byte beyond the end of the blob is kept, too:
     /// the verification must see it.
-    fn keep(&mut self, chunk: &[u8], place: &Place<'_>) -> (u64, Result<()>) {
+    fn keep(&mut self, chunk: &[u8], place: &EarlyStorage<'_>) -> (u64, Result<()>) {
         let most = self.span.left() + u64::from(self.span.end >= place.size);
         let kept = usize::try_from(most).unwrap_or(usize::MAX).min(chunk.len());
         let pushed = self.early.push(chunk.get(..kept).unwrap_or_default(), place);

@@ -20,7 +20,8 @@ pub(super) fn range<'a>(
 ) -> ByteStream<'a> {
     let opening = async move {
         let (start, began) = (range.start, Instant::now());
-        let opened = source.open_blob(BlobRequest::from(descriptor, start).range(range)).await?;
+        let opened =
+            source.open_blob(BlobRequest::starting_at(descriptor, start).range(range)).await?;
         if let Some(host) = &host {
             host.record_round_trip(began.elapsed());
         }

@@ -77,7 +77,7 @@ async fn reader_takes_connection_of_its_last_range_if_none_is_free() {
     let mut ahead = Ahead::new(&source, &descriptor, &hosts, &received, &counters);
     ahead.allow_split(0);
     let own = ahead.connect().await;
-    let request = BlobRequest::from(&descriptor, 0).range(ahead.begin(0));
+    let request = BlobRequest::starting_at(&descriptor, 0).range(ahead.begin(0));
     let mut body = ahead.drive(source.open_blob(request)).await.unwrap().stream;
     let mut position = 0;
     while ahead.end() == descriptor.size {

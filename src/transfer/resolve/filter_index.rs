@@ -4,15 +4,13 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::annotation::REFERENCE_DIGEST;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Platform};
 use crate::transfer::request::PlatformSelection;
-
-/// Annotation of an attestation's entry: the digest of its image manifest (`BuildKit`).
-const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// The entries to keep with these manifests: themselves, their attestations, and blobs that are not for another platform.
 pub(in crate::transfer) fn kept_entries<'a>(

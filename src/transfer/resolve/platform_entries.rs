@@ -21,7 +21,7 @@ pub(in crate::transfer) async fn root(
         PlatformSelection::Single(request) => {
             let chosen = same_name::select(&entries, &request.platform, &name.to_string());
             let chosen = chosen.map_err(|error| error.at(&source.endpoint().location))?;
-            content::document(source, chosen).await.map(Some)
+            content::fetch_document(source, chosen).await.map(Some)
         }
         PlatformSelection::SparseIndex(_)
         | PlatformSelection::FilteredIndex(_)

@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
 
-/// Endpoints are compared as objects, not by their text: see [`content::is_same`].
+/// Endpoints are compared as objects, not by their text: see [`content::is_same_endpoint`].
 type EndpointId = usize;
 
 fn id(source: &dyn Source) -> EndpointId {
@@ -50,15 +50,17 @@ impl SourceDocuments {
         slot.get_or_try_init(|| source.resolve(name)).await.cloned()
     }
 
-    /// [`content::document`], once for each digest.
+    /// [`content::fetch_document`], once for each digest.
     pub(super) async fn document(
         &self,
         source: &dyn Source,
         descriptor: &Descriptor,
     ) -> Result<Document> {
-        let Some(cache) = &self.cache else { return content::document(source, descriptor).await };
+        let Some(cache) = &self.cache else {
+            return content::fetch_document(source, descriptor).await;
+        };
         let slot = slot(&cache.children, (id(source), descriptor.digest.clone()));
-        let read = slot.get_or_try_init(|| content::document(source, descriptor)).await?;
+        let read = slot.get_or_try_init(|| content::fetch_document(source, descriptor)).await?;
         // The same digest can have descriptors with different other fields.
         Document::from_descriptor(read.bytes().clone(), descriptor)
     }

@@ -1,6 +1,6 @@
 //! Reports to a schedule what ended, and how.
 
-#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their blobs rows")]
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
 use std::collections::HashSet;
 

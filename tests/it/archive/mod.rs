@@ -47,7 +47,7 @@ async fn read_all(archive: &Archive) -> Result<String, Error> {
     let document = archive.resolve(&ImageName::Only).await?;
     let ParsedDocument::Manifest(manifest) = document.parsed() else { panic!("one platform") };
     for blob in manifest.blobs() {
-        let body = archive.open_blob(BlobRequest::from(blob, 0)).await?;
+        let body = archive.open_blob(BlobRequest::starting_at(blob, 0)).await?;
         let bytes = body.stream.try_collect::<BytesMut>().await?;
         verify(blob, &bytes)?;
     }

@@ -29,7 +29,7 @@ fn small_image() -> Image {
 }
 
 async fn read(source: &dyn Source, descriptor: &Descriptor, from: u64) -> Bytes {
-    let body = source.open_blob(BlobRequest::from(descriptor, from)).await.unwrap();
+    let body = source.open_blob(BlobRequest::starting_at(descriptor, from)).await.unwrap();
     assert_eq!(body.start, from);
     body.stream.try_collect::<BytesMut>().await.unwrap().freeze()
 }
@@ -41,7 +41,7 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     assert_eq!(document.digest(), image.manifest.digest());
     let by_digest = source.resolve(&ImageName::Digest(document.digest().clone())).await.unwrap();
     assert_eq!(by_digest.bytes(), document.bytes());
-    let described = content::document(source, document.descriptor()).await.unwrap();
+    let described = content::fetch_document(source, document.descriptor()).await.unwrap();
     assert_eq!(described.bytes(), document.bytes());
     let head = source.name(name, Effort::Request).await.unwrap();
     let head = head.present().expect("all that are tested here can tell");
@@ -62,18 +62,18 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     let kinds = [
         source.resolve(&ImageName::Tag("missing".into())).await.unwrap_err().kind(),
         source.resolve(&ImageName::Digest(missing_digest.clone())).await.unwrap_err().kind(),
-        content::document(source, &missing).await.unwrap_err().kind(),
-        source.open_blob(BlobRequest::from(&missing, 0)).await.unwrap_err().kind(),
+        content::fetch_document(source, &missing).await.unwrap_err().kind(),
+        source.open_blob(BlobRequest::starting_at(&missing, 0)).await.unwrap_err().kind(),
     ];
     assert_eq!(kinds, [ErrorKind::NotFound; 4]);
 
     let mut other_size = document.descriptor().clone();
     other_size.size += 1;
-    let refused = content::document(source, &other_size).await.unwrap_err();
+    let refused = content::fetch_document(source, &other_size).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Mismatch);
     let odd = Descriptor::new(MediaType::from("x/y"), "blake3:ab".parse().unwrap(), 1);
     assert_eq!(
-        source.open_blob(BlobRequest::from(&odd, 0)).await.err().unwrap().kind(),
+        source.open_blob(BlobRequest::starting_at(&odd, 0)).await.err().unwrap().kind(),
         ErrorKind::Unsupported
     );
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
 use rpull::content::{
-    BlobPresence, BlobRequest, Effort, Lookup as _, Presence, Source, Target, is_same,
+    BlobPresence, BlobRequest, Effort, Lookup as _, Presence, Source, Target, is_same_endpoint,
 };
 use rpull::descriptor::Descriptor;
 use rpull::engine_store::{ContainerdRoot, DockerRoot};
@@ -259,7 +259,7 @@ async fn check_ranges(backend: &Backend) {
     let blob = &backend.image.layers[0];
     let (descriptor, size) = (&blob.descriptor, blob.descriptor.size);
     for range in [0..size, 0..1, 1..size, size / 3..size / 2, size - 1..size] {
-        let request = BlobRequest::from(descriptor, 0).range(range.clone());
+        let request = BlobRequest::starting_at(descriptor, 0).range(range.clone());
         let (start, bytes) = backend.ask(1, read(&*backend.source, request)).await;
         assert_eq!(start, range.start, "{}: {range:?}", backend.what);
         let at = |position| usize::try_from(position).unwrap();
@@ -358,7 +358,7 @@ async fn source_range_ignored_gives_the_whole_blob() {
     let blob = &image.layers[0];
     let whole = Reply::new(200, blob.bytes.clone());
     registry.fail_requests("/blobs/", 0..9, whole);
-    let request = BlobRequest::from(&blob.descriptor, 0).range(10..20);
+    let request = BlobRequest::starting_at(&blob.descriptor, 0).range(10..20);
     let (start, bytes) = read(&repository(&registry.server.host()), request).await;
     assert_eq!((start, bytes), (0, blob.bytes.clone()));
 }
@@ -368,7 +368,10 @@ async fn endpoint_is_shared_by_the_handles_of_one_repository_only() {
     let client = Client::new(RegistryOptions::default());
     let open = |text: &str| client.repository(&text.parse().unwrap()).unwrap();
     let (one, again, other) = (open("r.example/a:1"), open("r.example/a:2"), open("r.example/b:1"));
-    assert!(is_same(&one, &again) && is_same(&one, &one.clone()));
-    assert!(!is_same(&one, &other));
-    assert!(!is_same(&Memory::default(), &Memory::default()), "although they have one location");
+    assert!(is_same_endpoint(&one, &again) && is_same_endpoint(&one, &one.clone()));
+    assert!(!is_same_endpoint(&one, &other));
+    assert!(
+        !is_same_endpoint(&Memory::default(), &Memory::default()),
+        "although they have one location"
+    );
 }

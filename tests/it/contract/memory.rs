@@ -3,7 +3,7 @@
 use rpull::content::{
     BlobPresence, Effort, Lookup as _, Presence, Provenance, Role, Source as _, TargetPlan,
 };
-use rpull::content::{Target as _, is_same};
+use rpull::content::{Target as _, is_same_endpoint};
 use rpull::error::ErrorKind;
 use rpull::memory::Memory;
 use rpull::name::ImageName;
@@ -102,7 +102,10 @@ async fn memory_blob_question_does_not_wait_for_its_writer() {
     writing.write(bytes.slice(..3)).await.unwrap();
     let presence = memory.blob(descriptor, Effort::Local).await.unwrap();
     assert_eq!(presence, BlobPresence::Partial(3));
-    assert!(is_same(&memory, &memory.clone()) && !is_same(&memory, &Memory::default()));
+    assert!(
+        is_same_endpoint(&memory, &memory.clone())
+            && !is_same_endpoint(&memory, &Memory::default())
+    );
 }
 
 #[tokio::test]

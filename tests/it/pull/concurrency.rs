@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rpull::Pull;
-use rpull::content::{OpenBlob, Target};
+use rpull::content::{OpenBlobOptions, Target};
 use rpull::control::Control;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
@@ -147,7 +147,8 @@ async fn lock_timeout_names_stopped_holder() {
     let waiter = cli.spawn_in_shell("exec \"$@\" 2>waiter.log", &[&names[0]]);
     let options = LayoutOptions::default().lock_timeout(Duration::from_secs(1));
     let layout = Layout::create(&cli.store(), options).unwrap();
-    let error = begin(&layout).await.open_blob(&base, &OpenBlob::default()).await.unwrap_err();
+    let error =
+        begin(&layout).await.open_blob(&base, &OpenBlobOptions::default()).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
     assert!(error.to_string().contains(&format!("locked by {name}, no progress for 1 s")));
     // It keeps waiting and names the holder; no lock file outlives it.
@@ -169,7 +170,7 @@ async fn lock_timeout_in_process_names_holder() {
     let blob = app(2).layers[0].descriptor.clone();
     let writer = begin(&layout).await;
     let _held = open(&*writer, &blob).await;
-    let error = writer.open_blob(&blob, &OpenBlob::default()).await.unwrap_err();
+    let error = writer.open_blob(&blob, &OpenBlobOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use rpull::content::{
-    BlobRequest, Effort, EmptyTarget, Endpoint, Lookup as _, OpenBlob, Opened, Role, Source as _,
-    Target, TargetPlan, TargetProperties, TargetWriter,
+    BlobRequest, Effort, EmptyTarget, Endpoint, Lookup as _, OpenBlobOptions, Opened, Role,
+    Source as _, Target, TargetPlan, TargetProperties, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -63,7 +63,7 @@ enum Before {
 async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
     let run = begin(target).await;
     for (chunk, before) in image.blobs().zip(before) {
-        let opened = run.open_blob(&chunk.descriptor, &OpenBlob::default()).await.unwrap();
+        let opened = run.open_blob(&chunk.descriptor, &OpenBlobOptions::default()).await.unwrap();
         let Opened::Writer(mut writer) = opened else {
             continue;
         };
@@ -87,7 +87,7 @@ async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
 
 async fn assert_complete(target: &Memory, image: &Image) {
     for chunk in image.blobs() {
-        let body = target.open_blob(BlobRequest::from(&chunk.descriptor, 0)).await.unwrap();
+        let body = target.open_blob(BlobRequest::starting_at(&chunk.descriptor, 0)).await.unwrap();
         let chunks: Vec<Bytes> =
             futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
         assert_eq!(chunks.concat(), chunk.bytes);
@@ -262,7 +262,7 @@ impl TargetWriter for LateWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        options: &'a OpenBlob,
+        options: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         self.inner.open_blob(descriptor, options)
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::future::BoxFuture;
 use rpull::content::{
-    BlobRequest, BlobWriter, ByteStream, Effort, Endpoint, Lookup as _, OpenBlob, Opened, Presence,
-    Role, Source as _, Target, TargetPlan, TargetProperties, TargetWriter,
+    BlobRequest, BlobWriter, ByteStream, Effort, Endpoint, Lookup as _, OpenBlobOptions, Opened,
+    Presence, Role, Source as _, Target, TargetPlan, TargetProperties, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
@@ -152,7 +152,7 @@ impl TargetWriter for RepositoryWriter {
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        options: &'a OpenBlob,
+        options: &'a OpenBlobOptions,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             match take(&self.mishaps, &[Mishap::Busy, Mishap::Refused]) {
@@ -335,7 +335,8 @@ impl World {
         let found = found.unwrap_or_else(|| panic!("seed {seed}: image {number} has no name"));
         assert_eq!(found.digest, *image.manifest.digest(), "seed {seed}");
         for blob in image.blobs() {
-            let body = memory.open_blob(BlobRequest::from(&blob.descriptor, 0)).await.unwrap();
+            let body =
+                memory.open_blob(BlobRequest::starting_at(&blob.descriptor, 0)).await.unwrap();
             let bytes: Vec<Bytes> =
                 futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
             assert_eq!(bytes.concat(), blob.bytes, "seed {seed}: image {number}");

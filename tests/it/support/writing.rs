@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rpull::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
 use rpull::content::{
-    BlobWriter, OpenBlob, Opened, Provenance, Role, Target, TargetPlan, TargetWriter,
+    BlobWriter, OpenBlobOptions, Opened, Provenance, Role, Target, TargetPlan, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -23,7 +23,7 @@ pub(crate) async fn begin(target: &dyn Target) -> Arc<dyn TargetWriter> {
 
 /// Opens a blob that the target does not have.
 pub(crate) async fn open(writer: &dyn TargetWriter, blob: &Descriptor) -> Box<dyn BlobWriter> {
-    match writer.open_blob(blob, &OpenBlob::default()).await.unwrap() {
+    match writer.open_blob(blob, &OpenBlobOptions::default()).await.unwrap() {
         Opened::Writer(blob) => blob,
         other => panic!("nothing of it should be there, but {other:?}"),
     }

@@ -22,7 +22,7 @@ use rpull::transfer::{
     Feeds, ImageRequest, PlatformRequest, PlatformSelection, ReceivedBlob, TransferOptions,
     read_small, transfer,
 };
-use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootBuilder, Unpacked};
+use rpull::unpack::{BuildOptions, LayerBlob, LayerOpener, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +101,7 @@ async fn fill(
     config: &[u8],
     control: Control,
     settled: impl FnOnce() -> Result<()> + Send + 'static,
-    open: impl Fn(&Descriptor) -> OpenBlob<'static>,
+    open: impl Fn(&Descriptor) -> LayerOpener<'static>,
 ) -> Result<Unpacked> {
     let config = ImageConfig::parse(config).unwrap();
     let layers = LayerBlob::from_image("x", manifest.manifest().unwrap(), &config, open).unwrap();
@@ -138,7 +138,7 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
     }
     let config = read_small(&layout, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let run = feeds.clone();
-    let open = |layer: &Descriptor| -> OpenBlob<'static> {
+    let open = |layer: &Descriptor| -> LayerOpener<'static> {
         let (layout, feeds, layer) = (layout.clone(), feeds.clone(), layer.clone());
         Box::new(move |stop| {
             let digest = layer.digest.clone();
@@ -158,7 +158,7 @@ async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
     let config = &manifest.manifest().unwrap().config;
     let config = read_small(&*source, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let runtime = Handle::current();
-    let open = |layer: &Descriptor| -> OpenBlob<'static> {
+    let open = |layer: &Descriptor| -> LayerOpener<'static> {
         let (source, layer, runtime) = (Arc::clone(&source), layer.clone(), runtime.clone());
         Box::new(move |stop| {
             Ok(Box::new(ReceivedBlob::begin(source, layer, options(stop), &runtime)))

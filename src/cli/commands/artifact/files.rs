@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::title::{DIRECTORY, TAR_DIGEST, TITLE, Title, UNPACK};
+use super::title::{DIRECTORY, TAR_DIGEST, Title, UNPACK};
+use crate::annotation;
 use crate::artifact::{Artifact, ArtifactBuilder};
 use crate::cli::args::artifact::ArtifactContent;
 use crate::cli::cutoff::source_date_epoch;
@@ -14,6 +15,7 @@ use crate::descriptor::Descriptor;
 use crate::edit::{LayerOptions, NewLayer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Timestamp;
+use crate::media::MediaType;
 
 /// The type of a file without one.
 const FILE: &str = "application/octet-stream";
@@ -88,7 +90,7 @@ fn add(
     control: &Control,
 ) -> Result<ArtifactBuilder> {
     let mut annotate = |key: &str, value: String| annotations.insert(key.to_owned(), value);
-    annotate(TITLE, title.to_string());
+    annotate(annotation::TITLE, title.to_string());
     if !file.path.is_dir() {
         let media_type = file.media_type.as_deref().unwrap_or(FILE);
         return builder.open_file(&file.path, media_type, annotations);
@@ -101,7 +103,8 @@ fn add(
     let tar = NewLayer::from_dir(&file.path, &options, control)?;
     annotate(TAR_DIGEST, tar.diff_id().to_string());
     annotate(UNPACK, "true".to_owned());
-    Ok(builder.tar(file.media_type.as_deref().unwrap_or(DIRECTORY), tar, annotations))
+    let media_type = file.media_type.as_deref().map_or(DIRECTORY, MediaType::from);
+    Ok(builder.tar(media_type, tar, annotations))
 }
 
 fn read_annotations(path: &Path) -> Result<Annotations> {

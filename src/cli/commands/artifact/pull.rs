@@ -11,7 +11,8 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat, renameat};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::title::{DIRECTORY, TAR_DIGEST, TITLE, Title, UNPACK};
+use super::title::{DIRECTORY, TAR_DIGEST, Title, UNPACK};
+use crate::annotation;
 use crate::atomic_file::{AtomicFile, Fsync};
 use crate::blocking::run_cancellable;
 use crate::cli::args::artifact::ArtifactPull;
@@ -90,7 +91,7 @@ fn titled(document: &Document, reference: &str) -> Result<Vec<(Title, Descriptor
     };
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for blob in blobs {
-        let Some(text) = blob.annotations.get(TITLE) else { continue };
+        let Some(text) = blob.annotations.get(annotation::TITLE) else { continue };
         let title = Title::parse(text).map_err(|error| error.at(reference))?;
         if !seen.insert(title.clone()) {
             return Err(Error::new(ErrorKind::InvalidDocument, reference)
@@ -111,7 +112,7 @@ fn is_unpacked(title: &Title, blob: &Descriptor) -> bool {
     let is_archive = [".gz", ".tgz", ".tar"].iter().any(|end| title.split().1.ends_with(end));
     match blob.annotations.get(UNPACK) {
         Some(value) => value.eq_ignore_ascii_case("true"),
-        None => blob.media_type.as_str() == DIRECTORY && !is_archive,
+        None => blob.media_type == DIRECTORY && !is_archive,
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Component, Path};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
 
 /// Annotation of a blob that is a tar of a directory: the digest of the uncompressed tar, as oras writes it.
 pub(super) const TAR_DIGEST: &str = "io.deis.oras.content.digest";
@@ -12,11 +13,8 @@ pub(super) const TAR_DIGEST: &str = "io.deis.oras.content.digest";
 /// Annotation of a blob that is to be unpacked when it is pulled.
 pub(super) const UNPACK: &str = "io.deis.oras.content.unpack";
 
-/// Annotation of a blob: the name of its file.
-pub(super) const TITLE: &str = "org.opencontainers.image.title";
-
 /// The type of a directory: its tar.
-pub(super) const DIRECTORY: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(super) const DIRECTORY: MediaType = MediaType::OCI_LAYER_GZIP;
 
 /// A relative path that does not lead out of its directory: `notes.txt`, `docs/a.md`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::annotation;
 use crate::cli::image::open::{OpenedLocation, read_config, registry, registry_reference};
 use crate::cli::settings::Settings;
 use crate::config::{HistoryEntry, ImageConfig};
@@ -14,12 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 use crate::registry::is_reachable_from;
 use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
-
-/// Annotation with the name of the base, a tag in a registry.
-const NAME: &str = "org.opencontainers.image.base.name";
-
-/// Annotation with the digest that the name stood for when the image was built.
-const DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// What the user says about the base.
 pub(in crate::cli::commands) struct BaseOptions<'a> {
@@ -84,13 +79,13 @@ impl BuiltImage<'_> {
         let annotations = self.annotations().await;
         let base = match options.base {
             Some(text) => registry_reference(text)?,
-            None => match annotations.get(NAME) {
+            None => match annotations.get(annotation::BASE_NAME) {
                 Some(text) => self.named_base(text, settings)?,
                 None => return Ok(None),
             },
         };
         let digest = options.digest.or(base.digest()).cloned();
-        let digest = match (digest, annotations.get(DIGEST)) {
+        let digest = match (digest, annotations.get(annotation::BASE_DIGEST)) {
             // The annotation belongs to the base of the other annotation.
             (None, Some(text)) if options.base.is_none() => Some(text.parse::<Digest>()?),
             (digest, _) => digest,
@@ -118,7 +113,7 @@ impl BuiltImage<'_> {
         let entries = entries.map(|entry| entry.annotations.clone());
         let indexes = indexes.iter().flatten().map(|index| index.as_referrer().annotations);
         let mut all = std::iter::once(own).chain(entries).chain(indexes);
-        all.find(|annotations| annotations.contains_key(NAME)).unwrap_or_default()
+        all.find(|annotations| annotations.contains_key(annotation::BASE_NAME)).unwrap_or_default()
     }
 
     /// Parses a name that the image gives, which must lead neither a request nor a credential astray.

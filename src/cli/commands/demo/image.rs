@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::content::{OpenBlob, Opened, Provenance, Role, Target, TargetPlan, TargetWriter};
+use crate::content::{OpenBlobOptions, Opened, Provenance, Role, Target, TargetPlan, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -16,8 +16,6 @@ use crate::tar_block::BLOCK_BYTES;
 use crate::verifier::verify;
 
 const CREATED: &str = "2026-01-01T00:00:00Z";
-
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// One layer: its history entry, its only file, and the file's size and seed.
 struct Layer {
@@ -47,7 +45,7 @@ pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Res
     let (mut descriptors, mut diff_ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
     for layer in layers(version) {
         let tar = tar(&layer);
-        let descriptor = put(&*writer, MediaType::from(LAYER), tar).await?;
+        let descriptor = put(&*writer, MediaType::OCI_LAYER, tar).await?;
         diff_ids.push(descriptor.digest.to_string());
         history.push(json!({ "created": CREATED, "created_by": layer.command }));
         descriptors.push(descriptor);
@@ -102,7 +100,9 @@ fn tar(layer: &Layer) -> Bytes {
 
 async fn put(writer: &dyn TargetWriter, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
     let descriptor = Descriptor::for_bytes(media_type, &bytes);
-    if let Opened::Writer(mut blob) = writer.open_blob(&descriptor, &OpenBlob::default()).await? {
+    if let Opened::Writer(mut blob) =
+        writer.open_blob(&descriptor, &OpenBlobOptions::default()).await?
+    {
         blob.truncate().await?;
         blob.write(bytes.clone()).await?;
         blob.commit(verify(&descriptor, &bytes)?).await?;

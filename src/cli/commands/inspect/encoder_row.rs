@@ -6,7 +6,7 @@ use super::origin::Origin;
 use crate::cli::size::plural;
 use crate::cli::table::Column;
 use crate::descriptor::Descriptor;
-use crate::layer::Unread;
+use crate::layer::UnsupportedFormat;
 use crate::rebuild::{Encoder, Family, Features, Fit};
 
 /// The columns of a [`row`].
@@ -26,8 +26,10 @@ pub(super) fn row(index: usize, layer: &Descriptor, origin: &Origin) -> [String;
         Origin::Gzip(fit, features) => (in_words(fit), users(fit), in_short(features)),
         Origin::Zstd => ("zstd".to_owned(), "", String::new()),
         Origin::Plain => ("not compressed".to_owned(), "", String::new()),
-        Origin::Unread(Unread::Compression(name)) => ((*name).to_owned(), "", String::new()),
-        Origin::Unread(Unread::Content(what)) => ((*what).to_owned(), "", String::new()),
+        Origin::Unread(UnsupportedFormat::Compression(name)) => {
+            ((*name).to_owned(), "", String::new())
+        }
+        Origin::Unread(UnsupportedFormat::Content(what)) => ((*what).to_owned(), "", String::new()),
     };
     let digest = layer.digest.short().to_owned();
     let size = crate::cli::size::size(layer.size);
@@ -86,7 +88,7 @@ pub(super) fn json_of(index: usize, layer: &Descriptor, origin: &Origin) -> Valu
         Origin::Gzip(fit, features) => ("gzip", Some(fit), Some(features)),
         Origin::Zstd => ("zstd", None, None),
         Origin::Plain => ("none", None, None),
-        Origin::Unread(Unread::Compression(name)) => (*name, None, None),
+        Origin::Unread(UnsupportedFormat::Compression(name)) => (*name, None, None),
         Origin::Unread(_) => ("unknown", None, None),
     };
     let mut value = json!({

@@ -1,6 +1,6 @@
 //! Recognizes what compressed a layer.
 
-use crate::layer::{Compression, Unread};
+use crate::layer::{Compression, UnsupportedFormat};
 use crate::rebuild::{Features, Fit, fit};
 
 /// What the first bytes of a layer show.
@@ -9,7 +9,7 @@ pub(super) enum Origin {
     Gzip(Fit, Features),
     Zstd,
     Plain,
-    Unread(Unread),
+    Unread(UnsupportedFormat),
 }
 
 impl Origin {

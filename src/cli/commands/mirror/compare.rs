@@ -112,7 +112,7 @@ async fn is_complete(target: &dyn Target, root: &Descriptor) -> bool {
     let mut walk = TreeWalk::default();
     walk.queue(0, [root.clone()]);
     while let Some(WalkStep { item, depth }) = walk.next_step() {
-        let Ok(document) = content::document(target, &item).await else { return false };
+        let Ok(document) = content::fetch_document(target, &item).await else { return false };
         for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
             if !matches!(target.blob(blob, Effort::Local).await, Ok(BlobPresence::Complete)) {
                 return false;

@@ -18,7 +18,7 @@ use crate::cli::wrap::wrap_line;
 use crate::cli::{exit, hint};
 use crate::content::RequestCounts;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::{ImageResult, Report, RunReport};
+use crate::transfer::{ImageReport, ImageResult, RunReport};
 
 /// The result of a run.
 pub(super) struct Round {
@@ -111,7 +111,7 @@ pub(super) fn finished(
 ) -> Result<Round> {
     let mut lines = Lines::default();
     let mut failed: Vec<(&str, &Error)> = Vec::new();
-    let (mut results, mut sum) = (run.images.iter(), Report::default());
+    let (mut results, mut sum) = (run.images.iter(), ImageReport::default());
     for image in images {
         let error = match &image.status {
             Status::Unchanged(..) => continue,

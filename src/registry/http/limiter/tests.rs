@@ -13,7 +13,7 @@ fn limiters() -> Limiters {
 }
 
 fn limiter(limiters: &Limiters, name: &str) -> Arc<Limiter> {
-    limiters.host(&Origin::of(&format!("http://{name}/v2/").parse().unwrap()).unwrap())
+    limiters.host(&Origin::from_url(&format!("http://{name}/v2/").parse().unwrap()).unwrap())
 }
 
 fn refused(what: &str) -> Error {
@@ -145,13 +145,13 @@ async fn outage_begins_with_first_failure_after_answer() {
     limiter.record_response(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(outage(), None, "it has not answered yet");
     limiter.record_response(StatusCode::UNAUTHORIZED);
-    let new = Outage { lasted: Duration::ZERO, is_news: false };
+    let new = Outage { lasted: Duration::ZERO, should_report: false };
     assert_eq!(outage(), Some(new));
     tokio::time::advance(Duration::from_secs(50)).await;
     limiter.record_response(StatusCode::BAD_GATEWAY);
-    let later = Outage { lasted: Duration::from_secs(50), is_news: true };
+    let later = Outage { lasted: Duration::from_secs(50), should_report: true };
     assert_eq!(outage(), Some(later));
-    assert_eq!(outage(), Some(Outage { is_news: false, ..later }));
+    assert_eq!(outage(), Some(Outage { should_report: false, ..later }));
     tokio::time::advance(MAX_GAP).await;
     assert_eq!(outage(), Some(new), "no request was sent for a while");
     limiter.record_response(StatusCode::OK);

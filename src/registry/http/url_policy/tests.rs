@@ -4,7 +4,7 @@ use super::super::transport_error::request_failed;
 use super::*;
 
 fn origin(url: &str) -> Origin {
-    Origin::of(&Url::parse(url).unwrap()).unwrap()
+    Origin::from_url(&Url::parse(url).unwrap()).unwrap()
 }
 
 fn check(registry: &str, target: &str) -> Result<(), String> {
@@ -185,7 +185,7 @@ async fn ssrf_refused_name_is_never_connected() {
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = Url::parse(&format!("http://localhost:{port}/token")).unwrap();
-    let named = Origin::of(&url).unwrap();
+    let named = Origin::from_url(&url).unwrap();
     let guard =
         |registry: &str| GuardedResolver::for_server_url(&named, &origin(registry), Arc::default());
     let client = |guard| {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use rpull::content::{BlobPresence, BlobWriter, Effort, OpenBlob, Opened, Presence, TargetWriter};
+use rpull::content::{
+    BlobPresence, BlobWriter, Effort, OpenBlobOptions, Opened, Presence, TargetWriter,
+};
 use rpull::descriptor::Descriptor;
 use rpull::error::{Error, ErrorKind};
 use rpull::media::MediaType;
@@ -95,7 +97,7 @@ pub(super) async fn open_blob_twice_waits_or_writes_twice(end: End) {
         first.write(bytes.slice(..2500)).await.unwrap();
         let opening = tokio::spawn({
             let (writer, descriptor) = (Arc::clone(&writer), descriptor.clone());
-            async move { writer.open_blob(&descriptor, &OpenBlob::default()).await.unwrap() }
+            async move { writer.open_blob(&descriptor, &OpenBlobOptions::default()).await.unwrap() }
         });
         if end.keeps_partials {
             // As long as another blob takes, the second could have been opened too.

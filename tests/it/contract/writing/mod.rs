@@ -6,7 +6,7 @@ mod ends;
 mod runs;
 
 use bytes::Bytes;
-use rpull::content::{OpenBlob, Opened, TargetWriter};
+use rpull::content::{OpenBlobOptions, Opened, TargetWriter};
 use rpull::descriptor::Descriptor;
 use rpull::media::MediaType;
 
@@ -67,6 +67,6 @@ fn blob(size: usize, seed: u64) -> (Descriptor, Bytes) {
 
 /// Whether the target has the blob, as [`TargetWriter::open_blob`] says.
 async fn exists(writer: &dyn TargetWriter, descriptor: &Descriptor) -> bool {
-    let opened = writer.open_blob(descriptor, &OpenBlob::default()).await.unwrap();
+    let opened = writer.open_blob(descriptor, &OpenBlobOptions::default()).await.unwrap();
     matches!(opened, Opened::Exists)
 }

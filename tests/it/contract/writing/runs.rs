@@ -1,6 +1,6 @@
 //! Runs: their plan, their manifests and their end.
 
-use rpull::content::{BlobPresence, OpenBlob, Provenance, Role, TargetPlan};
+use rpull::content::{BlobPresence, OpenBlobOptions, Provenance, Role, TargetPlan};
 use rpull::error::ErrorKind;
 
 use super::ends::{End, Outcome};
@@ -159,7 +159,7 @@ pub(super) async fn calls_after_finish_are_refused(end: End) {
     put(&*writer, &manifest, &end.name).await.unwrap();
     writer.finish().await.unwrap();
     let late = [
-        writer.open_blob(&blob(10, 9).0, &OpenBlob::default()).await.map(drop),
+        writer.open_blob(&blob(10, 9).0, &OpenBlobOptions::default()).await.map(drop),
         put(&*writer, &manifest, &end.name).await,
         writer.finish().await,
     ];
