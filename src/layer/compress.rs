@@ -24,8 +24,34 @@ pub struct Compressor<W: Write>(Encoder<W>);
 
 enum Encoder<W: Write> {
     Plain(W),
-    Gzip(Box<GzEncoder<W>>),
+    Gzip(Box<Blocks<GzEncoder<W>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
+}
+
+/// Bytes that the gzip encoder gets at a time.
+const BLOCK: usize = 128 << 10;
+
+/// Passes bytes on in blocks of one size: what zlib-rs makes of bytes depends on how they arrive.
+struct Blocks<W: Write> {
+    output: W,
+    block: Vec<u8>,
+}
+
+impl<W: Write> Blocks<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.block.len() == BLOCK {
+            self.output.write_all(&self.block)?;
+            self.block.clear();
+        }
+        let (taken, _) = bytes.split_at(bytes.len().min(BLOCK - self.block.len()));
+        self.block.extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        self.output.write_all(&self.block)?;
+        Ok(self.output)
+    }
 }
 
 impl<W: Write> Compressor<W> {
@@ -50,7 +76,8 @@ impl<W: Write> Compressor<W> {
             Compression::Gzip => {
                 let level =
                     level.map_or_else(flate2::Compression::default, flate2::Compression::new);
-                Encoder::Gzip(Box::new(GzEncoder::new(output, level)))
+                let output = GzEncoder::new(output, level);
+                Encoder::Gzip(Box::new(Blocks { output, block: Vec::with_capacity(BLOCK) }))
             }
             Compression::Zstd => {
                 // 0 stands for the usual level.
@@ -67,7 +94,7 @@ impl<W: Write> Compressor<W> {
     pub fn finish(self) -> io::Result<W> {
         match self.0 {
             Encoder::Plain(output) => Ok(output),
-            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Gzip(blocks) => blocks.finish()?.finish(),
             Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
@@ -77,17 +104,14 @@ impl<W: Write> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Encoder::Plain(output) => output.write(bytes),
-            Encoder::Gzip(encoder) => encoder.write(bytes),
+            Encoder::Gzip(blocks) => blocks.write(bytes),
             Encoder::Zstd(encoder) => encoder.write(bytes),
         }
     }
 
+    /// Does nothing: what is compressed would depend on it.
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.0 {
-            Encoder::Plain(output) => output.flush(),
-            Encoder::Gzip(encoder) => encoder.flush(),
-            Encoder::Zstd(encoder) => encoder.flush(),
-        }
+        Ok(())
     }
 }
 
@@ -103,6 +127,29 @@ mod tests {
 
     use super::*;
     use crate::layer::decompress;
+
+    #[test]
+    fn compressed_bytes_do_not_depend_on_their_arrival() {
+        let text: Vec<u8> = (0..400_000u32)
+            .flat_map(|n| {
+                if n % 7 == 0 { n.wrapping_mul(2_654_435_761).to_le_bytes() } else { *b"abcd" }
+            })
+            .collect();
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let compress = |size: usize| {
+                let mut writer = Compressor::new(compression, Vec::new()).unwrap();
+                for part in text.chunks(size) {
+                    writer.write_all(part).unwrap();
+                    writer.flush().unwrap();
+                }
+                writer.finish().unwrap()
+            };
+            let whole = compress(text.len());
+            for size in [511, 5000, 7777, BLOCK, BLOCK + 1] {
+                assert!(compress(size) == whole, "{compression:?} of parts of {size} bytes");
+            }
+        }
+    }
 
     #[test]
     fn compressed_bytes_are_detected_and_read_back() {

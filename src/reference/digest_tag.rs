@@ -17,6 +17,14 @@ pub fn is_digest_tag(name: &str) -> bool {
     KINDS.contains(&kind) && digest.replacen('-', ":", 1).parse::<Digest>().is_ok()
 }
 
+/// Whether a tag is that of a list of referrers at a registry without the referrers API: `sha256-<hex>` (distribution-spec,
+/// "Referrers Tag Schema", which cuts longer digests to 64 digits).
+pub fn is_referrers_tag(tag: &str) -> bool {
+    let Some((algorithm, encoded)) = tag.split_once('-') else { return false };
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    ["sha256", "sha512"].contains(&algorithm) && encoded.len() == 64 && encoded.chars().all(is_hex)
+}
+
 /// Whether a name ends in a digest: `registry/repository@sha256:…`.
 pub fn is_pinned(name: &str) -> bool {
     name.rsplit_once('@').is_some_and(|(_, digest)| digest.parse::<Digest>().is_ok())
@@ -36,5 +44,14 @@ mod tests {
             assert!(!is_digest_tag(other), "{other}");
         }
         assert!(!is_digest_tag(signature.trim_end_matches(".sig")));
+    }
+
+    #[test]
+    fn referrers_tag_is_no_digest_tag() {
+        let [signature, ..] = digest_tags(&Digest::sha256(b"x"));
+        assert!(is_referrers_tag(signature.trim_end_matches(".sig")));
+        for other in [&signature, "sha256-ab", "1.0", "v-1", ""] {
+            assert!(!is_referrers_tag(other), "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ mod parse;
 
 use std::fmt;
 
-pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
+pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned, is_referrers_tag};
 use self::grammar::check_tag;
 pub use self::grammar::{is_repository, is_tag};
 pub use self::host::{registry_and_namespace, registry_only};

@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
-use crate::reference::Reference;
+use crate::reference::{Reference, is_referrers_tag};
 use crate::registry::Client;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
@@ -129,6 +129,10 @@ async fn at_registries(
             continue;
         }
         for tag in client.repository(reference)?.tags().await? {
+            if is_referrers_tag(&tag) {
+                tracing::info!("leaving out {tag}: a list of referrers, not an image");
+                continue;
+            }
             push(&reference.with_tag(&tag)?)?;
         }
     }

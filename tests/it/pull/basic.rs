@@ -113,6 +113,9 @@ async fn pull_several_images_reports_in_order_with_failure_code() {
     assert_eq!(reports[2]["bytes"]["shared"], shared);
     assert!(reports[0].get("error").is_none() && reports[2].get("error").is_none());
 
+    // The tag of a list of referrers.
+    let list = format!("sha256-{}", images[0].manifest.digest().encoded());
+    images[0].publish(&registry, "team/app", Some(&list));
     let all = Cli::new();
     let output = all.run(&["--all-tags", "-q", &name]).await;
     let lines: Vec<&str> = output.expect(0, "").stdout.lines().collect();
