@@ -78,6 +78,9 @@ impl Location {
         if let Some(reference) = text.strip_prefix("docker://") {
             return reference.parse().map(Self::Registry);
         }
+        if let Some(error) = transport_of_others(text) {
+            return Err(error);
+        }
         match text.split_once(':') {
             Some(("store", text)) => by_id(text).map_or_else(|| text.parse().map(Self::Store), Ok),
             Some(("oci", rest)) => split_path_and_name(text, rest, "layout")
@@ -101,6 +104,23 @@ impl Location {
             }
         }
     }
+}
+
+/// An error for the prefixes of skopeo and regctl that rpull does not have. An image on Docker Hub with such a name needs its whole
+/// name.
+fn transport_of_others(text: &str) -> Option<Error> {
+    let (prefix, rest) = text.split_once(':')?;
+    let hint = match prefix {
+        "ocidir" => format!("write `oci:{}` for a layout", rest.trim_start_matches('/')),
+        "dir" | "containers-storage" | "ostree" | "sif" | "tarball" => {
+            "rpull reads and writes oci:DIR, oci-archive:FILE and docker-archive:FILE; \
+             `rpull append` makes an image of a tar"
+                .to_owned()
+        }
+        _ => return None,
+    };
+    let reason = format!("`{prefix}:` is a location of other tools");
+    Some(Error::new(ErrorKind::InvalidInput, text).with_reason(reason).with_hint(hint))
 }
 
 impl Location {
@@ -373,6 +393,9 @@ mod tests {
             ("oci://ghcr.io/org/app", "hint: write `docker://ghcr.io/org/app` for a registry"),
             ("oci-archive:", "missing path of the archive"),
             ("docker-archive:a.tar:", "missing name after the colon"),
+            ("dir:out", "`dir:` is a location of other tools"),
+            ("containers-storage:app:1", "hint: rpull reads and writes oci:DIR"),
+            ("ocidir://layout:1", "hint: write `oci:layout:1` for a layout"),
             ("store:", "empty"),
             ("store:A", "lowercase"),
             ("docker://", "empty"),

@@ -110,14 +110,22 @@ impl MediaType {
     }
 }
 
-/// In documents the grammar of image-spec's schema applies: two names joined by a slash.
+impl MediaType {
+    /// Whether it has the grammar of image-spec's schema: two names joined by a slash.
+    pub fn is_well_formed(&self) -> bool {
+        self.0.split_once('/').is_some_and(|(kind, name)| is_name(kind) && is_name(name))
+    }
+}
+
+/// In documents [`MediaType::is_well_formed`] is required.
 impl<'de> Deserialize<'de> for MediaType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if !text.split_once('/').is_some_and(|(kind, name)| is_name(kind) && is_name(name)) {
-            return Err(serde::de::Error::custom(format!("invalid media type `{text}`")));
+        let media_type = Self(Cow::Owned(text));
+        if media_type.is_well_formed() {
+            return Ok(media_type);
         }
-        Ok(Self(Cow::Owned(text)))
+        Err(serde::de::Error::custom(format!("invalid media type `{}`", media_type.0)))
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Save {
     /// Archive to write, - for stdout
     #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(crate) output: PathBuf,
-    /// Omit blobs listed in this inventory, index.json or earlier archive, or of this image in the store
+    /// Omit blobs listed in this inventory (- for stdin), index.json or earlier archive, or of this image in the store
     #[arg(long, value_name = "FILE|IMAGE")]
     pub(crate) since: Option<PathBuf>,
     /// Write deltas in place of layers, from those layers of the store that --since lists

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::shared::{Writing, pair};
+use crate::media::MediaType;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ArtifactVerb {
@@ -57,7 +58,7 @@ pub(crate) struct ArtifactPush {
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Type of the artifact
-    #[arg(long, value_name = "TYPE", default_value = "application/vnd.unknown.artifact.v1")]
+    #[arg(long, value_name = "TYPE", default_value = "application/vnd.unknown.artifact.v1", value_parser = media_type)]
     pub(crate) artifact_type: String,
     #[command(flatten)]
     pub(crate) content: ArtifactContent,
@@ -68,7 +69,7 @@ pub(crate) struct ArtifactAttach {
     /// Image in a registry
     pub(crate) image: String,
     /// Type of the artifact
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = media_type)]
     pub(crate) artifact_type: String,
     /// Platform as os/arch[/variant] of the manifest to refer to [default: the index, if there is one]
     #[arg(long, value_name = "PLATFORM")]
@@ -85,4 +86,11 @@ pub(crate) struct ArtifactPull {
     /// Directory for the files
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+}
+
+fn media_type(text: &str) -> Result<String, &'static str> {
+    if MediaType::from(text).is_well_formed() {
+        return Ok(text.to_owned());
+    }
+    Err("expected TYPE/SUBTYPE, such as application/spdx+json")
 }

@@ -114,7 +114,7 @@ pub(crate) struct TransferArgs {
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Vec<String>,
     /// All platforms of the index
-    #[arg(long, conflicts_with = "platform")]
+    #[arg(long, alias = "all", conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
     /// Print what would be transferred, without doing it
     #[arg(long)]

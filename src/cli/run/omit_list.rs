@@ -37,7 +37,11 @@ pub(in crate::cli) async fn omitted_digests(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match image_root(path, settings)? {
                 Some(root) => return blobs_of_images(vec![root], settings),
-                None => return Err(fail(error)),
+                None => {
+                    return Err(fail(error).with_hint(
+                        "--since takes a file (`rpull inventory`, index.json, an archive), `-` or an image of the store",
+                    ));
+                }
             }
         }
         other => other.map_err(fail)?,

@@ -66,7 +66,9 @@ async fn artifact_round_trips_through_every_location() {
         assert_eq!(names, 3, "nothing temporary is left");
     }
     let again = cli.run(&["artifact", "pull", &name, "-o", "out0"]).await;
-    again.expect(7, "docs");
+    again.expect(7, "docs: exists already, and is not empty");
+    let mistyped = ["artifact", "push", "--artifact-type", "sbom", &name, "notes.txt"];
+    cli.run(&mistyped).await.expect(2, "expected TYPE/SUBTYPE");
 }
 
 #[tokio::test]

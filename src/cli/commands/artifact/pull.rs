@@ -44,6 +44,7 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
     let document = opened.source.resolve(&opened.name).await?;
     let blobs = titled(&document, &opened.reference)?;
     let directory = OutputDir::open(&args.output)?;
+    directory.check_absent(blobs.iter().filter(|(title, blob)| is_unpacked(title, blob)))?;
     for (title, blob) in &blobs {
         if is_unpacked(title, blob) {
             unpack(&opened, blob, title, &directory, settings).await?;
@@ -128,6 +129,22 @@ impl OutputDir {
         std::fs::create_dir_all(path).map_err(failed)?;
         let handle = File::open(path).map_err(failed)?.into();
         Ok(Self { path: path.to_owned(), handle })
+    }
+
+    /// Refuses directories that exist already, and are not empty, before anything is written.
+    fn check_absent<'a>(
+        &self,
+        unpacked: impl Iterator<Item = &'a (Title, Descriptor)>,
+    ) -> Result<()> {
+        for (title, _) in unpacked {
+            let path = self.path.join(title.to_string());
+            if path.read_dir().is_ok_and(|mut files| files.next().is_some()) {
+                return Err(Error::new(ErrorKind::Store, path.display().to_string())
+                    .with_reason("exists already, and is not empty")
+                    .with_hint("remove it, or name another directory with `-o`"));
+            }
+        }
+        Ok(())
     }
 
     /// Opens the directory of a title, and creates what is missing. No symbolic link is followed: an earlier file of the artifact

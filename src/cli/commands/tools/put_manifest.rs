@@ -48,6 +48,12 @@ pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCo
     let declared = media_type.unwrap_or_else(|| MediaType::from(""));
     let document = Document::from_response(bytes, &declared, expected)
         .map_err(|error| error.at(args.file.display().to_string()))?;
+    if !declared.as_str().is_empty() && document.descriptor().media_type != declared {
+        let reason = format!("says itself that it is {}", document.descriptor().media_type);
+        return Err(Error::new(ErrorKind::InvalidInput, args.file.display().to_string())
+            .with_reason(reason)
+            .with_hint("leave out `--media-type`"));
+    }
     let putting = async {
         let target = destination.open(settings, 1, false).await?;
         target.check_document(&document)?;
