@@ -72,6 +72,14 @@ pub fn delta_artifact<'a>(
     artifact.build().map(Some)
 }
 
+/// Whether a list of referrers names deltas from the old image with this manifest.
+pub fn has_deltas_from(listed: &[Descriptor], old: &Digest) -> bool {
+    listed.iter().any(|one| {
+        one.artifact_type.as_deref() == Some(DELTA_ARTIFACT)
+            && one.annotations.get(SOURCE).is_some_and(|source| source == old.as_str())
+    })
+}
+
 /// What a list of referrers says about an artifact.
 pub(super) struct ListedDelta {
     pub(super) descriptor: Descriptor,

@@ -27,6 +27,11 @@ pub fn pays(delta: u64, layer: u64) -> bool {
     delta.saturating_mul(10) <= layer.saturating_mul(7)
 }
 
+/// Whether a layer of so many bytes may be rebuilt from a registry's delta: one of a small layer saves too little.
+pub fn can_pay(layer: u64) -> bool {
+    layer > LEAST_SAVING
+}
+
 impl DeltaUse {
     /// Whether to rebuild a layer, given its bytes, those of its tar and of its delta, and what compressed it.
     pub(super) fn accepts(self, layer: u64, tar: u64, delta: u64, encoder: &str) -> bool {

@@ -15,8 +15,8 @@ mod held;
 mod make;
 mod rebuilder;
 
-pub use self::artifact::{DELTA_ARTIFACT, delta_artifact};
-pub use self::choose::{DeltaUse, pays};
+pub use self::artifact::{DELTA_ARTIFACT, delta_artifact, has_deltas_from};
+pub use self::choose::{DeltaUse, can_pay, pays};
 pub use self::held::HeldLayers;
 pub use self::make::{LayerDelta, make_deltas};
 pub use self::rebuilder::{DeltaRebuilder, Receiving};

@@ -25,11 +25,17 @@ impl CreatedWithin {
 
     /// Whether an image of this creation time in RFC 3339 is selected. One of unknown age is.
     pub(crate) fn accepts(&self, created: Option<&str>, now: Timestamp) -> bool {
-        let created = created.and_then(|created| created.parse::<Timestamp>().ok());
-        let known = created.filter(|time| time.to_zoned(TimeZone::UTC).year() >= FIRST_YEAR);
-        let (Some(created), Some(limit)) = (known, before(now, self.0)) else { return true };
+        let (Some(created), Some(limit)) = (known_time(created), before(now, self.0)) else {
+            return true;
+        };
         created >= limit
     }
+}
+
+/// A creation time in RFC 3339; `None` if it says nothing.
+pub(super) fn known_time(created: Option<&str>) -> Option<Timestamp> {
+    let time = created?.parse::<Timestamp>().ok()?;
+    (time.to_zoned(TimeZone::UTC).year() >= FIRST_YEAR).then_some(time)
 }
 
 fn before(now: Timestamp, span: Span) -> Option<Timestamp> {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
 use super::created::CreatedWithin;
+use super::predecessors::DeltaRule;
 use super::tag_rules::{self, Patterns, TagPattern, TagRules};
 use super::template::Template;
 use super::version::VersionRange;
@@ -58,6 +59,8 @@ pub(crate) struct MirrorEntry {
     pub(crate) digest_tags: bool,
     /// Tags that never change.
     pub(crate) immutable: Patterns,
+    /// Whether deltas are made between consecutive tags.
+    pub(crate) deltas: bool,
 }
 
 impl MirrorEntry {
@@ -72,6 +75,7 @@ impl MirrorEntry {
             referrers: false,
             digest_tags: false,
             immutable: Patterns::default(),
+            deltas: false,
         }
     }
 }
@@ -156,6 +160,7 @@ struct RawEntry {
     referrers: Option<bool>,
     digest_tags: Option<bool>,
     immutable: Option<Spanned<OneOrMany>>,
+    deltas: Option<DeltaRule>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -292,6 +297,7 @@ impl Converter<'_> {
                 globs: self.each(immutable, tag_rules::glob)?,
                 regexes: Vec::new(),
             },
+            deltas: entry.deltas.or(usual.deltas).is_some_and(DeltaRule::is_on),
         })
     }
 

@@ -7,6 +7,7 @@
 //! tag_rules   which tags of a repository are selected
 //!   version     versions in tags, and ranges of them
 //!   created     the age of images
+//! predecessors  which tag comes before which, for deltas
 //! template    the name that an image gets at a target
 //! foreign     the files of regsync and of `skopeo sync`
 //! ```
@@ -15,6 +16,7 @@ mod created;
 mod file;
 mod foreign;
 mod lines;
+mod predecessors;
 mod tag_rules;
 mod template;
 mod version;
@@ -22,6 +24,7 @@ mod yaml;
 
 pub(crate) use self::file::{EntrySource, MirrorEntry, MirrorFile, RegistrySettings};
 pub(crate) use self::foreign::{FileFormat, Outside, ReadOptions};
+pub(crate) use self::predecessors::{pairs_by_time, pairs_by_version};
 pub(crate) use self::template::{ImageParts, tag_in_layout};
 pub(crate) use self::version::sort_by_version;
 

@@ -39,6 +39,13 @@ impl TagVersion {
     pub(super) fn is_prerelease(&self) -> bool {
         !self.version.pre.is_empty()
     }
+
+    /// What the tags of one series have in common: the number of components, and the suffix without its numbers. `3.20` and
+    /// `3.21` are in one, `3.20.1` and `3.20-slim` in others.
+    pub(super) fn series(&self) -> (usize, String) {
+        let suffix = self.version.pre.as_str();
+        (self.numbers, suffix.chars().filter(|c| !c.is_ascii_digit()).collect())
+    }
 }
 
 impl Ord for TagVersion {

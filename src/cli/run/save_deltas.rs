@@ -10,7 +10,7 @@ use crate::cli::output::note;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{EmptyTarget, Target};
+use crate::content::{EmptyTarget, Source, Target};
 use crate::control::Control;
 use crate::delta::MakeOptions;
 use crate::descriptor::Descriptor;
@@ -55,7 +55,8 @@ pub(in crate::cli) async fn make_deltas_for(
     let (mut manifests, mut new, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for image in images {
         for manifest in manifests_of(image, settings).await? {
-            for (layer, blob) in layers_of(image, &manifest, settings).await? {
+            let layers = layers_of(&image.source, &image.reference, &manifest, settings).await?;
+            for (layer, blob) in layers {
                 if !known.contains(&layer.digest) && seen.insert(layer.digest.clone()) {
                     new.push((layer, blob));
                 }
@@ -94,18 +95,19 @@ async fn manifests_of(image: &ImageRequest, settings: &Settings) -> Result<Vec<D
     Ok(graph.documents.into_iter().filter(is_image).collect())
 }
 
-async fn layers_of(
-    image: &ImageRequest,
+/// The layers of an image's manifest, base first; `image` is its name in errors.
+pub(in crate::cli) async fn layers_of(
+    source: &Arc<dyn Source>,
+    image: &str,
     document: &Document,
     settings: &Settings,
 ) -> Result<Vec<(Descriptor, LayerBlob<'static>)>> {
     let manifest = document.manifest()?;
-    let config = read_small(&*image.source, &manifest.config, CONFIG_LIMIT, settings.retry).await?;
+    let config = read_small(&**source, &manifest.config, CONFIG_LIMIT, settings.retry).await?;
     let config = ImageConfig::parse(&config)?;
-    let open = |layer: &Descriptor| {
-        open_streamed(Arc::clone(&image.source), layer.clone(), settings.retry)
-    };
-    let blobs = LayerBlob::from_image(&image.reference, manifest, &config, open)?;
+    let open =
+        |layer: &Descriptor| open_streamed(Arc::clone(source), layer.clone(), settings.retry);
+    let blobs = LayerBlob::from_image(image, manifest, &config, open)?;
     Ok(manifest.layers.iter().cloned().zip(blobs).collect())
 }
 

@@ -20,6 +20,7 @@ fn mirror_file_fills_in_defaults() {
   to: ['reg.io/m/{{repository}}', 'oci:/srv/{{name}}']
   platforms: [linux/amd64, linux/arm64]
   referrers: true
+  deltas: { from: previous }
   immutable: ['v*']
   tags: { latest: 1 }
 mirror:
@@ -29,6 +30,7 @@ mirror:
   platforms: linux/amd64
   referrers: false
   digest-tags: true
+  deltas: { from: none }
 - from: localhost:5000/team/*
   tags: [latest, '1.*']
   platforms: all
@@ -42,12 +44,13 @@ registries:
     let [alpine, app, team, stored] = file.entries.as_slice() else { panic!("{file:?}") };
     assert!(matches!(&alpine.from, EntrySource::Repository(repository)
         if repository.to_string() == "docker.io/library/alpine"));
-    assert_eq!((alpine.to.len(), alpine.platforms.len(), &*alpine.place), (2, 2, "m.yaml:8"));
+    assert_eq!((alpine.to.len(), alpine.platforms.len(), &*alpine.place), (2, 2, "m.yaml:9"));
     assert!(alpine.referrers && !alpine.digest_tags && alpine.immutable.matches("v1"));
     assert_eq!(alpine.tags.select(&tags()), ["2.0"]);
     assert!(matches!(&app.from, EntrySource::Image(location)
         if location.to_string() == "ghcr.io/org/app:1.2"));
     assert_eq!((app.to.len(), app.platforms.len()), (1, 1));
+    assert!(alpine.deltas && !app.deltas && team.deltas);
     assert!(!app.referrers && app.digest_tags && app.tags.only_names().is_none());
     assert!(matches!(&team.from, EntrySource::Repositories { registry, rules }
         if registry == "localhost:5000" && rules.matches("team/a/b")));
@@ -93,6 +96,7 @@ fn mirror_file_errors_name_file_line_and_key() {
         (&entry("  too: 1"), "4: unknown field `too`, expected one of from, to, tags, "),
         (&entry("  to: a"), "4: `to`: duplicate mapping key: to"),
         (&entry("  referrers: 3"), "4: `referrers`: invalid boolean"),
+        (&entry("  deltas: {from: next}"), "4: "),
         (&entry("  platforms: [linux/amd64, what]"), "4: `platforms`: `what`: "),
         (&entry("  platforms:\n  - linux/amd64\n  - a/b/c/d"), "6: `platforms`: `a/b/c/d`: "),
         (
@@ -154,6 +158,7 @@ fn is_valid(value: &Value, schema: &Value, root: &Value) -> bool {
     });
     let required = list("required").into_iter().flatten();
     is_type
+        && list("enum").is_none_or(|values| values.contains(value))
         && list("anyOf").is_none_or(|any| any.iter().any(|one| is_valid(value, one, root)))
         && required.map(|key| key.as_str().unwrap()).all(|key| value.get(key).is_some())
         && has_valid_properties
@@ -184,6 +189,8 @@ fn schema_and_file_accept_the_same() {
         "mirror: [{to: a}]",
         "mirror: [{from: a, too: b}]",
         "mirror: [{from: a, to: r.io/a, referrers: 3}]",
+        "mirror: [{from: a, to: r.io/a, deltas: {}}]",
+        "mirror: [{from: a, to: r.io/a, deltas: {from: next}}]",
         "mirror: [{from: a, to: r.io/a, tags: {lates: 1}}]",
         "mirror: [{from: a, to: r.io/a, tags: {latest: -1}}]",
         "mirror: []\nregistries: {a.b: {insecur: true}}",

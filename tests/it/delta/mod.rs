@@ -6,7 +6,8 @@ mod faults;
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
-use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
+use crate::support::images::Image;
+use crate::support::versions::version;
 
 /// A large layer in two versions, over a base that does not change, at a registry. The store has the first version.
 struct Versions {
@@ -14,19 +15,6 @@ struct Versions {
     cli: Cli,
     old: Image,
     new: Image,
-}
-
-/// Files of which a few bytes differ per version.
-fn changing_layer(version: u8) -> Layer {
-    let mut large = random_blob(1_200_000, 1);
-    large[700_000] = version;
-    let small = random_blob(100_000, 2);
-    layer(&[("usr/lib/large.so", &large), ("etc/small", &small), ("etc/version", &[version])])
-}
-
-fn version(number: u8) -> Image {
-    let base = layer(&[("base", &random_blob(90_000, 3))]);
-    image(Family::Oci, "amd64", &[base, changing_layer(number)])
 }
 
 impl Versions {

@@ -82,3 +82,32 @@ async fn delta_of_skopeo_layer_at_docker_registry_is_rebuilt() {
         skopeo(&["list-tags", "--tls-verify=false", &format!("docker://{}/app", registry.host())]);
     assert!(String::from_utf8(list).unwrap().contains("\"2\""));
 }
+
+#[tokio::test]
+async fn mirrored_deltas_at_docker_registry_are_used() {
+    if !needs("mirrored_deltas_at_docker_registry_are_used", NEEDED) {
+        return;
+    }
+    let [from, to] = [(); 2].map(|()| Live::start(&Access::Open));
+    let cli = Cli::new();
+    publish(&cli, from.host()).await;
+    let file = format!(
+        "mirror: [{{from: {}/app, to: {}/m/app, deltas: {{from: previous}}}}]",
+        from.host(),
+        to.host()
+    );
+    std::fs::write(cli.dir().join("m.yaml"), file).unwrap();
+    let run = ["mirror", "m.yaml"];
+    cli.run(&run).await.expect(0, "mirrored 2 images (0 unchanged), made deltas of 1 image (");
+    cli.run(&run).await.expect(0, "mirrored 2 images (2 unchanged); ");
+
+    let [old, new] = [1, 2].map(|version| format!("{}/m/app:{version}", to.host()));
+    cli.run(&["pull", &old]).await.expect(0, "");
+    let report = cli.report(&["pull", "--json", "--delta", "always", &new]).await;
+    let (rebuilt, delta) = (&report["bytes"]["rebuilt"], &report["bytes"]["delta_bytes"]);
+    assert!(delta.as_u64().unwrap() * 50 < rebuilt.as_u64().unwrap(), "{report}");
+    assert_digests_are_right(&cli.store());
+    let image = format!("docker://{}/app:2", from.host());
+    let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &image]);
+    assert_eq!(rpull::Digest::sha256(&raw).as_str(), report["digest"]);
+}

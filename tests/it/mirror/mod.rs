@@ -2,6 +2,7 @@
 
 mod created;
 mod delete;
+mod deltas;
 mod failures;
 mod file;
 mod foreign;

@@ -44,5 +44,6 @@ pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod tree;
 pub(crate) mod unknown;
+pub(crate) mod versions;
 pub(crate) mod wait;
 pub(crate) mod writing;

@@ -54,6 +54,24 @@ impl Created {
     }
 }
 
+/// What is known of sources.
+pub(super) struct Known<'a> {
+    pub(super) state: &'a State,
+    pub(super) digests: &'a SourceDigests,
+    pub(super) created: &'a Created,
+}
+
+impl Known<'_> {
+    /// As [`Created::at`].
+    pub(super) async fn created_at(
+        &self,
+        source: &Arc<dyn Source>,
+        name: &ImageName,
+    ) -> Option<String> {
+        self.created.at(&**source, name, self.state, self.digests).await
+    }
+}
+
 async fn read(source: &dyn Source, name: &ImageName) -> Result<(Option<String>, Digest)> {
     let root = source.resolve(name).await?;
     let digest = root.digest().clone();

@@ -37,7 +37,7 @@ pub(super) async fn removals(
     }
     let mut listing = Vec::new();
     for (name, own) in own_repositories(targets) {
-        match ends.cleaned(&own.reference) {
+        match ends.own_repository(&own.reference) {
             Ok(repository) => listing.push((name, repository, own)),
             Err(error) => removals.add_error(name, error),
         }

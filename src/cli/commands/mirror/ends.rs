@@ -100,8 +100,8 @@ impl<'a> Ends<'a> {
         Ok(opened)
     }
 
-    /// A repository to list the tags of, and to delete some.
-    pub(super) fn cleaned(&mut self, repository: &Reference) -> Result<Repository> {
+    /// A repository that is a target, to read or delete from.
+    pub(super) fn own_repository(&mut self, repository: &Reference) -> Result<Repository> {
         let client = self.client(repository.registry())?;
         let opened = client.repository_without_mirrors(repository)?;
         self.listed.push(opened.clone());

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::cli::image::open::OpenedLocation;
 use crate::content::Target;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::location::Location;
 use crate::mirror::MirrorEntry;
 use crate::reference::Reference;
 use crate::transfer::ImageRequest;
@@ -55,6 +57,22 @@ impl MirrorImage {
             Status::Unchanged(..) | Status::Failed(_) => None,
         }
     }
+
+    /// Where it is, or should be.
+    pub(super) fn target(&self) -> Option<&Arc<dyn Target>> {
+        match &self.status {
+            Status::Pending(image) | Status::Unchanged(image, _) => Some(&image.target),
+            Status::Failed(_) => None,
+        }
+    }
+}
+
+/// An image before its target is open.
+pub(super) struct Found<'a> {
+    pub(super) entry: &'a MirrorEntry,
+    pub(super) opened: OpenedLocation,
+    pub(super) tag: Option<String>,
+    pub(super) to: Location,
 }
 
 /// A registry target that the file names, with its entry. A repository without a selected tag has neither tag nor digest.

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
-use super::created::Created;
+use super::created::Known;
 use super::ends::{Ends, target_key};
-use super::image::{MirrorImage, NamedTarget, Pending, Status};
-use super::source_digests::SourceDigests;
+use super::image::{Found, MirrorImage, NamedTarget, Pending, Status};
+use super::pairs::{Pair, pairs};
 use super::sources::sources;
-use super::state::State;
 use crate::cli::args::Shard;
 use crate::cli::image::open::OpenedLocation;
 use crate::cli::run::destination::Destination;
@@ -36,21 +35,8 @@ pub(super) struct Part {
 pub(super) struct Selection<'a> {
     pub(super) images: Vec<MirrorImage>,
     pub(super) targets: Vec<NamedTarget<'a>>,
-}
-
-/// What is known of sources.
-pub(super) struct Known<'a> {
-    pub(super) state: &'a State,
-    pub(super) digests: &'a SourceDigests,
-    pub(super) created: &'a Created,
-}
-
-/// An image before its target is open.
-struct Found<'a> {
-    entry: &'a MirrorEntry,
-    opened: OpenedLocation,
-    tag: Option<String>,
-    to: Location,
+    /// Images between which deltas are made.
+    pub(super) pairs: Vec<Pair>,
 }
 
 /// Finds the images of all entries. What fails for one of them is its error.
@@ -84,6 +70,7 @@ pub(super) async fn find<'a>(
     }
     check(&found, ends)?;
     let found = young_enough(found, known).await;
+    let pairs = pairs(&found, known).await;
     targets.extend(
         found.iter().flatten().filter_map(|one| {
             Some(NamedTarget { entry: one.entry, to: one.to.registry()?.clone() })
@@ -110,7 +97,7 @@ pub(super) async fn find<'a>(
             Err(failed) => failed,
         });
     }
-    Ok(Selection { images, targets })
+    Ok(Selection { images, targets, pairs })
 }
 
 /// Omits images that are too old for their entries.
@@ -125,8 +112,7 @@ async fn young_enough<'a>(
         if tag.as_ref().is_some_and(|tag| entry.tags.names(tag)) {
             return true;
         }
-        let Known { state, digests, created } = known;
-        let created = created.at(&*opened.source, &opened.name, state, digests).await;
+        let created = known.created_at(&opened.source, &opened.name).await;
         rule.accepts(created.as_deref(), now)
     });
     let checks = stream::iter(checks.collect::<Vec<_>>()).buffered(CONCURRENCY);

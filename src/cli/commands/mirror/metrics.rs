@@ -36,6 +36,7 @@ struct Totals {
     requests: u64,
     copied: u64,
     deleted: u64,
+    deltas: u64,
     last: Option<LastRun>,
     last_success: Option<u64>,
 }
@@ -64,6 +65,7 @@ impl Metrics {
             totals.requests += outcome.requests;
             totals.copied += outcome.copied;
             totals.deleted += outcome.deleted;
+            totals.deltas += outcome.deltas;
         }
         totals.last = Some(LastRun { ended: now, took, outcome });
     }
@@ -114,6 +116,7 @@ impl Totals {
         family("runs", "counter", "Runs that have ended.", &runs);
         family("copied_images", "counter", "Images that were copied.", &counter(self.copied));
         family("deleted_tags", "counter", "Tags that were deleted.", &counter(self.deleted));
+        family("deltas", "counter", "Deltas that were pushed.", &counter(self.deltas));
         let bytes = counter(self.transferred);
         family("transferred_bytes", "counter", "Bytes of blobs that were transferred.", &bytes);
         family("requests", "counter", "HTTP requests that were sent.", &counter(self.requests));

@@ -10,16 +10,19 @@
 //! compare  which images have not changed, by one HEAD at each end (`source_digests`)
 //!   state    what earlier runs have copied
 //! delete   tags that are no longer selected
+//! deltas   deltas between consecutive tags (`pairs`), beside their images
 //! report   names, JSON and summary; `plan` instead of a run
 //! ```
 
 mod compare;
 mod created;
 mod delete;
+mod deltas;
 mod ends;
 mod image;
 mod images;
 mod metrics;
+mod pairs;
 mod plan;
 mod read;
 mod report;

@@ -26,7 +26,7 @@ use crate::transfer::{BlobState, PlannedImage};
 pub(super) fn print(
     images: &[MirrorImage],
     planned: Vec<PlannedImage>,
-    removals: &Removals,
+    (removals, deltas): (&Removals, &[&str]),
     ends: &Ends<'_>,
     settings: &Settings,
 ) -> Result<ExitCode> {
@@ -44,16 +44,21 @@ pub(super) fn print(
     }
     let failed = table.failed.len();
     table.removals(removals)?;
+    table.deltas(deltas)?;
     if !settings.json {
         let counts = counts(images, images.len() - failed).replacen("mirrored", "would mirror", 1);
         let deleted = match removals.names().len() as u64 {
             0 => String::new(),
             count => format!(", delete {}", plural(count, "tag")),
         };
+        let deltas = match deltas.len() as u64 {
+            0 => String::new(),
+            count => format!(", look at deltas of {}", plural(count, "image")),
+        };
         let requests = plural(requests(images, ends).total(), "request");
         let blobs = table.blobs.summary();
         table.print()?;
-        let summary = format!("{counts}{deleted}; {blobs}; {requests} for this plan");
+        let summary = format!("{counts}{deleted}{deltas}; {blobs}; {requests} for this plan");
         output::line(&wrap_line(&summary, terminal_width()))?;
     }
     for (reference, error) in &table.failed {
@@ -120,7 +125,15 @@ impl PlanTable {
         Ok(())
     }
 
-    /// Tags that would be deleted; ends the lines.
+    /// Images of which deltas would be looked at. Only JSON has a line for each; ends the lines.
+    fn deltas(&mut self, images: &[&str]) -> Result<()> {
+        for name in images.iter().filter(|_| self.json) {
+            self.lines.push_json(&json!({ "reference": name, "outcome": "delta" }))?;
+        }
+        self.lines.flush()
+    }
+
+    /// Tags that would be deleted.
     fn removals(&mut self, removals: &Removals) -> Result<()> {
         for name in removals.names() {
             if self.json {
@@ -130,7 +143,7 @@ impl PlanTable {
         }
         let unlisted = removals.errors();
         self.failed.extend(unlisted.map(|(name, error)| (name.to_owned(), error.clone_for())));
-        self.lines.flush()
+        Ok(())
     }
 
     fn print(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::deltas::{Deltas, PushedDeltas};
 use super::ends::Ends;
 use super::image::{MirrorImage, Status};
 use crate::cli::output::{self, Lines, note};
@@ -35,6 +36,8 @@ pub(super) struct Outcome {
     /// Images that failed, and tags that should have been deleted.
     pub(super) failed: u64,
     pub(super) deleted: u64,
+    /// Deltas that were pushed.
+    pub(super) deltas: u64,
     pub(super) transferred: u64,
     pub(super) requests: u64,
 }
@@ -104,7 +107,7 @@ pub(super) fn unchanged_json(image: &MirrorImage) -> Option<Value> {
 pub(super) fn finished(
     images: &[MirrorImage],
     run: &RunReport,
-    removed: &Removed,
+    (removed, deltas): (&Removed, &Deltas),
     printer: &ImagePrinter,
     ends: &Ends<'_>,
     settings: &Settings,
@@ -131,20 +134,20 @@ pub(super) fn finished(
         };
         failed.extend(error.map(|error| (image.reference.as_str(), error)));
     }
-    for (reference, digest) in removed.tags.iter().filter(|_| settings.json) {
-        let value = json!({ "reference": reference, "digest": digest, "outcome": "deleted" });
-        lines.push_json(&value)?;
+    if settings.json {
+        changes_json(removed, deltas).iter().try_for_each(|value| lines.push_json(value))?;
     }
     lines.flush()?;
     let mirrored = images.len() - failed.len();
     failed.extend(removed.errors.iter().map(|(what, error)| (what.as_str(), error)));
+    failed.extend(deltas.interrupted.iter().map(|error| ("deltas", error)));
     for (reference, error) in &failed {
         exit::report_for(reference, error);
     }
     if failed.iter().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         output::hint_line(hint::RESUMABLE);
     }
-    sum.elapsed = run.elapsed;
+    sum.elapsed = run.elapsed + deltas.elapsed;
     sum.requests = requests(images, ends);
     if !settings.quiet {
         for (reference, _) in &removed.tags {
@@ -154,8 +157,8 @@ pub(super) fn finished(
             0 => String::new(),
             count => format!(", deleted {}", plural(count, "tag")),
         };
-        let summary = format!("{}{deleted}; {}", counts(images, mirrored), receipt(&sum));
-        note(&wrap_line(&summary, stderr_width()));
+        let counts = format!("{}{deleted}{}", counts(images, mirrored), deltas.summary());
+        note(&wrap_line(&format!("{counts}; {}", receipt(&sum)), stderr_width()));
     }
     let unchanged = unchanged_count(images);
     let outcome = Outcome {
@@ -163,11 +166,20 @@ pub(super) fn finished(
         unchanged: unchanged as u64,
         failed: failed.len() as u64,
         deleted: removed.tags.len() as u64,
+        deltas: deltas.made.len() as u64,
         transferred: sum.bytes.transferred,
         requests: sum.requests.total(),
     };
     let code = exit::code_of_all(failed.iter().map(|(_, error)| *error));
     Ok(Round { code, outcome: Some(outcome) })
+}
+
+/// Deleted tags, and images that got deltas.
+fn changes_json(removed: &Removed, deltas: &Deltas) -> Vec<Value> {
+    let deleted = removed.tags.iter().map(|(reference, digest)| {
+        json!({ "reference": reference, "digest": digest, "outcome": "deleted" })
+    });
+    deleted.chain(deltas.made.iter().map(PushedDeltas::json)).collect()
 }
 
 pub(super) fn insert(value: &mut Value, key: &str, text: &str) {

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::compare::compare;
-use super::created::Created;
+use super::created::{Created, Known};
 use super::delete::removals;
+use super::deltas::Making;
 use super::ends::Ends;
 use super::image::MirrorImage;
-use super::images::{Known, Part, Selection};
+use super::images::{Part, Selection};
 use super::report::{ImagePrinter, Round};
 use super::source_digests::SourceDigests;
 use super::state::State;
-use super::{images, plan, report};
+use super::{deltas, images, plan, report};
 use crate::cli::args::Mirror;
 use crate::cli::run::ledger;
 use crate::cli::run::removals::{Removals, Removed};
@@ -21,7 +22,7 @@ use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::error::Result;
 use crate::mirror::MirrorFile;
-use crate::transfer::{ImageResult, Transfer, TransferOptions};
+use crate::transfer::{ImageResult, RunReport, Transfer, TransferOptions};
 
 /// Mirrors what the file lists, or prints the plan.
 pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) -> Result<Round> {
@@ -38,7 +39,7 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let (digests, created) = (SourceDigests::default(), Created::default());
     let known = Known { state: &state, digests: &digests, created: &created };
     let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));
-    let Selection { images, targets } = or_cancelled(&cancel, "mirror", finding).await??;
+    let Selection { images, targets, pairs } = or_cancelled(&cancel, "mirror", finding).await??;
     let mut going = Removals::new(args.max_delete);
     if args.delete {
         let listing = Box::pin(removals(&targets, &images, args.max_delete, &mut ends));
@@ -47,17 +48,29 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let comparing = Box::pin(compare(images, &state, &digests));
     let images = or_cancelled(&cancel, "mirror", comparing).await?;
     if args.moving.plan {
-        let code = show_plan(&images, &going, options, &ends, settings).await?;
+        let looked_at = deltas::to_look_at(&pairs, &images, &state);
+        let code = show_plan(&images, (&going, &looked_at), options, &ends, settings).await?;
         return Ok(Round { code, outcome: None });
     }
     state.set_created(created.into_times());
-    transfer(&images, going, options, &mut state, &ends, settings).await
+    let throttle = options.throttle.clone();
+    let (run, printer) = transfer(&images, options, settings).await?;
+    state.record(&images, &run.images);
+    let removed = delete(going, &mut state, settings).await;
+    state.save();
+    let sent = images.iter().filter_map(MirrorImage::pending);
+    let sent = sent.map(|one| (one.request.source.endpoint(), one.target.endpoint()));
+    ledger::append("mirror", sent.zip(&run.images), settings);
+    let making = Making { settings, throttle };
+    let made = making.all(&pairs, &images, &run, &mut state, &mut ends).await;
+    state.save();
+    report::finished(&images, &run, (&removed, &made), &printer, &ends, settings)
 }
 
 /// Prints what would be transferred.
 async fn show_plan(
     images: &[MirrorImage],
-    removals: &Removals,
+    further: (&Removals, &[&str]),
     options: TransferOptions,
     ends: &Ends<'_>,
     settings: &Settings,
@@ -65,17 +78,15 @@ async fn show_plan(
     let cancel = settings.control.cancel.clone();
     let transfer = changed(images, options);
     let planned = or_cancelled(&cancel, "plan", Box::pin(transfer.plan())).await?;
-    plan::print(images, planned, removals, ends, settings)
+    plan::print(images, planned, further, ends, settings)
 }
 
+/// Transfers what may have changed.
 async fn transfer(
     images: &[MirrorImage],
-    removals: Removals,
     options: TransferOptions,
-    state: &mut State,
-    ends: &Ends<'_>,
     settings: &Settings,
-) -> Result<Round> {
+) -> Result<(RunReport, Arc<ImagePrinter>)> {
     report::unchanged(images, settings)?;
     let printer = Arc::new(ImagePrinter::new(settings));
     let observer = Arc::clone(&printer);
@@ -84,8 +95,11 @@ async fn transfer(
             tracing::debug!("stdout is closed");
         }
     });
-    let run = Box::pin(run.run()).await;
-    state.record(images, &run.images);
+    Ok((Box::pin(run.run()).await, printer))
+}
+
+/// Deletes tags, unless the run was interrupted.
+async fn delete(removals: Removals, state: &mut State, settings: &Settings) -> Removed {
     let cancel = &settings.control.cancel;
     let mut removed = Removed::default();
     if !cancel.is_cancelled() {
@@ -95,11 +109,7 @@ async fn transfer(
         }
     }
     removed.tags.iter().for_each(|(name, _)| state.forget(name));
-    state.save();
-    let sent = images.iter().filter_map(MirrorImage::pending);
-    let sent = sent.map(|one| (one.request.source.endpoint(), one.target.endpoint()));
-    ledger::append("mirror", sent.zip(&run.images), settings);
-    report::finished(images, &run, &removed, &printer, ends, settings)
+    removed
 }
 
 /// The transfer of the images that may have changed.

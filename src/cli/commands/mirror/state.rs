@@ -35,11 +35,19 @@ struct StateFile {
     /// When images of entries with a rule for that were created, by digest at the source.
     #[serde(default, skip_serializing_if = "CreationTimes::is_empty")]
     created: CreationTimes,
+    /// Between which digests at the target deltas were made or do not pay, by the name of the newer image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    deltas: BTreeMap<String, DeltaRecord>,
 }
 
 impl Default for StateFile {
     fn default() -> Self {
-        Self { version: VERSION, images: BTreeMap::new(), created: CreationTimes::new() }
+        Self {
+            version: VERSION,
+            images: BTreeMap::new(),
+            created: CreationTimes::new(),
+            deltas: BTreeMap::new(),
+        }
     }
 }
 
@@ -52,6 +60,13 @@ struct Record {
     /// Digest of the name at the target.
     digest: Digest,
     platforms: String,
+}
+
+/// Deltas that need not be looked at again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DeltaRecord {
+    from: Digest,
+    to: Digest,
 }
 
 impl State {
@@ -107,6 +122,19 @@ impl State {
     /// Forgets an image that was deleted.
     pub(super) fn forget(&mut self, name: &str) {
         self.has_changed |= self.file.images.remove(name).is_some();
+        self.has_changed |= self.file.deltas.remove(name).is_some();
+    }
+
+    /// Whether an earlier run has made the deltas of this image, or found that none pays.
+    pub(super) fn has_deltas(&self, name: &str, from: &Digest, to: &Digest) -> bool {
+        let record = self.file.deltas.get(name);
+        record.is_some_and(|record| record.from == *from && record.to == *to)
+    }
+
+    /// Remembers that.
+    pub(super) fn record_deltas(&mut self, name: &str, from: Digest, to: Digest) {
+        self.file.deltas.insert(name.to_owned(), DeltaRecord { from, to });
+        self.has_changed = true;
     }
 
     fn insert(&mut self, image: &Pending, copied: Copied) {
