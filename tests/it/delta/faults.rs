@@ -5,26 +5,33 @@ use serde_json::{Value, json};
 
 use super::Versions;
 use crate::support::assertions::assert_digests_are_right;
+use crate::support::cli::Output;
 use crate::support::http::Reply;
 
 /// The only layer of the delta artifact, as the registry has it.
-async fn delta_blob(versions: &Versions) -> Value {
+pub(super) async fn delta_blob(versions: &Versions) -> Value {
     let tree = versions.cli.json(&["referrers", "--json", &versions.name(2)]).await;
     let artifact = tree["referrers"][0]["digest"].as_str().unwrap().to_owned();
     let name = versions.registry.repository(&format!("app@{artifact}"));
     versions.cli.json(&["manifest", &name]).await["layers"][0].clone()
 }
 
-/// Pulls with deltas; the layer is transferred, with a warning.
-async fn assert_transferred(versions: &Versions, warning: &str) -> Value {
+/// Pulls with deltas; the layer is transferred, with one warning.
+async fn pull_without_rebuilding(versions: &Versions) -> Output {
     let args = ["pull", "--json", "--delta", "always", &versions.name(2)];
     let output = versions.cli.run(&args).await;
-    output.expect(0, warning);
     let report = output.report();
     assert!(report["bytes"]["transferred"].as_u64().unwrap() > versions.layer_size(), "{report}");
     assert_eq!(report["bytes"]["rebuilt"], json!(null), "{report}");
+    assert_eq!(output.stderr.matches("; transferring the layer").count(), 1, "{}", output.stderr);
+    output
+}
+
+async fn assert_transferred(versions: &Versions, warning: &str) -> Value {
+    let output = pull_without_rebuilding(versions).await;
+    output.expect(0, warning);
     assert_digests_are_right(&versions.cli.store());
-    report
+    output.report()
 }
 
 #[tokio::test]
@@ -54,16 +61,46 @@ async fn delta_missing_at_registry_is_not_used() {
 async fn delta_with_damaged_old_layer_is_not_used() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
-    let old = versions.old.layers[1].digest().encoded();
-    let path = versions.cli.store().join("blobs/sha256").join(old);
-    let mut bytes = std::fs::read(&path).unwrap();
+    let path = versions.old_layer_path();
+    let sound = std::fs::read(&path).unwrap();
+    let mut bytes = sound.clone();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let args = ["pull", "--json", "--delta", "always", &versions.name(2)];
-    versions.cli.run(&args).await.expect(0, "; transferring the layer");
-    let bad = versions.cli.run(&["verify", &versions.name(2)]).await;
-    bad.expect(0, "");
+    let output = pull_without_rebuilding(&versions).await;
+    output.expect(0, "; transferring the layer");
+    versions.cli.run(&["verify", &versions.name(2)]).await.expect(0, "");
+    std::fs::write(&path, sound).unwrap();
+    assert_digests_are_right(&versions.cli.store());
+}
+
+#[tokio::test]
+async fn delta_with_missing_old_layer_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    std::fs::remove_file(versions.old_layer_path()).unwrap();
+    let report =
+        versions.cli.report(&["pull", "--json", "--delta", "always", &versions.name(2)]).await;
+    let bytes = &report["bytes"];
+    assert_eq!(
+        (&bytes["rebuilt"], &bytes["delta_bytes"]),
+        (&json!(null), &json!(null)),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn delta_of_layer_pruned_meanwhile_is_not_used() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let delta = delta_blob(&versions).await["digest"].as_str().unwrap().to_owned();
+    let path = versions.old_layer_path();
+    versions.registry.override_response(&delta, 0..1, move |reply| {
+        std::fs::remove_file(&path).unwrap();
+        reply
+    });
+    let report = assert_transferred(&versions, "; transferring the layer").await;
+    assert_eq!(report["bytes"]["delta_wasted"], report["bytes"]["delta_bytes"], "{report}");
 }
 
 #[tokio::test]

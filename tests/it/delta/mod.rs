@@ -3,6 +3,9 @@
 mod archive;
 mod artifact;
 mod faults;
+mod machine;
+
+use std::path::PathBuf;
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
@@ -37,6 +40,12 @@ impl Versions {
     async fn push_deltas(&self) {
         let [old, new] = [1, 2].map(|number| self.name(number));
         self.cli.run(&["delta", &old, &new, "--push"]).await.expect(0, "");
+    }
+
+    /// The file of the first version of that layer.
+    fn old_layer_path(&self) -> PathBuf {
+        let digest = self.old.layers[1].digest().encoded();
+        self.cli.store().join("blobs/sha256").join(digest)
     }
 
     /// The size of the layer that changes.

@@ -2,7 +2,6 @@
 //! power cut at any time. Each time the store has another image, which stays as it is.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,13 +9,14 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use crate::support::assertions::kept_bytes;
 use crate::support::cli::{Cli, Output};
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::live::needs;
 use crate::support::loop_disk::LoopDisk;
-use crate::support::small::Small;
+use crate::support::small::{Small, leave_free};
 use crate::support::strace::{distinct, inject, trace};
 
 /// A registry whose connections are so slow that a layer is requested by ranges, too.
@@ -86,12 +86,6 @@ impl Capped {
     }
 }
 
-/// Bytes that are kept for the next run; a partial may have gaps.
-async fn kept_bytes(cli: &Cli) -> u64 {
-    let plan = cli.json(&["prune", "--partials", "--plan", "--json"]).await;
-    plan["partial_bytes"].as_u64().unwrap()
-}
-
 #[tokio::test]
 async fn ranges_killed_at_any_step_are_completed_by_next_run() {
     let test = "ranges_killed_at_any_step_are_completed_by_next_run";
@@ -153,13 +147,7 @@ async fn ranges_on_disk_full_at_any_byte_are_resumed() {
         let digest = capped.held.layers[0].digest().to_string();
         let take = taken.clone();
         capped.registry.override_response(&digest, 0..1, move |reply| {
-            let free = rustix::fs::statvfs(&store).unwrap();
-            let most = (free.f_bavail * free.f_frsize).saturating_sub(space);
-            // The pull writes a document meanwhile, so that less may be free now.
-            match std::fs::write(&take, vec![1; usize::try_from(most).unwrap()]) {
-                Err(error) if error.kind() != io::ErrorKind::StorageFull => panic!("{error}"),
-                _ => {}
-            }
+            leave_free(&store, &take, space);
             reply
         });
         let output = cli.run(&["pull", &capped.name]).await;

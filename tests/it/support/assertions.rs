@@ -32,3 +32,9 @@ pub(crate) async fn assert_second_run_completes(cli: &Cli, name: &str, size: u64
     assert_digests_are_right(&cli.store());
     cli.run(&["verify", name]).await.expect(0, "");
 }
+
+/// Bytes of partials that the store keeps for the next run; a partial may have gaps.
+pub(crate) async fn kept_bytes(cli: &Cli) -> u64 {
+    let plan = cli.json(&["prune", "--partials", "--plan", "--json"]).await;
+    plan["partial_bytes"].as_u64().unwrap()
+}

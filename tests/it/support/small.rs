@@ -1,5 +1,6 @@
 //! Small file systems.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,5 +37,16 @@ impl Drop for Small {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
         assert!(unmounted.success());
+    }
+}
+
+/// Writes a file that leaves so many bytes of a file system free.
+pub(crate) fn leave_free(dir: &Path, file: &Path, space: u64) {
+    let free = rustix::fs::statvfs(dir).unwrap();
+    let most = (free.f_bavail * free.f_frsize).saturating_sub(space);
+    // Others may write meanwhile, so that less may be free now.
+    match std::fs::write(file, vec![1; usize::try_from(most).unwrap()]) {
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => panic!("{error}"),
+        _ => {}
     }
 }
