@@ -2,13 +2,16 @@
 
 #![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
+
 use super::options::TransferOptions;
-use super::plan::build::Plan;
+use super::plan::build::{Plan, PlannedBlob};
 use super::plan::show::BlobState;
 use super::request::{ArtifactOptions, ImageRequest};
+use super::resolve::finder::CONCURRENCY;
 use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
 use super::resolve::source_documents::SourceDocuments;
@@ -19,47 +22,77 @@ use super::table::{BlobId, ImageId, Table, TargetId};
 use super::target_state::TargetState;
 use crate::content::Rebuilder;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
 use crate::error::Side;
 use crate::progress::Event;
 
-/// Asks the rebuilder of each image about its missing layers. Returns the rebuilders of those that can be rebuilt.
+/// A question for a rebuilder: which of these layers of a manifest it can rebuild.
+struct RebuildQuestion<'a> {
+    image: ImageId,
+    rebuilder: &'a Arc<dyn Rebuilder>,
+    manifest: &'a Document,
+    missing: Vec<&'a Descriptor>,
+}
+
+/// Asks the rebuilders of the images about missing layers, several at once and about each manifest once. Returns the rebuilders of
+/// those that can be rebuilt.
 async fn find_rebuildable<'a>(
     plan: &mut Plan,
     images: impl Iterator<Item = (ImageId, &'a ImageRun)>,
 ) -> HashMap<BlobId, Arc<dyn Rebuilder>> {
+    let questions = rebuild_questions(plan, images);
+    let answers = questions
+        .iter()
+        .map(|question| question.rebuilder.find(question.manifest, &question.missing));
+    // Collected, because a lazy iterator of borrowing futures is not `Send`.
+    let answers = stream::iter(answers.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let answers: Vec<_> = answers.collect().await;
     let mut rebuilders = HashMap::new();
-    for (id, image) in images {
-        let (Some(graph), Some(rebuilder)) = (&image.graph, &image.request.rebuilder) else {
-            continue;
-        };
-        let blobs = plan.images[id].clone();
-        for document in &graph.documents {
-            let Ok(manifest) = document.manifest() else { continue };
-            let is_missing = |layer: &&Descriptor| {
-                let mut planned = blobs.iter().map(|blob| &plan.blobs[*blob]);
-                planned.any(|blob| {
-                    matches!(blob.state, BlobState::Missing | BlobState::Partial(_))
-                        && blob.descriptor.digest == layer.digest
-                })
-            };
-            let missing: Vec<&Descriptor> = manifest.layers.iter().filter(is_missing).collect();
-            if missing.is_empty() {
+    for (question, found) in questions.iter().zip(answers) {
+        for (digest, bytes) in found {
+            let is_it = |blob: &&BlobId| plan.blobs[**blob].descriptor.digest == digest;
+            let Some(blob) = plan.images[question.image].iter().find(is_it).copied() else {
                 continue;
-            }
-            let found = rebuilder.find(document, &missing).await;
-            for (digest, bytes) in found {
-                let is_it = |blob: &&BlobId| plan.blobs[**blob].descriptor.digest == digest;
-                let Some(blob) = blobs.iter().find(is_it) else { continue };
-                let planned = &mut plan.blobs[*blob];
-                // A partial is of no use to a rebuilder, which may have left it.
-                if planned.remaining().is_some_and(|remaining| bytes < remaining) {
-                    planned.state = BlobState::Rebuildable(bytes);
-                    rebuilders.insert(*blob, Arc::clone(rebuilder));
-                }
+            };
+            let planned = &mut plan.blobs[blob];
+            // A partial is of no use to a rebuilder, which may have left it.
+            if is_to_move(planned) && planned.remaining().is_some_and(|remaining| bytes < remaining)
+            {
+                planned.state = BlobState::Rebuildable(bytes);
+                rebuilders.insert(blob, Arc::clone(question.rebuilder));
             }
         }
     }
     rebuilders
+}
+
+fn rebuild_questions<'a>(
+    plan: &Plan,
+    images: impl Iterator<Item = (ImageId, &'a ImageRun)>,
+) -> Vec<RebuildQuestion<'a>> {
+    let (mut questions, mut known) = (Vec::new(), HashSet::new());
+    for (id, image) in images {
+        let (Some(graph), Some(rebuilder)) = (&image.graph, &image.request.rebuilder) else {
+            continue;
+        };
+        let blobs = plan.images[id].iter().map(|blob| &plan.blobs[*blob]);
+        let to_move: HashSet<&Digest> =
+            blobs.filter(|blob| is_to_move(blob)).map(|blob| &blob.descriptor.digest).collect();
+        for manifest in &graph.documents {
+            let Ok(parsed) = manifest.manifest() else { continue };
+            let layers = parsed.layers.iter();
+            let missing: Vec<_> = layers.filter(|layer| to_move.contains(&layer.digest)).collect();
+            if !missing.is_empty() && known.insert((image.route.target, manifest.digest())) {
+                questions.push(RebuildQuestion { image: id, rebuilder, manifest, missing });
+            }
+        }
+    }
+    questions
+}
+
+fn is_to_move(blob: &PlannedBlob) -> bool {
+    matches!(blob.state, BlobState::Missing | BlobState::Partial(_))
 }
 
 /// How many requests a plan may cost.
@@ -142,8 +175,7 @@ impl Run {
     pub(super) async fn begin(&mut self, options: &TransferOptions) {
         self.counters = self.plan.blobs.ids().map(|_| Arc::default()).collect();
         let blobs = self.plan.blobs.rows();
-        self.results =
-            blobs.map(super::plan::build::PlannedBlob::result_without_transfer).collect();
+        self.results = blobs.map(PlannedBlob::result_without_transfer).collect();
         self.feeds.open(self.plan.blobs.rows().zip(self.results.rows()));
         self.report_plan();
         for target in self.targets.ids() {

@@ -45,6 +45,20 @@ async fn pull_rebuilds_layer_from_delta_of_registry() {
 }
 
 #[tokio::test]
+async fn deltas_of_images_with_one_manifest_are_looked_for_once() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    versions.new.publish(&versions.registry, "app", Some("latest"));
+    let before = versions.registry.server.requests().len();
+    let latest = versions.registry.repository("app:latest");
+    let [pull, _, delta, always] = ALWAYS;
+    versions.cli.run(&[pull, delta, always, &versions.name(2), &latest]).await.expect(0, "rebuilt");
+    let sent = lines(&versions, before);
+    let count = |part| sent.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(count("/referrers/"), 1, "{sent:#?}");
+}
+
+#[tokio::test]
 async fn pull_of_loopback_registry_does_not_look_for_deltas() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
