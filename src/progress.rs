@@ -29,6 +29,8 @@ pub enum Event<'a> {
     Planned {
         /// Each blob once, with the number of bytes that the target already has.
         blobs: &'a [(&'a Descriptor, u64)],
+        /// Those among them that are rebuilt, with the number of bytes that are received for them.
+        rebuilt: &'a [(&'a Digest, u64)],
     },
     /// A blob starts to move.
     #[non_exhaustive]

@@ -7,6 +7,7 @@ use super::labels::{ProgressLabels, phase_label};
 use super::output::note;
 use super::size::{percent, plural, size};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::progress::{Completion, Event, Progress};
 
 /// Time between two lines with the total.
@@ -50,7 +51,7 @@ impl Progress for PlainProgress {
                 state.running = true;
                 note(&format!("{reference}: {}", self.labels.running));
             }
-            Event::Planned { blobs } => state.plan(blobs, self.labels),
+            Event::Planned { blobs, rebuilt } => state.plan(blobs, rebuilt, self.labels),
             Event::BlobStarted { digest, position } | Event::BlobAdvanced { digest, position } => {
                 state.positions.insert(digest.to_string(), *position);
                 state.print_periodically();
@@ -85,20 +86,34 @@ impl Progress for PlainProgress {
 }
 
 impl PlainState {
-    fn plan(&mut self, blobs: &[(&Descriptor, u64)], labels: &ProgressLabels) {
+    fn plan(
+        &mut self,
+        blobs: &[(&Descriptor, u64)],
+        rebuilt: &[(&Digest, u64)],
+        labels: &ProgressLabels,
+    ) {
         self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
         let (existing_blobs, missing_blobs): (Vec<_>, Vec<_>) =
             blobs.iter().partition(|(blob, existing)| blob.size == *existing);
         self.shared = existing_blobs.iter().map(|(blob, _)| blob.size).sum();
-        let missing: u64 = missing_blobs.iter().map(|(blob, existing)| blob.size - existing).sum();
+        let is_rebuilt =
+            |blob: &Descriptor| rebuilt.iter().any(|(digest, _)| **digest == blob.digest);
+        let is_moved = |(blob, _): &&(&Descriptor, u64)| !is_rebuilt(blob);
+        let moved: Vec<_> = missing_blobs.iter().filter(is_moved).collect();
+        let missing: u64 = moved.iter().map(|(blob, existing)| blob.size - existing).sum();
         let to_do = labels.to_do;
         if labels.to_registry && !blobs.is_empty() {
             let count = plural(blobs.len() as u64, "blob");
             note(&format!("up to {count} to {to_do}, up to {}", size(self.total)));
         } else if !missing_blobs.is_empty() {
+            let received = rebuilt.iter().map(|(_, bytes)| bytes).sum();
+            let to_rebuild = match rebuilt.len() {
+                0 => String::new(),
+                count => format!("; {count} to rebuild from {}", size(received)),
+            };
             note(&format!(
-                "{} of {} to {to_do}, {} of {}",
-                missing_blobs.len(),
+                "{} of {} to {to_do}, {} of {}{to_rebuild}",
+                moved.len(),
                 plural(blobs.len() as u64, "blob"),
                 size(missing),
                 size(self.total)

@@ -83,13 +83,22 @@ impl DrawnState {
         self.images.push((reference.to_owned(), new));
     }
 
-    fn plan(&mut self, labels: &'static ProgressLabels, blobs: &[(&Descriptor, u64)]) -> Effect {
+    fn plan(
+        &mut self,
+        labels: &'static ProgressLabels,
+        blobs: &[(&Descriptor, u64)],
+        rebuilt: &[(&Digest, u64)],
+    ) -> Effect {
         if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
             return Effect::Nothing;
         }
         let planned: HashSet<&Digest> = blobs.iter().map(|(blob, _)| &blob.digest).collect();
         self.images.retain(|(_, digests)| digests.iter().any(|digest| planned.contains(digest)));
-        self.screen = Some(Screen::new(labels, &self.images, blobs));
+        let mut screen = Screen::new(labels, &self.images, blobs);
+        for (digest, _) in rebuilt {
+            screen.rebuild(digest);
+        }
+        self.screen = Some(screen);
         Effect::StartDrawing
     }
 
@@ -173,7 +182,9 @@ impl ProgressBars {
                 state.resolve(reference, documents);
                 return Effect::Note(format!("{reference}: {}", self.labels.running));
             }
-            (Event::Planned { blobs }, _) => return state.plan(self.labels, blobs),
+            (Event::Planned { blobs, rebuilt }, _) => {
+                return state.plan(self.labels, blobs, rebuilt);
+            }
             (Event::BlobStarted { digest, position }, Some(screen)) => {
                 screen.start(digest, *position);
             }

@@ -36,6 +36,8 @@ struct BlobRow {
     size: u64,
     position: u64,
     state: BlobState,
+    /// It is rebuilt; if that fails, it starts again and is transferred.
+    is_rebuilt: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +83,8 @@ impl Screen {
                 };
                 let image = owners.get(&blob.digest).copied().unwrap_or_default();
                 let short = blob.digest.short().to_owned();
-                let row = BlobRow { short, image, size: blob.size, position: *existing, state };
+                let (size, position) = (blob.size, *existing);
+                let row = BlobRow { short, image, size, position, state, is_rebuilt: false };
                 (&blob.digest, row)
             })
             .collect();
@@ -117,8 +120,18 @@ impl Screen {
         arrived
     }
 
+    /// The blob will be rebuilt.
+    pub(super) fn rebuild(&mut self, digest: &Digest) {
+        if let Some(row) = self.row(digest) {
+            row.is_rebuilt = true;
+        }
+    }
+
     /// A blob starts, with these bytes of an earlier run.
     pub(super) fn start(&mut self, digest: &Digest, position: u64) {
+        if let Some(row) = self.row(digest) {
+            row.is_rebuilt &= row.state == BlobState::Waiting;
+        }
         self.set_position(digest, position);
     }
 
@@ -227,7 +240,8 @@ impl Screen {
         let start = format!("{indent}{}:", row.short);
         let text = match &row.state {
             BlobState::Moving => {
-                let label = format!("{start} {}", self.labels.moving);
+                let label = if row.is_rebuilt { "rebuilding" } else { self.labels.moving };
+                let label = format!("{start} {label}");
                 return blob_line(&label, row.position, row.size, columns);
             }
             BlobState::Waiting => "waiting",
@@ -306,6 +320,21 @@ mod tests {
         assert_eq!(folded[4], "c:1: 0 of 3 blobs, 0 B/3.0 kB");
         let narrow = screen.lines(40, 5);
         assert_eq!(narrow[..3], folded[1..4], "images without transfers have no line");
+    }
+
+    #[test]
+    fn blob_whose_rebuilding_fails_is_shown_as_transferred() {
+        let blobs = blobs(1);
+        let mut screen = screen(&[("a:1", &blobs)]);
+        let digest = &blobs[0].digest;
+        screen.rebuild(digest);
+        assert_eq!(screen.lines(40, 9)[0], format!("{}: waiting", digest.short()));
+        screen.start(digest, 0);
+        screen.advance(digest, 500);
+        let rebuilding = format!("{}: rebuilding 500 B/1.0 kB", digest.short());
+        assert_eq!(screen.lines(40, 9)[0], rebuilding);
+        screen.start(digest, 0);
+        assert_eq!(screen.lines(40, 9)[0], format!("{}: downloading 0 B/1.0 kB", digest.short()));
     }
 
     #[test]

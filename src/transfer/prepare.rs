@@ -233,6 +233,12 @@ impl Run {
                 *bytes = (*bytes).min(blob.partial_bytes());
             }
         }
-        self.context.progress.on_event(&Event::Planned { blobs: &blobs });
+        let mut rebuilt: Vec<(&Digest, u64)> = Vec::new();
+        for blob in self.plan.blobs.rows() {
+            if let BlobState::Rebuildable(bytes) = blob.state {
+                rebuilt.push((&blob.descriptor.digest, bytes));
+            }
+        }
+        self.context.progress.on_event(&Event::Planned { blobs: &blobs, rebuilt: &rebuilt });
     }
 }

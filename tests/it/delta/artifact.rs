@@ -45,6 +45,14 @@ async fn pull_rebuilds_layer_from_delta_of_registry() {
 }
 
 #[tokio::test]
+async fn blobs_to_rebuild_are_not_counted_as_to_fetch() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let output = versions.cli.run(&["pull", "--delta", "always", &versions.name(2)]).await;
+    output.expect(0, "\n1 of 3 blobs to fetch, 528 B of 1.5 MB; 1 to rebuild from ");
+}
+
+#[tokio::test]
 async fn deltas_of_images_with_one_manifest_are_looked_for_once() {
     let versions = Versions::new().await;
     versions.push_deltas().await;
