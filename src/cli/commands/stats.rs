@@ -113,6 +113,7 @@ fn sums_value(sums: &Sums) -> Result<Value> {
     let mut value = json_of(sums, None)?;
     if let Some(object) = value.as_object_mut() {
         object.shift_remove("elapsed_ms");
+        object.insert("delta_saved".to_owned(), json!(sums.delta_saved()));
         object.insert("seconds".to_owned(), json!(seconds(sums)));
     }
     Ok(value)
@@ -176,9 +177,14 @@ fn total_rows(total: &Sums, width: Option<usize>) -> String {
             text.push_str(&row(name, bytes, character));
         }
     }
-    for (name, bytes) in [("deltas", total.delta_bytes), ("resent", total.resent)] {
+    for (name, bytes, remark) in [
+        ("deltas", total.delta_bytes, "in addition"),
+        ("saved", total.delta_saved(), "by deltas"),
+        ("wasted", total.delta_wasted, "of deltas"),
+        ("resent", total.resent, "in addition"),
+    ] {
         if bytes > 0 {
-            _ = writeln!(text, "{name:<12} {:>11}  in addition", size(bytes));
+            _ = writeln!(text, "{name:<12} {:>11}  {remark}", size(bytes));
         }
     }
     text

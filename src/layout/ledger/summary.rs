@@ -69,6 +69,11 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Bytes of rebuilt blobs beyond those of the deltas that they were made of.
+    pub fn delta_saved(&self) -> u64 {
+        self.rebuilt.saturating_sub(self.delta_bytes.saturating_sub(self.delta_wasted))
+    }
+
     /// Adds a record. Sums of damaged or hostile numbers stay at the maximum.
     fn add(&mut self, record: &LedgerRecord, is_new_run: bool) {
         let bytes = &record.bytes;

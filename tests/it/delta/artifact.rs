@@ -42,6 +42,16 @@ async fn pull_rebuilds_layer_from_delta_of_registry() {
     cli.run(&["verify"]).await.expect(0, "");
     let sums = cli.json(&["stats", "--json"]).await;
     assert_eq!(sums["rebuilt"], json!(versions.layer_size()), "{sums}");
+    assert_eq!(sums["delta_saved"], report["bytes"]["delta_saved"], "{sums}");
+    let text = cli.run(&["stats"]).await.stdout;
+    for row in ["\nrebuilt ", "\ndeltas ", "\nsaved "] {
+        assert!(text.contains(row), "{text}");
+    }
+    cli.run(&["report", "--stats", "-o", "page.html"]).await.expect(0, "");
+    let page = std::fs::read_to_string(cli.dir().join("page.html")).unwrap();
+    for number in ["<dt>Rebuilt</dt>", "<dt>Deltas</dt>", "<dt>Saved</dt>"] {
+        assert!(page.contains(number), "{page}");
+    }
 }
 
 #[tokio::test]

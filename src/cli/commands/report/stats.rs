@@ -57,7 +57,7 @@ impl LedgerSums {
                 @if let Some((first, last)) = dates {
                     (total_numbers(total))
                     (self.chart(first, last))
-                    (legend(&[("own", "transferred"), ("all", "shared, mounted or resumed")]))
+                    (legend(&[("own", "transferred, deltas included"), ("all", "shared, mounted, resumed, or saved by deltas")]))
                     (behind("Days as a table", &self.day_table()))
                     (behind("Repositories as a table", &self.repository_table()))
                 } @else {
@@ -104,13 +104,20 @@ fn total_numbers(total: &Sums) -> Markup {
     let failed =
         if total.failed > 0 { format!(", {} failed", total.failed) } else { String::new() };
     let images = plural(total.images, "image");
-    numbers(&[
+    let mut all = vec![
         ("Runs", total.runs.to_string(), format!("{images}{failed}")),
         ("Referenced", size(total.referenced), "by the images".to_owned()),
         ("Transferred", size(total.transferred), share(total.transferred)),
         ("Shared", size(total.shared), share(total.shared)),
-        ("Requests", total.requests.to_string(), String::new()),
-    ])
+    ];
+    if total.delta_bytes > 0 {
+        let wasted = format!("{} wasted", size(total.delta_wasted));
+        all.push(("Rebuilt", size(total.rebuilt), share(total.rebuilt)));
+        all.push(("Deltas", size(total.delta_bytes), wasted));
+        all.push(("Saved", size(total.delta_saved()), "by deltas".to_owned()));
+    }
+    all.push(("Requests", total.requests.to_string(), String::new()));
+    numbers(&all)
 }
 
 /// Sums days into at most [`MAX_BARS`] periods of the same length, without gaps. Returns the length in days.
@@ -124,8 +131,12 @@ fn periods(days: &[(Date, Sums)]) -> (i64, Vec<Period>) {
     for (day, sums) in days {
         let at = usize::try_from(since(*day) / length).unwrap_or_default();
         if let Some(period) = periods.get_mut(at) {
-            let kept = sums.shared.saturating_add(sums.mounted).saturating_add(sums.resumed);
-            period.transferred = period.transferred.saturating_add(sums.transferred);
+            let kept = [sums.mounted, sums.resumed, sums.delta_saved()];
+            let kept = kept.into_iter().fold(sums.shared, u64::saturating_add);
+            // A wasted delta is as little part of what images reference as what was resent.
+            let used = sums.rebuilt.saturating_sub(sums.delta_saved());
+            let transferred = sums.transferred.saturating_add(used);
+            period.transferred = period.transferred.saturating_add(transferred);
             period.shared = period.shared.saturating_add(kept);
         }
     }
@@ -194,6 +205,9 @@ mod tests {
         let sum: u64 = many.iter().map(|period| period.transferred).sum();
         assert_eq!(sum, 4);
         assert_eq!(periods(&[]), (1, Vec::new()));
+        let mut rebuilt = day("2026-03-02", 3, 4);
+        (rebuilt.1.rebuilt, rebuilt.1.delta_bytes, rebuilt.1.delta_wasted) = (50, 7, 2);
+        assert_eq!(periods(&[rebuilt]).1, [Period { transferred: 8, shared: 49 }]);
         let hostile = [day("-009999-01-01", 1, 1), day("9999-12-31", 1, 1)];
         assert!(periods(&hostile).1.len() <= 60);
     }
