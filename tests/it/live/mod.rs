@@ -7,6 +7,7 @@ mod containerd;
 mod convert;
 mod debian;
 mod delta;
+mod delta_offline;
 mod docker;
 mod edit;
 mod encoders;
