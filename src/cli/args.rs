@@ -144,7 +144,10 @@ as `rpull delta` does; `rpull load` completes them from the recipient's store.")
 Each layer of NEW that OLD does not have is compared with the layers of OLD. With its delta and the
 old layers, the very blob is rebuilt: digests and signatures stay. Layers for which that does not
 pay are sent whole. --push attaches the deltas to the image in NEW's repository, where `rpull pull`
-finds them. Only gzip layers can be rebuilt.")]
+finds them. Only gzip layers can be rebuilt.
+
+ENCODER is the model and its level: a and g for Go before 1.27, b for Go from 1.27 on, klauspost and
+pgzip, z for zlib, gzip and pigz.")]
     Delta(Delta),
     /// List the digests of all referenced blobs, one per line
     #[command(

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -32,6 +34,12 @@ const LISTED: usize = 64;
 
 /// Layers below this size are received whole: looking for their deltas costs more.
 const LEAST_LAYER: u64 = 1 << 20;
+
+/// Time in which a source that also has the layers answers what deltas it has.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+
+/// Time without a byte after which such a source is asked for the layer instead of its delta.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// Buffers between the thread that rebuilds and the task that stores.
 const CHUNKS: usize = 8;
@@ -131,17 +139,24 @@ impl DeltaRebuilder {
             |error: io::Error| Error::new(ErrorKind::Store, "temporary file").with_source(error);
         let mut file = BlobFileWriter::new_in(self.held.layout().root()).map_err(failed)?;
         let Receiving { retry, throttle, control } = self.receiving.clone();
+        let retry = if self.is_only_way() { retry } else { retry.attempts(1) };
         let options = TransferOptions {
             retry,
             throttle,
             control: control.without_progress(),
             ..TransferOptions::default()
         };
+        let is_silent = AtomicBool::new(false);
         let mut sink = |bytes: &[u8]| {
+            is_silent.store(false, Ordering::Relaxed);
             received(bytes.len() as u64);
             file.write_all(bytes).map_err(failed)
         };
-        read_blob(&*self.source, delta, options, &mut sink).await?;
+        let reading = read_blob(&*self.source, delta, options, &mut sink);
+        tokio::select! {
+            read = reading => read?,
+            () = silence(&is_silent), if !self.is_only_way() => return Err(too_slow("no byte")),
+        }
         let blob = file.finish()?;
         run_blocking("read delta", move || Delta::from_blob(blob)).await
     }
@@ -180,7 +195,14 @@ impl Rebuilder for DeltaRebuilder {
             if self.held.is_empty() || (is_small && !self.is_only_way()) {
                 return Vec::new();
             }
-            self.offers(manifest, missing).await.unwrap_or_else(|error| {
+            let offers = self.offers(manifest, missing);
+            let offers = if self.is_only_way() {
+                offers.await
+            } else {
+                let late = |_| Err(too_slow("no answer"));
+                tokio::time::timeout(LOOKUP_TIME, offers).await.unwrap_or_else(late)
+            };
+            offers.unwrap_or_else(|error| {
                 tracing::info!("{}; no deltas are used", error.chain());
                 Vec::new()
             })
@@ -194,6 +216,18 @@ impl Rebuilder for DeltaRebuilder {
     ) -> BoxFuture<'a, Result<ByteStream<'static>>> {
         Box::pin(self.start(layer, received))
     }
+}
+
+/// Ends when nothing was received for [`MAX_SILENCE`]; the receiver resets the flag.
+async fn silence(is_silent: &AtomicBool) {
+    while !is_silent.swap(true, Ordering::Relaxed) {
+        tokio::time::sleep(MAX_SILENCE).await;
+    }
+}
+
+fn too_slow(what: &str) -> Error {
+    let reason = format!("{what} for {} s", MAX_SILENCE.as_secs());
+    Error::new(ErrorKind::Transport, "delta").with_reason(reason)
 }
 
 /// The layer as a thread rebuilds it. The thread ends with the stream.

@@ -13,7 +13,7 @@ pub(crate) struct Delta {
     pub(crate) old: String,
     /// Image to make deltas of, likewise
     pub(crate) new: String,
-    /// Archive to write: the image, with deltas in place of layers
+    /// Archive to write, - for stdout: the image, with deltas in place of layers
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Push the deltas to NEW's repository, as an artifact that refers to the image

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::cli::args::{OnePlatform, OverlayArgs, Pull, Unpack};
+use crate::cli::args::{DeltaMode, OnePlatform, OverlayArgs, Pull, Unpack};
 use crate::cli::labels;
 use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
@@ -23,6 +23,9 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
     if let Some(dir) = args.unpack.clone() {
+        if args.delta == DeltaMode::Always {
+            tracing::warn!("no deltas are used while unpacking; pull first, then `rpull unpack`");
+        }
         return Box::pin(super::unpack::run(unpacking(args, dir, settings)?, settings)).await;
     }
     // Check all arguments before the first request.

@@ -22,11 +22,23 @@ pub(in crate::cli) fn with_deltas(
     destination: &Destination,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
-    // Where the bytes are limited, the next run continues with a partial, which a rebuilt layer has not.
-    let is_off = mode == DeltaMode::Never || run.has_byte_limit();
-    let Some(directory) = destination.directory(settings).filter(|_| !is_off) else {
+    let warn_if_wanted = |reason: &str| {
+        if mode == DeltaMode::Always {
+            tracing::warn!("no deltas are used: {reason}");
+        }
+    };
+    if mode == DeltaMode::Never {
+        return Ok(requests);
+    }
+    let Some(directory) = destination.directory(settings) else {
+        warn_if_wanted("they need a store or layout with layers of an earlier image as the target");
         return Ok(requests);
     };
+    // Where the bytes are limited, the next run continues with a partial, which a rebuilt layer has not.
+    let is_limited = run.has_byte_limit();
+    if is_limited {
+        warn_if_wanted("`--max-bytes` is set");
+    }
     let throttle = run.throttle();
     let Some(layout) = existing_layout(&directory, &settings.control)? else { return Ok(requests) };
     let held = Arc::new(HeldLayers::new(layout, settings.control.clone()));
@@ -35,7 +47,11 @@ pub(in crate::cli) fn with_deltas(
         throttle: throttle.cloned(),
         control: settings.control.clone(),
     };
-    let rebuilding = |request: ImageRequest| match delta_use(mode, &*request.source, throttle) {
+    let use_of = |source: &dyn Source| {
+        let is_off = is_limited && !source.endpoint().kind.is_local();
+        delta_use(mode, source, throttle).filter(|_| !is_off)
+    };
+    let rebuilding = |request: ImageRequest| match use_of(&*request.source) {
         Some(when) => {
             let (source, held) = (Arc::clone(&request.source), Arc::clone(&held));
             request.rebuilder(Arc::new(DeltaRebuilder::new(source, held, when, receiving.clone())))

@@ -21,6 +21,7 @@ use crate::image_delta::{LayerDelta, delta_artifact, make_deltas};
 use crate::image_layers::LayerBlob;
 use crate::layout::Layout;
 use crate::name::ImageName;
+use crate::reference::Reference;
 use crate::transfer::{ImageRequest, read_small, resolve};
 
 /// Deltas of the images of an archive.
@@ -39,9 +40,12 @@ pub(in crate::cli) fn artifact_request(artifact: Artifact, target_name: ImageNam
     ImageRequest { reference, target_name, ..request }
 }
 
-/// The name of deltas in an archive, as other referrers have it: that of the image, and the digest.
+/// The name of deltas in an archive, as other referrers have it: the repository of the image, and the digest. With the tag, readers
+/// would take it for another image of that tag.
 pub(in crate::cli) fn archive_name(image: &str, artifact: &Artifact) -> ImageName {
-    ImageName::Layout(format!("{image}@{}", artifact.document().digest()))
+    let digest = artifact.document().digest();
+    let repository = image.parse::<Reference>().map(|image| image.without_name().to_string());
+    ImageName::Layout(format!("{}@{digest}", repository.as_deref().unwrap_or(image)))
 }
 
 /// Makes deltas of the layers that these images have and the recipient does not. `known` are the recipient's blobs; those that

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Versions;
 use crate::support::assertions::assert_digests_are_right;
 use crate::support::cli::Output;
-use crate::support::http::Reply;
+use crate::support::http::{Fault, Reply};
 
 /// The only layer of the delta artifact, as the registry has it.
 pub(super) async fn delta_blob(versions: &Versions) -> Value {
@@ -55,6 +55,27 @@ async fn delta_missing_at_registry_is_not_used() {
     let blob = delta_blob(&versions).await;
     versions.registry.delete_blob("app", &blob["digest"].as_str().unwrap().parse().unwrap());
     assert_transferred(&versions, "; transferring the layer").await;
+}
+
+#[tokio::test]
+async fn delta_stalled_at_registry_is_not_waited_for() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let blob = delta_blob(&versions).await;
+    let digest = blob["digest"].as_str().unwrap();
+    versions.registry.override_response(digest, 0..9, |reply| reply.fault(Fault::Stall(100)));
+    assert_transferred(&versions, "no byte for 10 s; transferring the layer").await;
+}
+
+#[tokio::test]
+async fn delta_list_without_answer_is_not_waited_for() {
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    versions.registry.override_response("/referrers/", 0..9, |reply| reply.fault(Fault::Silence));
+    let args = ["pull", "--json", "-v", "--delta", "always", &versions.name(2)];
+    let output = versions.cli.run(&args).await;
+    output.expect(0, "no answer for 10 s; no deltas are used");
+    assert_eq!(output.report()["bytes"]["rebuilt"], json!(null));
 }
 
 #[tokio::test]

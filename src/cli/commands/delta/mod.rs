@@ -3,13 +3,13 @@
 mod table;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use self::table::{json_of_layers, layer_table};
+use super::save::{check_stdout, output as archive_output};
 use crate::archive::ArchiveOutput;
 use crate::artifact::Artifact;
 use crate::blocking::run_cancellable;
@@ -38,6 +38,10 @@ use crate::transfer::{ImageRequest, ImageResult, PlatformRequest, PlatformSelect
 
 pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<ExitCode> {
     let repository = args.push.then(|| new_in_registry(&args.new)).transpose()?;
+    let output = args.output.as_deref().map(archive_output);
+    if let Some(output) = &output {
+        check_output(output, settings)?;
+    }
     let settings = &interruptible(&labels::SAVE, settings);
     let cancel = &settings.control.cancel;
     let typed = args.platform.platform.as_deref();
@@ -51,12 +55,14 @@ pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<Exit
     let subject = new.manifest_document.descriptor();
     let source = old.manifest_document.digest();
     let artifact = delta_artifact(subject, Some(source), &layers)?;
-    if !settings.json {
+    if output == Some(ArchiveOutput::Stdout) {
+        note(layer_table(&layers).trim_end());
+    } else if !settings.json {
         output::text(&layer_table(&layers))?;
     }
-    let results = match (&args.output, &repository, artifact.clone()) {
-        (Some(path), _, artifact) => {
-            write(path.clone(), &old, &new, &layers, artifact, settings).await?
+    let results = match (output, &repository, artifact.clone()) {
+        (Some(output), _, artifact) => {
+            write(output, &old, &new, &layers, artifact, settings).await?
         }
         (None, Some(repository), Some(artifact)) => push(artifact, repository, settings).await?,
         (None, _, _) => Vec::new(),
@@ -68,14 +74,32 @@ pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<Exit
             "artifact": artifact.as_ref().map(|artifact| artifact.document().digest()),
             "layers": json_of_layers(&layers),
         }))?;
-    } else if artifact.is_none() && !settings.quiet {
-        note("no layer has a delta that pays");
+    } else if artifact.is_none() && !layers.is_empty() && !settings.quiet {
+        note("no layer has a delta that is small enough");
     }
     let errors = results.iter().filter_map(ImageResult::first_error);
-    for error in errors.clone() {
+    // A failure of the archive is one of both images in it.
+    let mut reported = HashSet::new();
+    for error in errors.clone().filter(|error| reported.insert(error.chain())) {
         exit::report(error);
     }
     Ok(exit::code_of_all(errors))
+}
+
+/// Checks what can be known of the archive before deltas are made, which takes long.
+fn check_output(output: &ArchiveOutput, settings: &Settings) -> Result<()> {
+    check_stdout(output, settings)?;
+    let ArchiveOutput::File(path) = output else { return Ok(()) };
+    let refuse = |reason: &str| {
+        let error = Error::new(ErrorKind::Store, "archive").at(path.display().to_string());
+        Err(error.with_reason(reason))
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match directory {
+        _ if path.is_dir() => refuse("is a directory"),
+        Some(directory) if !directory.is_dir() => refuse("its directory does not exist"),
+        _ => Ok(()),
+    }
 }
 
 /// The image in a registry whose repository gets the deltas.
@@ -128,7 +152,7 @@ async fn push(
 
 /// Writes the image and the artifact to an archive, without what the old image has and the layers that have deltas.
 async fn write(
-    path: PathBuf,
+    output: ArchiveOutput,
     old: &OpenedImage,
     new: &OpenedImage,
     layers: &[LayerDelta],
@@ -143,7 +167,7 @@ async fn write(
         .chain(rebuilt.map(|layer| &layer.layer.digest))
         .cloned()
         .collect();
-    let archive = NewArchive::hybrid(ArchiveOutput::File(path))?.without(omitted);
+    let archive = NewArchive::hybrid(output)?.without(omitted);
     let destination = Destination::Archive(archive, ImageName::Only);
     let opened = &new.opened;
     let platform = PlatformRequest::exact(new.config.platform());
