@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import deltas
 import fleet
 import insight
 import machine
@@ -29,7 +30,7 @@ from registry import Registry
 HERE = Path(__file__).resolve().parent
 ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
                        "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
-                       "fleet": fleet.mirror,
+                       "fleet": fleet.mirror, "deltas": deltas.deltas,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
                        "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
                        "files": insight.files, "verify": insight.verify, "df": insight.df}
