@@ -13,6 +13,7 @@ mod inspect;
 mod mirror;
 mod registry;
 mod report;
+mod retain;
 mod serve;
 mod shared;
 mod shell;
@@ -35,6 +36,7 @@ pub(crate) use self::mirror::{Mirror, Shard};
 pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers};
 pub(crate) use self::registry::{TagOrder, Tags};
 pub(crate) use self::report::Report;
+pub(crate) use self::retain::Retain;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::shared::{OnePlatform, Writing};
 pub(crate) use self::shell::{CompleteWord, ShellVerb};
@@ -218,6 +220,9 @@ Docker Hub counts pulls per address or account; asking does not count."
 
 If a registry cannot delete a single tag, the manifest is deleted, unless it has other tags.")]
     Delete(Delete),
+    /// Delete old tags from a repository, without breaking images that stay
+    #[command(after_help = retain::HELP)]
+    Retain(Retain),
     /// Show the build history of an image, newest step first, without pulling it
     #[command(
         after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12\n  rpull history docker-root:/var/lib/docker:app"
@@ -327,19 +332,7 @@ that is missing from the store is pulled into it.")]
 The last one adds the tag in the registry without transferring layers.")]
     Tag(Tag),
     /// Remove image names from the store; `prune` frees the space
-    #[command(after_help = "Examples:
-  rpull rm alpine:3.14 debian:12
-  rpull rm alpine:3.14 && rpull prune
-  rpull rm --overlay /srv/layers alpine:3.14
-  rpull rm --keep 3 --older-than 30d --plan
-  rpull rm --filter 'reference=ghcr.io/org/*' --filter label=stage=test --yes
-
-With --older-than, --keep or --filter, images that satisfy all of them are removed together with the
-blobs that only they reference. `*` in a value stands for any text. Images without a creation date
-stay, unless only --filter is given.
-
-Unpacked layers stay: an overlay directory keeps its images until they are removed from it with
---overlay, or until the directory is deleted.")]
+    #[command(after_help = store::RM_HELP)]
     Rm(Rm),
     /// Show disk usage of the store and overlay directories
     #[command(after_help = "Examples:

@@ -136,6 +136,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Catalog(args) => commands::catalog::run(args, &settings).await,
             Verb::Referrers(args) => commands::referrers::run(args, &settings).await,
             Verb::Delete(args) => commands::delete::run(args, &settings).await,
+            Verb::Retain(args) => Box::pin(commands::retain::run(args, &settings)).await,
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Analyze(args) => commands::analyze::run(args, &settings).await,

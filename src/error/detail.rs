@@ -42,6 +42,8 @@ pub enum ErrorDetail {
     CatalogUnsupported,
     /// The registry deletes a tag only together with all other tags of its manifest.
     TagDeleteUnsupported,
+    /// More would be deleted than the caller allows.
+    DeletionLimit,
     /// Tagging across repositories would require copying layers.
     CrossRepositoryTag,
     /// The registry limits the request rate.

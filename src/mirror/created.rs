@@ -15,7 +15,7 @@ impl CreatedWithin {
     ///
     /// # Errors
     /// What is expected.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let span = text.trim().strip_prefix("within ").unwrap_or(text).trim().parse::<Span>().ok();
         let span =
             span.map(Span::abs).filter(|span| before(Timestamp::UNIX_EPOCH, *span).is_some());
@@ -33,7 +33,7 @@ impl CreatedWithin {
 }
 
 /// A creation time in RFC 3339; `None` if it says nothing.
-pub(super) fn known_time(created: Option<&str>) -> Option<Timestamp> {
+pub(crate) fn known_time(created: Option<&str>) -> Option<Timestamp> {
     let time = created?.parse::<Timestamp>().ok()?;
     (time.to_zoned(TimeZone::UTC).year() >= FIRST_YEAR).then_some(time)
 }

@@ -110,8 +110,8 @@ impl Patterns {
 }
 
 /// A pattern, or the exact name of a tag.
-#[derive(Debug)]
-pub(super) enum TagPattern {
+#[derive(Clone, Debug)]
+pub(crate) enum TagPattern {
     Name(String),
     Glob(Pattern),
 }
@@ -119,7 +119,7 @@ pub(super) enum TagPattern {
 impl TagPattern {
     /// # Errors
     /// What is wrong with the pattern.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains(['*', '?', '[']) {
             return glob(text).map(Self::Glob);
         }

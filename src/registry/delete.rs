@@ -21,6 +21,10 @@ use crate::retry::retry;
 /// Tags resolved at the same time.
 const CONCURRENCY: usize = 8;
 
+/// How to allow deletion at a registry that refuses it. Most others are the same program, or have a setting of their own.
+const SWITCH_ON: &str = "allow it where the registry runs: for docker-registry with \
+     `storage: {delete: {enabled: true}}` in its file, or with REGISTRY_STORAGE_DELETE_ENABLED=true";
+
 /// How far an index of another tag is followed.
 const INDEX_LIMITS: WalkLimits =
     WalkLimits { depth: MAX_INDEX_DEPTH, count: MAX_NESTED_INDEXES, what: "indexes" };
@@ -93,25 +97,41 @@ impl Repository {
         }
     }
 
-    async fn delete_manifest_only(&self, digest: &Digest) -> Result<()> {
+    /// Deletes a manifest and thus all its tags. It stays in the referrers list that clients maintain for its subject.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the registry does not support deletion.
+    pub(crate) async fn delete_manifest_only(&self, digest: &Digest) -> Result<()> {
         self.delete(digest.as_str()).await.map_err(|error| {
             if !is_unsupported(&error) {
                 return error;
             }
-            Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
-                .at(&self.transport.http.name)
-                .with_reason(format!(
-                    "this registry does not support deletion ({})",
-                    error.reason()
-                ))
+            let unsupported =
+                Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
+                    .at(&self.transport.http.name)
+                    .with_reason(format!(
+                        "this registry does not support deletion ({})",
+                        error.reason()
+                    ));
+            if error.status() == Some(405) { unsupported.with_hint(SWITCH_ON) } else { unsupported }
         })
+    }
+
+    /// Deletes a tag and nothing else. Returns false if the registry cannot.
+    pub(crate) async fn delete_only_tag(&self, tag: &str) -> Result<bool> {
+        match self.delete(tag).await {
+            Err(error) if is_unsupported(&error) => {
+                tracing::info!("{}", error.chain());
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
     }
 
     /// Deletes a tag. Returns false if the registry cannot, so that the manifest may be deleted instead, with these `tags`.
     async fn try_delete_tag(&self, tag: &str, tags: &[String], digest: &Digest) -> Result<bool> {
-        match self.delete(tag).await {
-            Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
-            other => return other.map(|()| true),
+        if self.delete_only_tag(tag).await? {
+            return Ok(true);
         }
         let unsupported = |reason: &str| {
             Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))

@@ -4,6 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+/// What follows the options of `rm` in the help.
+pub(super) const RM_HELP: &str = "Examples:
+  rpull rm alpine:3.14 debian:12
+  rpull rm alpine:3.14 && rpull prune
+  rpull rm --overlay /srv/layers alpine:3.14
+  rpull rm --keep 3 --older-than 30d --plan
+  rpull rm --filter 'reference=ghcr.io/org/*' --filter label=stage=test --yes
+
+With --older-than, --keep or --filter, images that satisfy all of them are removed together with the
+blobs that only they reference. `*` in a value stands for any text. Images without a creation date
+stay, unless only --filter is given.
+
+Unpacked layers stay: an overlay directory keeps its images until they are removed from it with
+--overlay, or until the directory is deleted.";
+
 #[derive(Debug, Args)]
 pub(crate) struct Tag {
     /// Image in the store, or `docker://NAME` for one in a registry

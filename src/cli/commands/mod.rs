@@ -32,6 +32,7 @@ pub(super) mod push;
 pub(super) mod raw;
 pub(super) mod referrers;
 pub(super) mod report;
+pub(super) mod retain;
 mod rm_selected;
 pub(super) mod save;
 pub(super) mod serve;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::cli::size::plural;
 use crate::content::{Effort, Lookup as _};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::name::ImageName;
 use crate::reference::is_digest_tag;
 use crate::registry::Repository;
@@ -71,15 +71,7 @@ impl Removals {
 
     /// The error of a run that would delete more than it may.
     pub(in crate::cli) fn excess(&self) -> Option<Error> {
-        let count = self.names().len();
-        (count > self.max).then(|| {
-            let tags = plural(count as u64, "tag");
-            Error::new(ErrorKind::Stopped, "delete")
-                .with_reason(format!("{tags} may go, more than `--max-delete {}` allows", self.max))
-                .with_hint(format!(
-                    "look at them with `--plan`, and allow them with `--max-delete {count}`"
-                ))
-        })
+        excess(self.names().len(), self.max)
     }
 
     /// Deletes the tags, or nothing if they are too many.
@@ -140,10 +132,30 @@ impl RepositoryRemovals {
     }
 }
 
+/// The error of a run that would delete `count` tags, if that is more than it may.
+pub(in crate::cli) fn excess(count: usize, max: usize) -> Option<Error> {
+    (count > max).then(|| {
+        let tags = plural(count as u64, "tag");
+        Error::new(ErrorKind::Stopped, "delete")
+            .with_detail(ErrorDetail::DeletionLimit)
+            .with_reason(format!("{tags} may go, more than `--max-delete {max}` allows"))
+            .with_hint(format!(
+                "look at them with `--plan`, and allow them with `--max-delete {count}`"
+            ))
+    })
+}
+
 /// Whether the tag belongs to an image that has another name: a signature, or a list of referrers.
 pub(in crate::cli) fn belongs_to_digest(tag: &str) -> bool {
-    let digest = tag.replacen('-', ":", 1).parse::<Digest>();
-    is_digest_tag(tag) || digest.is_ok_and(|digest| digest.algorithm().is_ok())
+    tagged_digest(tag).is_some()
+}
+
+/// The image that the tag belongs to, as that of a signature or of a list of referrers.
+pub(in crate::cli) fn tagged_digest(tag: &str) -> Option<Digest> {
+    let is_signature = is_digest_tag(tag);
+    let name = if is_signature { tag.rsplit_once('.')?.0 } else { tag };
+    let digest: Digest = name.replacen('-', ":", 1).parse().ok()?;
+    (is_signature || digest.algorithm().is_ok()).then_some(digest)
 }
 
 #[cfg(test)]
@@ -152,8 +164,11 @@ mod tests {
 
     #[test]
     fn tag_with_dash_is_no_digest() {
-        let digest = Digest::sha256(b"x").to_string().replacen(':', "-", 1);
-        assert!(belongs_to_digest(&digest) && belongs_to_digest(&format!("{digest}.sig")));
+        let image = Digest::sha256(b"x");
+        let digest = image.to_string().replacen(':', "-", 1);
+        for tag in [digest.clone(), format!("{digest}.sig")] {
+            assert_eq!(tagged_digest(&tag), Some(image.clone()), "{tag}");
+        }
         for tag in ["own-too", "1.0-alpine", "sha256-ab", "latest"] {
             assert!(!belongs_to_digest(tag), "{tag}");
         }

@@ -11,7 +11,7 @@ use crate::cli::size::{percent, plural, size};
 use crate::cli::{exit, hint};
 use crate::content::RateLimit;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::reference::is_pinned;
 use crate::transfer::{BlobOutcome, ImageReport, ImageResult};
 
@@ -107,7 +107,9 @@ pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> 
             json!({ "kind": error.kind().name(), "message": output::redacted(&error.chain()) });
         object.insert("error".to_owned(), error_value);
         if error.kind() == ErrorKind::Stopped {
-            object.insert("stopped".to_owned(), "max-bytes".into());
+            let is_deletion = error.detail() == Some(ErrorDetail::DeletionLimit);
+            let limit = if is_deletion { "max-delete" } else { "max-bytes" };
+            object.insert("stopped".to_owned(), limit.into());
         }
     }
     Ok(value)

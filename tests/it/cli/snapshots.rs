@@ -7,7 +7,7 @@ use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 
-const VERBS: [&str; 51] = [
+const VERBS: [&str; 52] = [
     "pull",
     "push",
     "copy",
@@ -25,6 +25,7 @@ const VERBS: [&str; 51] = [
     "limits",
     "referrers",
     "delete",
+    "retain",
     "history",
     "layers",
     "diff",

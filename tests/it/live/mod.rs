@@ -18,6 +18,7 @@ mod push;
 mod registry;
 mod report;
 mod report_pages;
+mod retain;
 mod serve;
 mod support;
 mod tables_of_contents;

@@ -16,6 +16,8 @@ mod rate_limit;
 mod redact;
 mod referrers;
 mod responses;
+mod retain;
+mod retain_property;
 mod secrets;
 mod tags;
 mod tls;

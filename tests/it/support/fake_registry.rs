@@ -2,6 +2,8 @@
 
 #[path = "auth_gate.rs"]
 mod auth_gate;
+#[path = "repository_content.rs"]
+mod repository_content;
 #[path = "upload_sessions.rs"]
 mod upload_sessions;
 

@@ -90,12 +90,18 @@ pub(crate) struct LoggedRequest {
 impl Live {
     /// Starts a registry and waits until it listens.
     pub(crate) fn start(access: &Access<'_>) -> Self {
+        Self::start_with(access, &[])
+    }
+
+    /// Starts a registry with variables that override its file.
+    pub(crate) fn start_with(access: &Access<'_>, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.yml"), config(dir.path(), access).to_string())
             .unwrap();
         let log = |name| File::create(dir.path().join(name)).unwrap();
         let mut child = Command::new("docker-registry")
             .args(["serve", "config.yml"])
+            .envs(variables.iter().copied())
             .current_dir(&dir)
             .stdin(Stdio::null())
             .stdout(log("access.log"))
@@ -109,6 +115,14 @@ impl Live {
     /// Returns `127.0.0.1:port`.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Deletes blobs that no manifest needs.
+    pub(crate) fn collect_garbage(&self) {
+        let collect = ["garbage-collect", "config.yml"];
+        let mut command = Command::new("docker-registry");
+        let output = command.args(collect).current_dir(&self.dir).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Returns the access log. A request is logged after its response, so the last one may be missing.

@@ -1,0 +1,120 @@
+//! Deletes what a plan says.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::plan::{Part, Plan, Reason};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Repository;
+
+/// What was deleted, and what was not.
+#[derive(Default)]
+pub(super) struct Deleted {
+    pub(super) tags: HashSet<String>,
+    /// Tags that stay after all.
+    pub(super) left: BTreeMap<String, Part>,
+    pub(super) manifests: u64,
+    /// What could not be deleted, and why.
+    pub(super) errors: Vec<(String, Error)>,
+}
+
+impl Deleted {
+    /// What a tag is after the run.
+    pub(super) fn left(&self, tag: &str) -> Option<Reason> {
+        self.left.get(tag).copied().map(Reason::Part)
+    }
+}
+
+/// Deletes tags and manifests of a repository.
+pub(super) struct Deletion<'a> {
+    repository: &'a Repository,
+    deleted: &'a mut Deleted,
+    /// Whether the registry is believed to delete single tags.
+    deletes_tags: bool,
+    /// The same of manifests.
+    deletes_manifests: bool,
+}
+
+impl<'a> Deletion<'a> {
+    pub(super) fn new(repository: &'a Repository, deleted: &'a mut Deleted) -> Self {
+        Self { repository, deleted, deletes_tags: true, deletes_manifests: true }
+    }
+
+    /// Deletes the tags and manifests of the plan. A failure does not stop the others, unless the registry deletes nothing.
+    pub(super) async fn run(mut self, plan: &Plan) {
+        let manifests: HashSet<&Digest> = plan.manifests.iter().collect();
+        let mut by_digest: BTreeMap<&Digest, Vec<&str>> = BTreeMap::new();
+        for tag in plan.going() {
+            match &tag.digest {
+                Some(digest) if manifests.contains(digest) => {
+                    by_digest.entry(digest).or_default().push(&tag.name);
+                }
+                _ => self.delete_shared(&tag.name).await,
+            }
+        }
+        for digest in &plan.manifests {
+            let tags = by_digest.get(digest).map(Vec::as_slice).unwrap_or_default();
+            if let Err(error) = self.delete_manifest(digest, tags).await {
+                let what = if tags.is_empty() { digest.to_string() } else { tags.join(", ") };
+                self.deleted.errors.push((what, error));
+            }
+            if !self.deletes_tags && !self.deletes_manifests {
+                break;
+            }
+        }
+    }
+
+    /// Deletes a tag of a manifest that stays.
+    async fn delete_shared(&mut self, tag: &str) {
+        match self.delete_tag(tag).await {
+            Ok(true) => drop(self.deleted.tags.insert(tag.to_owned())),
+            Ok(false) => drop(self.deleted.left.insert(tag.to_owned(), Part::Manifest)),
+            Err(error) => self.deleted.errors.push((tag.to_owned(), error)),
+        }
+    }
+
+    /// Deletes a manifest and its tags. Tags first: some registries keep a manifest that has one.
+    async fn delete_manifest(&mut self, digest: &Digest, tags: &[&str]) -> Result<()> {
+        let mut untagged = Vec::new();
+        for tag in tags {
+            if self.delete_tag(tag).await? {
+                untagged.push(*tag);
+            }
+        }
+        self.deleted.tags.extend(untagged.iter().map(|tag| (*tag).to_owned()));
+        if !self.deletes_manifests {
+            return Ok(());
+        }
+        match self.repository.delete_manifest_only(digest).await {
+            Ok(()) => self.deleted.manifests += 1,
+            // Some registries delete what has no tag any more.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                self.deletes_manifests = error.kind() != ErrorKind::Unsupported;
+                return if untagged.len() == tags.len() && !tags.is_empty() {
+                    tracing::info!("{}", error.chain());
+                    Ok(())
+                } else {
+                    Err(error)
+                };
+            }
+        }
+        self.deleted.tags.extend(tags.iter().map(|tag| (*tag).to_owned()));
+        Ok(())
+    }
+
+    /// Deletes a tag. Returns false if the registry cannot.
+    async fn delete_tag(&mut self, tag: &str) -> Result<bool> {
+        if !self.deletes_tags {
+            return Ok(false);
+        }
+        match self.repository.delete_only_tag(tag).await {
+            Ok(is_deleted) => {
+                self.deletes_tags = is_deleted;
+                Ok(is_deleted)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}

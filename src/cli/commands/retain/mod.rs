@@ -1,0 +1,106 @@
+//! `retain`: deletes old tags from a repository, and nothing that others need.
+//!
+//! ```text
+//! survey   tags, manifests, referrers, ages
+//!   graph    which manifests need which
+//! plan     what stays and why, what goes; no I/O
+//! delete   does it
+//! print    table, JSON and summary
+//! ```
+
+mod delete;
+mod graph;
+mod plan;
+mod print;
+mod survey;
+
+use std::process::ExitCode;
+
+use self::delete::{Deleted, Deletion};
+use self::plan::Plan;
+use self::print::{Printer, plan_table};
+use crate::cli::args::Retain;
+use crate::cli::output::{self, note};
+use crate::cli::prompt;
+use crate::cli::run::removals::excess;
+use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::content::Lookup as _;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::KeepRules;
+use crate::reference::Reference;
+use crate::registry::Repository;
+
+pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<ExitCode> {
+    let typed = args.repository.strip_prefix("docker://").unwrap_or(&args.repository);
+    let reference = Reference::repository_only(typed)?;
+    let invalid = |reason: &str| {
+        Error::new(ErrorKind::InvalidInput, format!("retain {typed}")).with_reason(reason)
+    };
+    let rules = KeepRules::new(args.keep, args.keep_tag.clone(), args.keep_age.clone());
+    if rules.is_empty() {
+        return Err(invalid("missing rule for what stays")
+            .with_hint("pass `--keep semver:5`, `--keep-tag GLOB` or `--keep-age 90d`"));
+    }
+    if !args.plan && !args.yes && !prompt::is_possible() {
+        return Err(invalid("cannot ask for confirmation without a terminal")
+            .with_hint("look at it with `--plan`, then pass `--yes` to delete without asking"));
+    }
+    let client = settings.client(&reference.to_string(), ForeignLayers::Ignore)?;
+    let repository = client.repository_without_mirrors(&reference)?;
+    let cancel = cancelled_by_signals();
+    let finding = Box::pin(find(&repository, &rules));
+    let plan = or_cancelled(&cancel, "retain", finding).await??;
+    let printer = Printer::new(&repository.endpoint().location, settings);
+    let limit = args.max_delete.and_then(|max| excess(plan.going().count(), max));
+    if args.plan {
+        if let Some(error) = limit {
+            tracing::warn!("nothing would be deleted: {}", error.chain());
+        }
+        return printer.plan(&plan, repository.requests());
+    }
+    if let Some(error) = limit {
+        return Err(error);
+    }
+    if !args.yes && plan.going().next().is_some() {
+        output::stderr_text(&plan_table(&plan));
+        let confirming = Box::pin(confirm(&printer, &plan, &repository, &rules));
+        if !or_cancelled(&cancel, "retain", confirming).await?? {
+            note("nothing was deleted");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let mut deleted = Deleted::default();
+    let deleting = Box::pin(Deletion::new(&repository, &mut deleted).run(&plan));
+    if cancel.run_until_cancelled(deleting).await.is_none() {
+        let error = Error::new(ErrorKind::Interrupted, "retain").with_reason("interrupted");
+        deleted.errors.push(("tags that may go".to_owned(), error));
+    }
+    printer.finished(&plan, &deleted, repository.requests())
+}
+
+async fn find(repository: &Repository, rules: &KeepRules) -> Result<Plan> {
+    Ok(plan::plan(survey::survey(repository, rules).await?))
+}
+
+/// Asks, and looks again, because an answer may take long.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] if the plan is another one now.
+async fn confirm(
+    printer: &Printer<'_>,
+    plan: &Plan,
+    repository: &Repository,
+    rules: &KeepRules,
+) -> Result<bool> {
+    if !prompt::confirm(&printer.question(plan)).await? {
+        return Ok(false);
+    }
+    if find(repository, rules).await?.deletes_same(plan) {
+        return Ok(true);
+    }
+    Err(Error::new(ErrorKind::Unsupported, "retain")
+        .at(&repository.endpoint().location)
+        .with_reason("the repository has changed meanwhile; nothing was deleted")
+        .with_hint("run the command again"))
+}

@@ -1,0 +1,181 @@
+//! What `retain` prints.
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::delete::Deleted;
+use super::plan::{Part, Plan, PlannedTag, Reason};
+use crate::cli::age::age;
+use crate::cli::exit;
+use crate::cli::output::{self, Lines, note};
+use crate::cli::run::report::json_of;
+use crate::cli::settings::Settings;
+use crate::cli::size::plural;
+use crate::cli::table::{Column, table};
+use crate::cli::terminal_width::{stderr_width, terminal_width};
+use crate::cli::wrap::wrap_line;
+use crate::content::RequestCounts;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::mirror::KeptBy;
+
+pub(super) struct Printer<'a> {
+    /// `registry/repository`
+    repository: &'a str,
+    settings: &'a Settings,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(repository: &'a str, settings: &'a Settings) -> Self {
+        Self { repository, settings }
+    }
+
+    /// Prints what would be done.
+    pub(super) fn plan(&self, plan: &Plan, requests: RequestCounts) -> Result<ExitCode> {
+        if self.settings.json {
+            let outcome = |tag: &PlannedTag| match tag.kept {
+                None => ("delete", None),
+                kept => ("keep", kept),
+            };
+            output::json(&self.value(plan, outcome, plan.manifests.len() as u64, requests))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.settings.quiet {
+            return self.names(plan.going()).map(|()| ExitCode::SUCCESS);
+        }
+        output::text(&plan_table(plan))?;
+        let (going, staying) = (plan.going().count(), plan.tags.len() - plan.going().count());
+        let line = format!(
+            "would delete {} and {}, keep {}; {} for this plan",
+            plural(going as u64, "tag"),
+            plural(plan.manifests.len() as u64, "manifest"),
+            plural(staying as u64, "tag"),
+            plural(requests.total(), "request"),
+        );
+        output::line(&wrap_line(&line, terminal_width()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Prints what was done, and the errors.
+    pub(super) fn finished(
+        &self,
+        plan: &Plan,
+        deleted: &Deleted,
+        requests: RequestCounts,
+    ) -> Result<ExitCode> {
+        if self.settings.json {
+            let outcome = |tag: &PlannedTag| match (tag.kept, deleted.left(&tag.name)) {
+                (Some(kept), _) | (None, Some(kept)) => ("kept", Some(kept)),
+                (None, None) if deleted.tags.contains(&tag.name) => ("deleted", None),
+                (None, None) => ("failed", None),
+            };
+            let value = self.value(plan, outcome, deleted.manifests, requests);
+            let first = exit::deciding(deleted.errors.iter().map(|(_, error)| error));
+            output::json(&json_of(&value, first)?)?;
+        } else {
+            self.names(plan.going().filter(|tag| deleted.tags.contains(&tag.name)))?;
+        }
+        for (what, error) in &deleted.errors {
+            exit::report_for(what, error);
+        }
+        if !deleted.left.is_empty() {
+            let left: Vec<&str> = deleted.left.keys().map(String::as_str).collect();
+            tracing::warn!(
+                "this registry cannot delete a tag alone; left, because their manifests stay: {}",
+                crate::escape(&left.join(", "))
+            );
+        }
+        if !self.settings.quiet {
+            let (all, gone) = (plan.tags.len(), deleted.tags.len());
+            let line = format!(
+                "deleted {} and {}, kept {}; {}",
+                plural(gone as u64, "tag"),
+                plural(deleted.manifests, "manifest"),
+                plural((all - gone) as u64, "tag"),
+                plural(requests.total(), "request"),
+            );
+            note(&wrap_line(&line, stderr_width()));
+        }
+        Ok(exit::code_of_all(deleted.errors.iter().map(|(_, error)| error)))
+    }
+
+    pub(super) fn question(&self, plan: &Plan) -> String {
+        format!(
+            "delete {} and {} from {}?",
+            plural(plan.going().count() as u64, "tag"),
+            plural(plan.manifests.len() as u64, "manifest"),
+            crate::escape(self.repository),
+        )
+    }
+
+    fn names<'t>(&self, tags: impl Iterator<Item = &'t PlannedTag>) -> Result<()> {
+        let mut lines = Lines::default();
+        for tag in tags {
+            lines.push(&crate::escape(&format!("{}:{}", self.repository, tag.name)))?;
+        }
+        lines.flush()
+    }
+
+    fn value(
+        &self,
+        plan: &Plan,
+        outcome: impl Fn(&PlannedTag) -> (&'static str, Option<Reason>),
+        manifests: u64,
+        requests: RequestCounts,
+    ) -> Value {
+        let tag = |tag: &PlannedTag| {
+            let (outcome, why) = outcome(tag);
+            json!({
+                "tag": tag.name, "digest": tag.digest, "created": tag.created,
+                "outcome": outcome, "why": why,
+            })
+        };
+        json!({
+            "repository": self.repository,
+            "tags": plan.tags.iter().map(tag).collect::<Vec<_>>(),
+            "manifests": manifests,
+            "requests": requests.total(),
+        })
+    }
+}
+
+/// What goes, and what stays and why.
+pub(super) fn plan_table(plan: &Plan) -> String {
+    let manifests: HashSet<&Digest> = plan.manifests.iter().collect();
+    let row = |tag: &PlannedTag| {
+        let result = match (tag.kept, &tag.digest) {
+            (Some(kept), _) => format!("keep: {}", reason(kept)),
+            (None, Some(digest)) if !manifests.contains(digest) => "delete the tag alone".into(),
+            (None, _) => "delete".into(),
+        };
+        let digest = tag.digest.as_ref().map(|digest| digest.short().to_owned());
+        let created = tag.created.as_deref().map(age).unwrap_or_default();
+        [tag.name.clone(), digest.unwrap_or_default(), created, result]
+    };
+    let staying = plan.tags.iter().filter(|tag| tag.kept.is_some());
+    let rows: Vec<[String; 4]> = plan.going().chain(staying).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        Column::cut_start("TAG", 16),
+        Column::whole("DIGEST").optional(2),
+        Column::whole("CREATED").optional(1),
+        Column::whole("RESULT"),
+    ];
+    table(columns, &rows, terminal_width())
+}
+
+fn reason(kept: Reason) -> &'static str {
+    match kept {
+        Reason::Rule(KeptBy::Version) => "highest version",
+        Reason::Rule(KeptBy::Pattern) => "matches",
+        Reason::Rule(KeptBy::Age) => "young",
+        Reason::Rule(KeptBy::UnknownAge) => "age unknown",
+        Reason::Part(Part::DigestTag) => "belongs to an image",
+        Reason::Part(Part::Unreadable) => "unreadable",
+        Reason::Part(Part::Manifest) => "shared manifest",
+    }
+}
