@@ -8,6 +8,7 @@ mod convert;
 mod debian;
 mod delta;
 mod delta_offline;
+mod deploy;
 mod docker;
 mod edit;
 mod encoders;

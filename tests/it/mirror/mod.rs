@@ -3,6 +3,7 @@
 mod created;
 mod delete;
 mod deltas;
+mod deploy;
 mod failures;
 mod file;
 mod foreign;

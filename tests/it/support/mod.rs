@@ -34,6 +34,7 @@ pub(crate) mod recorder;
 pub(crate) mod samples;
 pub(crate) mod serve_process;
 pub(crate) mod served_store;
+pub(crate) mod slurm;
 pub(crate) mod small;
 pub(crate) mod sparse;
 pub(crate) mod stack;
