@@ -32,7 +32,7 @@ pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::delta::Delta;
 pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History, Inspect};
-pub(crate) use self::mirror::{Mirror, Shard};
+pub(crate) use self::mirror::{Mirror, Shard, WatchTimes};
 pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers};
 pub(crate) use self::registry::{TagOrder, Tags};
 pub(crate) use self::report::Report;

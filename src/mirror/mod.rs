@@ -3,6 +3,7 @@
 //! ```text
 //! file        the file as users write it, checked and with its defaults
 //!   yaml        YAML with errors that name line and key
+//! cron        when `--watch` runs
 //! lines       the same from lines of text
 //! tag_rules   which tags of a repository are selected
 //!   version     versions in tags, and ranges of them
@@ -14,6 +15,7 @@
 //! ```
 
 mod created;
+mod cron;
 mod file;
 mod foreign;
 mod keep;
@@ -25,6 +27,7 @@ mod version;
 mod yaml;
 
 pub(crate) use self::created::{CreatedWithin, known_time};
+pub(crate) use self::cron::Cron;
 pub(crate) use self::file::{EntrySource, MirrorEntry, MirrorFile, RegistrySettings};
 pub(crate) use self::foreign::{FileFormat, Outside, ReadOptions};
 pub(crate) use self::keep::{KeepRules, KeepVersions, KeptBy};

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::{Span, SpanRelativeTo};
 
 use super::transfer::TransferArgs;
-use crate::mirror::FileFormat;
+use crate::mirror::{Cron, FileFormat};
 
 /// What follows the options in the help.
 pub(super) const HELP: &str = "Examples:
@@ -20,6 +20,7 @@ pub(super) const HELP: &str = "Examples:
   rpull mirror --to reg.local/m sync.yaml         one for `skopeo sync --src yaml`
   rpull mirror --delete --max-delete 10 mirror.yaml
   rpull mirror --watch 10m --metrics :9400 mirror.yaml
+  rpull mirror --watch '30 2 * * mon-fri' mirror.yaml
   rpull mirror --schema > mirror.schema.json      for editors
 
 The file is YAML; docs/mirror.md has all keys:
@@ -66,10 +67,10 @@ pub(crate) struct Mirror {
     /// Maximum tags to delete; if there are more, none is deleted
     #[arg(long, value_name = "N", default_value_t = 0, requires = "delete")]
     pub(crate) max_delete: usize,
-    /// Mirror again and again, at this interval: 30s, 10m, 1h 30m
-    #[arg(long, value_name = "INTERVAL", value_parser = interval)]
+    /// Mirror again and again, at this interval (30s, 10m, 1h 30m), or at times as in crontab ('17 */2 * * *')
+    #[arg(long, value_name = "INTERVAL|CRON")]
     #[arg(conflicts_with_all = ["from_stdin", "schema", "plan"])]
-    pub(crate) watch: Option<Duration>,
+    pub(crate) watch: Option<WatchTimes>,
     /// With --watch, serve /metrics and /healthz at this address; without a host on loopback
     #[arg(long, value_name = "ADDRESS", requires = "watch")]
     pub(crate) metrics: Option<String>,
@@ -77,14 +78,33 @@ pub(crate) struct Mirror {
     pub(crate) moving: TransferArgs,
 }
 
+/// When `--watch` runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WatchTimes {
+    /// Between the starts of two runs.
+    Interval(Duration),
+    Cron(Cron),
+}
+
+impl FromStr for WatchTimes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(interval) = interval(text) {
+            return Ok(Self::Interval(interval));
+        }
+        if text.contains('*') || text.split_whitespace().count() == 5 {
+            return Cron::parse(text).map(Self::Cron);
+        }
+        Err("expected an interval such as 30s or 10m, or five fields as in crontab".to_owned())
+    }
+}
+
 /// Parses an interval.
-fn interval(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<Span>().ok();
-    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let interval = span.and_then(|span| Duration::try_from(span).ok());
-    interval
-        .filter(|interval| *interval >= Duration::from_secs(1))
-        .ok_or_else(|| "expected an interval such as 30s or 10m".to_owned())
+fn interval(text: &str) -> Option<Duration> {
+    let span = text.parse::<Span>().ok()?;
+    let interval = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(interval).ok().filter(|interval| *interval >= Duration::from_secs(1))
 }
 
 /// A part of the images: `1/3` is the first of three.

@@ -66,6 +66,25 @@ async fn watch_of_wrong_file_or_interval_is_usage_error() {
     for interval in ["0s", "soon", "10"] {
         fleet.run(&["--watch", interval]).await.expect(2, "expected an interval such as 30s");
     }
-    fleet.run(&["--metrics", ":0"]).await.expect(2, "--watch <INTERVAL>");
+    for (cron, reason) in [("61 * * * *", "`61` is no minute"), ("0 0 * *", "five fields")] {
+        fleet.run(&["--watch", cron]).await.expect(2, reason);
+    }
+    fleet.run(&["--metrics", ":0"]).await.expect(2, "--watch <INTERVAL|CRON>");
     fleet.cli.run(&["mirror", "--watch", "1s", "-"]).await.expect(2, "stdin cannot be read again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_by_cron_waits_for_its_time() {
+    let fleet = Fleet::start().await;
+    fleet.write("mirror: [");
+    let never = ["--watch", "0 0 29 2 *"];
+    fleet.run(&never).await.expect(2, "mirror file: m.yaml:1: ");
+    fleet.write_usual();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = format!(":{}", free.port());
+    let watch = [&["mirror", "m.yaml", "--metrics", &port], &never[..]].concat();
+    let running = fleet.cli.spawn(&watch);
+    wait_until("no metrics", async || TcpStream::connect(free).is_ok()).await;
+    running.stop(Signal::TERM).await.expect(0, "-02-29T00:00:00");
+    assert!(fleet.asked().is_empty() && fleet.sent().is_empty());
 }

@@ -45,8 +45,8 @@ pub(in crate::cli) async fn run(args: Mirror, settings: &Settings) -> Result<Exi
     if args.schema {
         return output::raw(SCHEMA.as_bytes()).map(|()| ExitCode::SUCCESS);
     }
-    if let Some(interval) = args.watch {
-        return Box::pin(watch::watch(&args, interval, settings)).await;
+    if let Some(times) = args.watch {
+        return Box::pin(watch::watch(&args, times, settings)).await;
     }
     let file = read::file(&args)?;
     let settings = interruptible(&labels::MIRROR, settings);
