@@ -110,3 +110,40 @@ async fn skopeo_file_gives_tags_and_digests_of_skopeo_sync() {
         assert_eq!(digest(two.host(), name), digest(three.host(), name), "{name}");
     }
 }
+
+#[tokio::test]
+async fn mirror_delete_at_docker_registry_leaves_complete_images() {
+    if !needs("mirror_delete_at_docker_registry_leaves_complete_images", NEEDED) {
+        return;
+    }
+    let [one, two] = [(); 2].map(|()| Live::start(&Access::Open));
+    let (image, cli) = (RealImage::get(), Cli::new());
+    for tag in ["v1", "v2", "multi"] {
+        image.push(tag, &format!("{}/real:{tag}", one.host()), &["--dest-tls-verify=false"]);
+    }
+    let write = |tags: &str| {
+        let (from, to) = (one.host(), two.host());
+        let text = format!("mirror: [{{from: {from}/real, to: {to}/m/real, tags: {tags}}}]");
+        std::fs::write(cli.dir().join("m.yaml"), text).unwrap();
+    };
+    let delete = ["mirror", "m.yaml", "--delete", "--max-delete", "2"];
+    write("['*']");
+    cli.run(&delete).await.expect(0, "mirrored 3 images (0 unchanged); ");
+
+    // This registry deletes manifests only, and v1 is also a platform of multi.
+    write("[multi]");
+    let output = cli.run(&delete).await;
+    output.expect(1, "also has the tags multi");
+    output.expect(1, "deleted 1 tag; ");
+    assert_eq!(tags(two.host(), "m/real"), ["multi", "v1"]);
+    write("[v1, multi]");
+    cli.run(&delete).await.expect(0, "mirrored 2 images (2 unchanged); ");
+    two.collect_garbage();
+    let multi = format!("{}/m/real:multi", two.host());
+    cli.run(&["copy", &multi, "oci:copy"]).await.expect(0, "");
+    cli.run(&["verify", "oci:copy"]).await.expect(0, "");
+
+    write("[v1]");
+    cli.run(&delete).await.expect(0, "deleted 1 tag; ");
+    assert_eq!(tags(two.host(), "m/real"), ["v1"]);
+}
