@@ -198,6 +198,8 @@ pub mod delta;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
+#[cfg(feature = "cli")]
+mod duration;
 pub mod edit;
 mod engine;
 pub mod engine_store;

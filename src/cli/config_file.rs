@@ -4,6 +4,9 @@
 //! [registry."ghcr.io"]
 //! connections = 4
 //! requests-per-second = 10
+//! [registry."docker.io"]
+//! rate-limit-floor = 20
+//! rate-limit-wait = "1h"
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::duration::parse_duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::credentials::Environment;
 use crate::registry::{HostLimit, HostLimits};
@@ -32,6 +36,8 @@ struct ConfigFile {
 struct RegistryTable {
     connections: Option<u16>,
     requests_per_second: Option<f64>,
+    rate_limit_floor: Option<u64>,
+    rate_limit_wait: Option<Spanned<String>>,
 }
 
 /// Reads the limits of hosts from this file, or from that of the user if it exists.
@@ -58,9 +64,17 @@ fn parse(text: &str, path: &Path) -> Result<HostLimits> {
     let parsed: ConfigFile = file.parse()?;
     parsed.registry.into_iter().try_fold(HostLimits::default(), |limits, (host, table)| {
         let (span, table) = (table.span(), table.into_inner());
+        let wait = table.rate_limit_wait.map(|wait| {
+            let parsed = parse_duration(wait.get_ref());
+            parsed.map_err(|reason| {
+                file.error_at(&wait.span(), &format!("`rate-limit-wait`: {reason}"))
+            })
+        });
         let limit = HostLimit {
             connections: table.connections.map(usize::from),
             requests_per_second: table.requests_per_second,
+            rate_limit_floor: table.rate_limit_floor,
+            rate_limit_wait: wait.transpose()?,
         };
         limits.with(&host, limit).map_err(|error| file.error_at(&span, &error.chain()))
     })
@@ -90,7 +104,7 @@ mod tests {
         for (text, expected) in [
             (
                 "\n[registry.\"a.b\"]\nconections = 4",
-                "configuration: /c.toml:3: unknown field `conections`, expected `connections` or `requests-per-second`",
+                "configuration: /c.toml:3: unknown field `conections`, expected one of `connections`, `requests-per-second`, `rate-limit-floor`, `rate-limit-wait`",
             ),
             (
                 "[registri]",
@@ -111,6 +125,14 @@ mod tests {
             (
                 "\n\n[registry.\"a/b\"]",
                 "configuration: /c.toml:3: registry `a/b`: expected a registry only",
+            ),
+            (
+                "[registry.\"a.b\"]\nrate-limit-floor = 5\nrate-limit-wait = \"soon\"",
+                "configuration: /c.toml:3: `rate-limit-wait`: expected a duration such as",
+            ),
+            (
+                "[registry.\"a.b\"]\nrate-limit-wait = \"1h\"",
+                "configuration: /c.toml:1: limits of `a.b`: `rate-limit-wait` requires",
             ),
             ("[registry", "configuration: /c.toml:1: "),
         ] {

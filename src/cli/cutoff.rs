@@ -1,10 +1,8 @@
-//! Parses durations, and points in time: how long ago, a date, or a time.
-
-use std::time::Duration;
+//! Parses points in time: how long ago, a date, or a time.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::{Span, Timestamp};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::ledger::UtcTime;
@@ -77,35 +75,9 @@ pub(super) fn parse_time(option: &str, text: &str) -> Result<String> {
     Ok(utc_second(parse_cutoff(option, text, Timestamp::now())?).as_str().to_owned())
 }
 
-/// Parses the value of an option: `30s`, `10m`, `12h`, `7d`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<Span>().ok();
-    let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    duration
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "expected a duration such as 30s, 10m, 12h or 7d".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn duration_has_units_and_is_not_negative() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("10m", 600),
-            ("12h", 43_200),
-            ("7d", 604_800),
-            ("0s", 0),
-            ("1h 5m", 3900),
-        ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for bad in ["", "5", "-1m", "1mo", "soon"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn cutoff_is_duration_date_or_time() {

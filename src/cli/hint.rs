@@ -50,6 +50,10 @@ const HINTS: &[(ErrorDetail, &str)] = &[
         ErrorDetail::RateLimited,
         "run `rpull login HOST` for a higher limit, or retry later; downloaded data is kept",
     ),
+    (
+        ErrorDetail::RateLimitFloor,
+        "run the command again later, or `rpull login HOST` for a higher limit; `rate-limit-wait` waits",
+    ),
     (ErrorDetail::InternalHost, "pass `--internal-host HOST` if that host is in your own network"),
     (
         ErrorDetail::UntrustedCertificate,

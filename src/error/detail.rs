@@ -48,6 +48,8 @@ pub enum ErrorDetail {
     CrossRepositoryTag,
     /// The registry limits the request rate.
     RateLimited,
+    /// Not more of the registry's limit is left than the caller leaves to others.
+    RateLimitFloor,
     /// The registry refers to a host in an internal network, outside of which it is itself.
     InternalHost,
     /// The server's certificate is not trusted.

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use glob::Pattern;
 use regex_lite::Regex;
@@ -25,6 +26,7 @@ use super::tag_rules::{self, Patterns, TagPattern, TagRules};
 use super::template::Template;
 use super::version::VersionRange;
 use super::yaml::{OneOrMany, Yaml};
+use crate::duration::parse_duration;
 use crate::error::{Error, Result};
 use crate::location::{self, DefaultLocation};
 use crate::name::ImageName;
@@ -121,6 +123,11 @@ impl fmt::Display for RepositoryRules {
 pub(crate) struct RegistrySettings {
     pub(crate) connections: Option<u16>,
     pub(crate) requests_per_second: Option<f64>,
+    /// Pulls to leave of the registry's own limit.
+    pub(crate) rate_limit_floor: Option<u64>,
+    /// How long to wait there.
+    #[serde(default, deserialize_with = "duration")]
+    pub(crate) rate_limit_wait: Option<Duration>,
     #[serde(default)]
     pub(crate) plain_http: bool,
     #[serde(default)]
@@ -365,6 +372,11 @@ fn source(text: &str) -> Result<EntrySource, String> {
         }
         (location, _) => EntrySource::Image(location),
     })
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 pub(super) fn regex(text: &str) -> Result<Regex, String> {

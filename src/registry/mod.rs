@@ -18,6 +18,7 @@ mod mirrors;
 mod options;
 mod pages;
 mod put;
+mod rate_floor;
 mod rate_limit;
 mod redactor;
 mod referrers;

@@ -31,6 +31,8 @@ pub(super) struct Transport {
     chunk_size: OnceLock<u64>,
     /// What the registry says of its own limits.
     pub(super) announced_limit: AnnouncedLimit,
+    /// Held by the first of the pulls that ask for it.
+    pub(super) floor_lock: tokio::sync::Mutex<()>,
     /// Whether the registry does not support the referrers API.
     pub(super) no_referrers_api: AtomicBool,
     /// Whether the registry does not support several tags in one request.
@@ -50,6 +52,7 @@ impl Transport {
             http,
             ranges_refused: AtomicBool::new(false),
             announced_limit: AnnouncedLimit::default(),
+            floor_lock: tokio::sync::Mutex::default(),
             no_referrers_api: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
             referrers_lock: tokio::sync::Mutex::default(),
@@ -59,11 +62,12 @@ impl Transport {
 
     /// Sends the request with authentication, follows redirects and returns the response, whatever its status.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
+        let _pull = self.respect_floor(request).await?;
         let response = self.follow(request).await;
         response.map_err(|error| error.in_registry(&self.http.name))
     }
 
-    async fn follow(&self, request: &Request<'_>) -> Result<Response> {
+    pub(super) async fn follow(&self, request: &Request<'_>) -> Result<Response> {
         let url = self.http.request_url(&request.url);
         let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
         loop {

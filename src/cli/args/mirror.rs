@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::{Span, SpanRelativeTo};
 
 use super::transfer::TransferArgs;
+use crate::duration::parse_duration;
 use crate::mirror::{Cron, FileFormat};
 
 /// What follows the options in the help.
@@ -90,7 +90,8 @@ impl FromStr for WatchTimes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(interval) = interval(text) {
+        let interval = parse_duration(text).ok();
+        if let Some(interval) = interval.filter(|interval| *interval >= Duration::from_secs(1)) {
             return Ok(Self::Interval(interval));
         }
         if text.contains('*') || text.split_whitespace().count() == 5 {
@@ -98,13 +99,6 @@ impl FromStr for WatchTimes {
         }
         Err("expected an interval such as 30s or 10m, or five fields as in crontab".to_owned())
     }
-}
-
-/// Parses an interval.
-fn interval(text: &str) -> Option<Duration> {
-    let span = text.parse::<Span>().ok()?;
-    let interval = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(interval).ok().filter(|interval| *interval >= Duration::from_secs(1))
 }
 
 /// A part of the images: `1/3` is the first of three.

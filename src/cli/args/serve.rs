@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::cutoff::parse_duration;
 use crate::cli::size::parse_size;
+use crate::duration::parse_duration;
 
 pub(super) const EXAMPLES: &str = "Examples:
   rpull serve                                         on 127.0.0.1:5000, local clients only

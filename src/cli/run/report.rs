@@ -107,8 +107,11 @@ pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> 
             json!({ "kind": error.kind().name(), "message": output::redacted(&error.chain()) });
         object.insert("error".to_owned(), error_value);
         if error.kind() == ErrorKind::Stopped {
-            let is_deletion = error.detail() == Some(ErrorDetail::DeletionLimit);
-            let limit = if is_deletion { "max-delete" } else { "max-bytes" };
+            let limit = match error.detail() {
+                Some(ErrorDetail::DeletionLimit) => "max-delete",
+                Some(ErrorDetail::RateLimitFloor) => "rate-limit-floor",
+                _ => "max-bytes",
+            };
             object.insert("stopped".to_owned(), limit.into());
         }
     }

@@ -1,7 +1,7 @@
 //! What a registry says of its own limits: Docker Hub's `ratelimit-limit`, `ratelimit-remaining` and
 //! `docker-ratelimit-source`, which others send, too.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::HeaderMap;
 
@@ -13,18 +13,68 @@ const MAX_SOURCE_CHARS: usize = 100;
 
 /// The limit that a registry announced last.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct AnnouncedLimit(Mutex<Option<RateLimit>>);
+pub(in crate::registry) struct AnnouncedLimit(Mutex<Announced>);
+
+#[derive(Debug, Default)]
+struct Announced {
+    limit: Option<RateLimit>,
+    /// Pulls on their way, which the limit need not include.
+    pending: u64,
+    /// Whether a pull was told to ask.
+    has_asked: bool,
+}
+
+/// Whether a pull may be sent.
+#[derive(Debug)]
+pub(in crate::registry) enum Permission<'a> {
+    Granted(Pull<'a>),
+    Refused(RateLimit),
+    /// The registry has not said how many are left. Only the first pull gets this answer.
+    Unknown,
+    /// The registry does not say it.
+    Unlimited,
+}
+
+/// A pull that is on its way.
+#[derive(Debug)]
+pub(in crate::registry) struct Pull<'a>(&'a AnnouncedLimit);
+
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        self.0.announced().pending -= 1;
+    }
+}
 
 impl AnnouncedLimit {
     /// Remembers the limit in these headers, if there is one.
     pub(in crate::registry) fn note(&self, headers: &HeaderMap, redactor: &Redactor) {
         if let Some(limit) = parse(headers, redactor) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(limit);
+            self.announced().limit = Some(limit);
         }
     }
 
     pub(in crate::registry) fn get(&self) -> Option<RateLimit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.announced().limit.clone()
+    }
+
+    /// Permits a pull, if more than `floor` are left.
+    pub(in crate::registry) fn take(&self, floor: u64) -> Permission<'_> {
+        let mut announced = self.announced();
+        let limit = announced.limit.as_ref();
+        let Some((limit, remaining)) = limit.and_then(|limit| Some((limit, limit.remaining?)))
+        else {
+            let has_asked = std::mem::replace(&mut announced.has_asked, true);
+            return if has_asked { Permission::Unlimited } else { Permission::Unknown };
+        };
+        if remaining.saturating_sub(announced.pending) <= floor {
+            return Permission::Refused(limit.clone());
+        }
+        announced.pending += 1;
+        Permission::Granted(Pull(self))
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,6 +109,23 @@ mod tests {
             (reqwest::header::HeaderName::from_static(name), value.parse().unwrap())
         });
         parse(&pairs.collect(), &Redactor::default())
+    }
+
+    #[test]
+    fn rate_limit_floor_includes_pulls_on_their_way() {
+        let announced = AnnouncedLimit::default();
+        assert!(matches!(announced.take(0), Permission::Unknown));
+        assert!(matches!(announced.take(0), Permission::Unlimited));
+        let name = reqwest::header::HeaderName::from_static("ratelimit-remaining");
+        let left = HeaderMap::from_iter([(name, "12".parse().unwrap())]);
+        announced.note(&left, &Redactor::default());
+        for _ in 0..3 {
+            let pulls = [announced.take(10), announced.take(10)];
+            assert!(pulls.iter().all(|pull| matches!(pull, Permission::Granted(_))), "{pulls:?}");
+            assert!(matches!(announced.take(10), Permission::Refused(_)));
+            assert!(matches!(announced.take(9), Permission::Granted(_)));
+        }
+        assert!(matches!(announced.take(12), Permission::Refused(_)));
     }
 
     #[test]

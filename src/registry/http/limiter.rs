@@ -376,7 +376,7 @@ impl Limiter {
 }
 
 /// The time of day: `12:03:10 UTC`.
-fn clock(time: SystemTime) -> String {
+pub(in crate::registry) fn clock(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
     format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -8,6 +8,7 @@ mod failures;
 mod file;
 mod foreign;
 mod kill;
+mod rate_floor;
 mod run;
 mod state;
 mod watch;

@@ -41,14 +41,14 @@ impl<'a> Ends<'a> {
     ) -> Result<Self> {
         let mut settings = settings.clone();
         for (host, own) in registries {
-            if own.connections.is_some() || own.requests_per_second.is_some() {
-                settings = settings.with_limit(
-                    host,
-                    HostLimit {
-                        connections: own.connections.map(usize::from),
-                        requests_per_second: own.requests_per_second,
-                    },
-                )?;
+            let limit = HostLimit {
+                connections: own.connections.map(usize::from),
+                requests_per_second: own.requests_per_second,
+                rate_limit_floor: own.rate_limit_floor,
+                rate_limit_wait: own.rate_limit_wait,
+            };
+            if limit != HostLimit::default() {
+                settings = settings.with_limit(host, limit)?;
             }
         }
         Ok(Self {
