@@ -1,5 +1,7 @@
 //! Names of images at their targets, made of parts of their names at the source: `reg.example/mirror/{{repository}}`.
 
+use std::path::PathBuf;
+
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
@@ -91,6 +93,17 @@ impl Template {
         is_same
             .then(|| format!("{}/{}", one.registry(), one.repository()))
             .and_then(|name| Reference::repository_only(&name).ok())
+    }
+
+    /// Returns the layout that the images of a repository go to; `None` if that depends on their tags, or is no layout.
+    pub(crate) fn layout(&self, source: &ImageParts<'_>) -> Option<PathBuf> {
+        let target = |tag| self.render(&ImageParts { tag: Some(tag), ..*source }).ok();
+        match [target("a")?, target("b")?] {
+            [Location::Layout { path: one, .. }, Location::Layout { path: other, .. }] => {
+                (one == other).then_some(one)
+            }
+            _ => None,
+        }
     }
 
     /// Returns the tag that an image with this tag at the target has at its source: `1.2` of `v1.2` for `v{{tag}}`.

@@ -61,7 +61,7 @@ pub(crate) struct Mirror {
     /// Mirror only part K of N; all images of a target repository are in the same part
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
-    /// Delete tags that the file no longer selects, in the repositories that it names as targets
+    /// Delete tags that the file no longer selects, in the repositories and layouts that it names as targets
     #[arg(long, conflicts_with_all = ["from_stdin", "schema"])]
     pub(crate) delete: bool,
     /// Maximum tags to delete; if there are more, none is deleted

@@ -1,18 +1,21 @@
-//! Tags of repositories that are deleted, unless they are too many.
+//! Tags of repositories and names in layouts that are deleted, unless they are too many.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::cli::size::plural;
 use crate::content::{Effort, Lookup as _};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
+use crate::layout::Layout;
 use crate::name::ImageName;
 use crate::reference::is_digest_tag;
 use crate::registry::Repository;
 
-/// Tags that may go, by repository.
+/// Tags that may go, by repository, and names in layouts.
 pub(in crate::cli) struct Removals {
     repositories: Vec<RepositoryRemovals>,
+    layouts: Vec<LayoutRemovals>,
     /// What could not be listed.
     errors: Vec<(String, Error)>,
     max: usize,
@@ -26,6 +29,14 @@ pub(in crate::cli) struct RepositoryRemovals {
     pub(in crate::cli) tags: Vec<String>,
     /// Manifests that stay, whatever tags they have.
     pub(in crate::cli) pinned: HashSet<Digest>,
+}
+
+/// Names in one layout that may go.
+pub(in crate::cli) struct LayoutRemovals {
+    /// `oci:PATH`
+    pub(in crate::cli) location: String,
+    pub(in crate::cli) layout: Arc<Layout>,
+    pub(in crate::cli) names: Vec<(String, Digest)>,
 }
 
 /// What was deleted, and what was not.
@@ -46,22 +57,29 @@ impl Removed {
 impl Removals {
     /// Nothing yet; if there are more than `max` tags, none is deleted.
     pub(in crate::cli) fn new(max: usize) -> Self {
-        Self { repositories: Vec::new(), errors: Vec::new(), max }
+        Self { repositories: Vec::new(), layouts: Vec::new(), errors: Vec::new(), max }
     }
 
     pub(in crate::cli) fn add(&mut self, removals: RepositoryRemovals) {
         self.repositories.push(removals);
     }
 
-    /// Notes that a repository could not be listed.
+    pub(in crate::cli) fn add_layout(&mut self, removals: LayoutRemovals) {
+        self.layouts.push(removals);
+    }
+
+    /// Notes that a repository or layout could not be listed.
     pub(in crate::cli) fn add_error(&mut self, name: String, error: Error) {
         self.errors.push((name, error.with_side(Side::Target)));
     }
 
     /// The names of the tags that may go.
     pub(in crate::cli) fn names(&self) -> Vec<String> {
-        let names = self.repositories.iter();
-        names.flat_map(|one| one.tags.iter().map(|tag| one.full_name(tag))).collect()
+        let tags = self.repositories.iter();
+        let tags = tags.flat_map(|one| one.tags.iter().map(|tag| one.full_name(tag)));
+        let names = self.layouts.iter();
+        let names = names.flat_map(|one| one.names.iter().map(|(name, _)| one.full_name(name)));
+        tags.chain(names).collect()
     }
 
     /// What could not be listed, and why.
@@ -83,6 +101,24 @@ impl Removals {
         for one in &self.repositories {
             one.delete(removed).await;
         }
+        for one in &self.layouts {
+            one.delete(removed);
+        }
+    }
+}
+
+impl LayoutRemovals {
+    /// Deletes the names; their blobs stay until the layout is pruned.
+    fn delete(&self, removed: &mut Removed) {
+        let named = |(name, digest): &(String, Digest)| (self.full_name(name), digest.clone());
+        match self.layout.remove_all(self.names.iter().map(|(name, _)| name.as_str())) {
+            Ok(()) => removed.tags.extend(self.names.iter().map(named)),
+            Err(error) => removed.errors.push((self.location.clone(), error)),
+        }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        format!("{}:{name}", self.location)
     }
 }
 

@@ -118,3 +118,44 @@ async fn repository_without_selected_tag_is_emptied() {
     fleet.run(&["--delete", "--max-delete", "5"]).await.expect(0, "deleted 5 tags");
     assert!(fleet.to.tagged("m/b", "1.0").is_some());
 }
+
+#[tokio::test]
+async fn delete_removes_unselected_names_of_layouts() {
+    let fleet = fleet_with_less().await;
+    fleet.write("mirror: [{from: FROM/team/a, to: 'oci:full'}, {from: FROM/team/a, to: 'oci:short:v{{tag}}'}]");
+    fleet.run(&["--delete"]).await.expect(0, "mirrored 6 images (0 unchanged); ");
+    fleet.write(
+        "defaults: {tags: ['1.1'], immutable: ['1.0']}
+mirror:
+- {from: FROM/team/a, to: 'oci:full', immutable: []}
+- {from: FROM/team/b, to: 'oci:./full', tags: ['1.0'], immutable: []}
+- {from: FROM/team/a, to: 'oci:short:v{{tag}}'}
+- {from: FROM/team/b, to: 'oci:missing', tags: {semver: '>=7'}}
+",
+    );
+    let plan = fleet.run(&["--delete", "--plan"]).await;
+    plan.expect(0, "nothing would be deleted: delete: 3 tags may go");
+    assert!(plan.stdout.contains("oci:short:vlatest"), "{}", plan.stdout);
+    // The new image is mirrored nevertheless.
+    fleet.run(&["--delete"]).await.expect(1, "allow them with `--max-delete 3`");
+    let output = fleet.run(&["--delete", "--max-delete", "3", "--json"]).await;
+    output.expect(0, "mirrored 3 images (3 unchanged), deleted 3 tags; ");
+    let names = |layout: &str| {
+        let index = std::fs::read(fleet.cli.dir().join(layout).join("index.json")).unwrap();
+        let index: Value = serde_json::from_slice(&index).unwrap();
+        let entries = index["manifests"].as_array().unwrap().iter();
+        let name = |entry: &Value| {
+            let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
+            let name = name.unwrap();
+            name.split_once('/').map_or(name, |(_, name)| name).to_owned()
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("full"), ["team/a:1.1", "team/b:1.0"]);
+    assert_eq!(names("short"), ["v1.0", "v1.1"]);
+    fleet.run(&["--delete"]).await.expect(0, "mirrored 3 images (3 unchanged); ");
+    let verify = ["verify", "oci:full", "oci:short"];
+    fleet.cli.run(&verify).await.expect(0, "");
+}

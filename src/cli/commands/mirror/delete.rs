@@ -1,15 +1,18 @@
 //! Which tags at targets the file no longer selects.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, stream};
 
 use super::ends::Ends;
-use super::image::{MirrorImage, NamedTarget, Status};
-use crate::cli::run::removals::{Removals, RepositoryRemovals, belongs_to_digest};
+use super::image::{MirrorImage, NamedLayout, NamedTarget, Status};
+use crate::cli::run::removals::{LayoutRemovals, Removals, RepositoryRemovals, belongs_to_digest};
 use crate::digest::Digest;
 use crate::error::ErrorKind;
-use crate::mirror::MirrorEntry;
+use crate::layout::IndexEntry;
+use crate::mirror::{MirrorEntry, tag_in_layout};
+use crate::name::ImageName;
 use crate::reference::Reference;
 
 /// Lists of tags that are requested concurrently.
@@ -23,9 +26,16 @@ struct OwnRepository<'a> {
     pinned: HashSet<Digest>,
 }
 
-/// Lists the tags of all repositories that the file names as targets. Nothing may go if not all images are known.
+/// What the file names as targets.
+pub(super) struct Named<'a> {
+    pub(super) targets: &'a [NamedTarget<'a>],
+    pub(super) layouts: &'a [NamedLayout<'a>],
+}
+
+/// Lists the tags of all repositories and the names of all layouts that the file names as targets. Nothing may go if not all images
+/// are known.
 pub(super) async fn removals(
-    targets: &[NamedTarget<'_>],
+    named: Named<'_>,
     images: &[MirrorImage],
     max: usize,
     ends: &mut Ends<'_>,
@@ -36,7 +46,7 @@ pub(super) async fn removals(
         return removals;
     }
     let mut listing = Vec::new();
-    for (name, own) in own_repositories(targets) {
+    for (name, own) in own_repositories(named.targets) {
         match ends.own_repository(&own.reference) {
             Ok(repository) => listing.push((name, repository, own)),
             Err(error) => removals.add_error(name, error),
@@ -58,7 +68,60 @@ pub(super) async fn removals(
             Err(error) => removals.add_error(name, error),
         }
     }
+    add_layouts(named.layouts, &mut removals, ends);
     removals
+}
+
+/// Adds the names that may go from layouts.
+fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends<'_>) {
+    let mut by_path: BTreeMap<PathBuf, Vec<&NamedLayout<'_>>> = BTreeMap::new();
+    for one in targets {
+        // Entries that write the path in different ways mean one layout. One that does not exist has no names.
+        let Ok(path) = one.path.canonicalize() else { continue };
+        by_path.entry(path).or_default().push(one);
+    }
+    for (path, targets) in by_path {
+        let path = targets.first().map_or(path.as_path(), |one| &one.path);
+        let location = format!("oci:{}", path.display());
+        let listed = ends.cleaned_layout(path).and_then(|layout| {
+            let Some(layout) = layout else { return Ok(None) };
+            let entries = layout.entries()?;
+            Ok(Some((layout, entries)))
+        });
+        match listed {
+            Ok(Some((layout, entries))) => {
+                let names = entries.iter().flat_map(|entry| names_to_delete(entry, &targets));
+                let names = names.collect();
+                removals.add_layout(LayoutRemovals { location, layout, names });
+            }
+            // Nothing has been mirrored there yet.
+            Ok(None) => {}
+            Err(error) => removals.add_error(location, error),
+        }
+    }
+}
+
+/// The names of an entry that the file does not select.
+fn names_to_delete(entry: &IndexEntry, targets: &[&NamedLayout<'_>]) -> Vec<(String, Digest)> {
+    let may_go = |name: &&String| {
+        let tag = tag_in_layout(name);
+        let is_selected = |one: &&NamedLayout<'_>| match &one.name {
+            Some(ImageName::Layout(own)) => entry.matching_name(own) == Some(name.as_str()),
+            _ => false,
+        };
+        let entries = targets.iter().map(|one| one.entry);
+        !targets.iter().any(is_selected) && !is_immutable(entries, &tag) && !belongs_to_digest(&tag)
+    };
+    let names = entry.names.iter().filter(may_go);
+    names.map(|name| (name.clone(), entry.digest().clone())).collect()
+}
+
+/// Whether an entry says that images of this tag never change.
+fn is_immutable<'a>(mut entries: impl Iterator<Item = &'a MirrorEntry>, tag: &str) -> bool {
+    entries.any(|entry| {
+        let at_source = entry.to.iter().filter_map(|to| to.source_tag(tag));
+        at_source.chain([tag]).any(|tag| entry.immutable.matches(tag))
+    })
 }
 
 /// The repositories by name.
@@ -86,10 +149,7 @@ impl OwnRepository<'_> {
 
     /// Whether no entry selects the tag, and none says that it never changes.
     fn may_go(&self, tag: &str) -> bool {
-        let is_immutable = self.entries.iter().any(|entry| {
-            let at_source = entry.to.iter().filter_map(|to| to.source_tag(tag));
-            at_source.chain([tag]).any(|tag| entry.immutable.matches(tag))
-        });
+        let is_immutable = is_immutable(self.entries.iter().copied(), tag);
         !self.selected.contains(tag) && !is_immutable && !belongs_to_digest(tag)
     }
 }

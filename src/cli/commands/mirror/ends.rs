@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cli::args::{SideOptions, TransferArgs};
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::destination::Destination;
-use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::settings::{ForeignLayers, Settings, existing_layout};
 use crate::content::{Lookup as _, RequestCounts, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
@@ -106,6 +106,11 @@ impl<'a> Ends<'a> {
         let opened = client.repository_without_mirrors(repository)?;
         self.listed.push(opened.clone());
         Ok(opened)
+    }
+
+    /// A layout to list and delete names of, if it exists.
+    pub(super) fn cleaned_layout(&self, path: &Path) -> Result<Option<Arc<Layout>>> {
+        existing_layout(path, &self.settings.control)
     }
 
     /// A layout to read from.

@@ -1,5 +1,6 @@
 //! An image of the file, and what is known of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::image::open::OpenedLocation;
@@ -8,6 +9,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::location::Location;
 use crate::mirror::MirrorEntry;
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::transfer::ImageRequest;
 
@@ -79,6 +81,19 @@ pub(super) struct Found<'a> {
 pub(super) struct NamedTarget<'a> {
     pub(super) entry: &'a MirrorEntry,
     pub(super) to: Reference,
+}
+
+/// A layout that the file names as a target, with its entry. One without a selected image has no name.
+pub(super) struct NamedLayout<'a> {
+    pub(super) entry: &'a MirrorEntry,
+    pub(super) path: PathBuf,
+    pub(super) name: Option<ImageName>,
+}
+
+impl NamedLayout<'_> {
+    pub(super) fn location(&self) -> Location {
+        Location::Layout { path: self.path.clone(), name: ImageName::Only }
+    }
 }
 
 impl NamedTarget<'_> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::created::Known;
 use super::ends::{Ends, target_key};
-use super::image::{Found, MirrorImage, NamedTarget, Pending, Status};
+use super::image::{Found, MirrorImage, NamedLayout, NamedTarget, Pending, Status};
 use super::pairs::{Pair, pairs};
 use super::sources::sources;
 use crate::cli::args::Shard;
@@ -31,10 +31,11 @@ pub(super) struct Part {
     pub(super) platforms: Option<PlatformSelection>,
 }
 
-/// The images of the file, and the targets that it names in registries.
+/// The images of the file, and the targets that it names in registries and layouts.
 pub(super) struct Selection<'a> {
     pub(super) images: Vec<MirrorImage>,
     pub(super) targets: Vec<NamedTarget<'a>>,
+    pub(super) layouts: Vec<NamedLayout<'a>>,
     /// Images between which deltas are made.
     pub(super) pairs: Vec<Pair>,
 }
@@ -50,13 +51,19 @@ pub(super) async fn find<'a>(
     ends: &mut Ends<'_>,
 ) -> Result<Selection<'a>> {
     let mut found: Vec<Result<Found<'_>, MirrorImage>> = Vec::new();
-    let mut targets = Vec::new();
+    let (mut targets, mut layouts) = (Vec::new(), Vec::new());
     for (entry, sources) in entries.iter().zip(sources(entries, ends).await) {
-        targets.extend(sources.repositories.iter().flat_map(|repository| {
+        for repository in &sources.repositories {
             let parts = ImageParts::from(repository);
-            let to = entry.to.iter().filter_map(move |to| to.repository(&parts));
-            to.map(move |to| NamedTarget { entry, to })
-        }));
+            let to = entry.to.iter();
+            targets.extend(
+                to.clone()
+                    .filter_map(|to| to.repository(&parts))
+                    .map(|to| NamedTarget { entry, to }),
+            );
+            let paths = to.filter_map(|to| to.layout(&parts));
+            layouts.extend(paths.map(|path| NamedLayout { entry, path, name: None }));
+        }
         for source in sources.images {
             match source {
                 Ok(location) => found.extend(open(entry, &location, ends).await),
@@ -67,6 +74,7 @@ pub(super) async fn find<'a>(
     if let Some(shard) = part.shard {
         found.retain(|one| one.as_ref().is_ok_and(|one| shard.has(&one.to)) || one.is_err());
         targets.retain(|target| shard.has(&Location::Registry(target.to.clone())));
+        layouts.retain(|layout| shard.has(&layout.location()));
     }
     check(&found, ends)?;
     let found = young_enough(found, known).await;
@@ -76,6 +84,17 @@ pub(super) async fn find<'a>(
             Some(NamedTarget { entry: one.entry, to: one.to.registry()?.clone() })
         }),
     );
+    let images = open_targets(found, part, &mut layouts, ends).await;
+    Ok(Selection { images, targets, layouts, pairs })
+}
+
+/// Opens the targets of all images, and notes which of them are layouts.
+async fn open_targets<'a>(
+    found: Vec<Result<Found<'a>, MirrorImage>>,
+    part: &Part,
+    layouts: &mut Vec<NamedLayout<'a>>,
+    ends: &mut Ends<'_>,
+) -> Vec<MirrorImage> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for one in found.iter().flatten() {
         *counts.entry(target_key(&one.to)).or_default() += 1;
@@ -85,19 +104,25 @@ pub(super) async fn find<'a>(
         images.push(match one {
             Ok(one) => {
                 let count = counts.get(&target_key(&one.to)).copied().unwrap_or(1);
-                let reference = one.to.to_string();
+                let (entry, to) = (one.entry, one.to.clone());
                 match pending(one, part, count, ends).await {
-                    Ok(image) => MirrorImage {
-                        reference: image.request.reference.clone(),
-                        status: Status::Pending(Box::new(image)),
-                    },
-                    Err(error) => MirrorImage::failed(&reference, error),
+                    Ok(image) => {
+                        if let Location::Layout { path, .. } = to {
+                            let name = Some(image.request.target_name.clone());
+                            layouts.push(NamedLayout { entry, path, name });
+                        }
+                        MirrorImage {
+                            reference: image.request.reference.clone(),
+                            status: Status::Pending(Box::new(image)),
+                        }
+                    }
+                    Err(error) => MirrorImage::failed(&to.to_string(), error),
                 }
             }
             Err(failed) => failed,
         });
     }
-    Ok(Selection { images, targets, pairs })
+    images
 }
 
 /// Omits images that are too old for their entries.

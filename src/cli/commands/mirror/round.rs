@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compare::compare;
 use super::created::{Created, Known};
-use super::delete::removals;
+use super::delete::{Named, removals};
 use super::deltas::Making;
 use super::ends::Ends;
 use super::image::MirrorImage;
@@ -39,10 +39,12 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let (digests, created) = (SourceDigests::default(), Created::default());
     let known = Known { state: &state, digests: &digests, created: &created };
     let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));
-    let Selection { images, targets, pairs } = or_cancelled(&cancel, "mirror", finding).await??;
+    let Selection { images, targets, layouts, pairs } =
+        or_cancelled(&cancel, "mirror", finding).await??;
     let mut going = Removals::new(args.max_delete);
     if args.delete {
-        let listing = Box::pin(removals(&targets, &images, args.max_delete, &mut ends));
+        let named = Named { targets: &targets, layouts: &layouts };
+        let listing = Box::pin(removals(named, &images, args.max_delete, &mut ends));
         going = or_cancelled(&cancel, "mirror", listing).await?;
     }
     let comparing = Box::pin(compare(images, &state, &digests));
