@@ -104,7 +104,7 @@ fn children(document: &Document) -> Vec<Descriptor> {
 }
 
 async fn read(archive: &Archive, blob: &Descriptor) -> Result<Vec<u8>> {
-    let body = archive.open_blob(BlobRequest::from(blob, 0)).await?;
+    let body = archive.open_blob(BlobRequest::starting_at(blob, 0)).await?;
     let pieces: Vec<_> = body.stream.try_collect().await?;
     Ok(pieces.concat())
 }

@@ -25,7 +25,7 @@ use rpull::layer::{
     decompress_with_guard,
 };
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
-use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
+use rpull::unpack::{BuildOptions, LayerBlob, LayerOpener, RootDir, UnpackOptions, Unpacker};
 
 pub use self::archive::archive;
 pub use self::delta::{delta_apply, delta_seeds};
@@ -69,7 +69,7 @@ pub fn overlay(tars: &[u8]) {
     let chains = chain_ids(&diff_ids);
     let blobs = tars.iter().zip(diff_ids).zip(chains).map(|((tar, diff_id), chain)| {
         let (tar, size) = (tar.to_vec(), tar.len() as u64);
-        let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
+        let open: LayerOpener<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
         OverlayLayer::new(LayerBlob::new("layer".to_owned(), diff_id, size, open), chain)
     });
     _ = directory
