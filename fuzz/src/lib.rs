@@ -2,6 +2,7 @@
 
 mod archive;
 mod delta;
+mod mirrors;
 mod mutate;
 mod rebuild;
 mod seeds;
@@ -29,6 +30,7 @@ use rpull::unpack::{BuildOptions, LayerBlob, LayerOpener, RootDir, UnpackOptions
 
 pub use self::archive::archive;
 pub use self::delta::{delta_apply, delta_seeds};
+pub use self::mirrors::{hosts_toml, mirror_seeds, registries_conf};
 use self::mutate::layers;
 pub use self::mutate::mutate;
 pub use self::rebuild::{rebuild_parse, rebuild_replay, rebuild_seeds};
