@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::cli::age::age;
 use crate::cli::args::{ImageOrder, Images};
+use crate::cli::hint::UNREADABLE_MANIFEST;
 use crate::cli::image_filter::{FilterSubject, ImageFilter};
 use crate::cli::output;
 use crate::cli::settings::Settings;
-use crate::cli::size::size;
+use crate::cli::size::size_if_known;
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::layout::{IndexEntry, Layout};
@@ -29,6 +29,9 @@ pub(in crate::cli) async fn run(args: &Images, settings: &Settings) -> Result<Ex
         for entry in store.entries()? {
             rows.push(ImageRow::for_entry(&store, entry).await);
         }
+    }
+    if rows.iter().any(|row| row.size.is_none()) {
+        output::warning_hint(UNREADABLE_MANIFEST);
     }
     rows.retain(|row| filter.matches(&row.filter_subject()));
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -63,7 +66,8 @@ pub(super) struct ImageRow {
     pub(super) name: String,
     pub(super) entry: IndexEntry,
     pub(super) platforms: Vec<String>,
-    size: u64,
+    /// Bytes of its configs and layers; `None` if its manifest or index cannot be read.
+    size: Option<u64>,
     pub(super) created: Option<String>,
     /// Labels of its configs: key and value.
     pub(super) labels: Vec<(String, String)>,
@@ -73,8 +77,14 @@ impl ImageRow {
     /// Reads the entry's documents as far as possible; a damaged entry is listed too.
     pub(super) async fn for_entry(store: &Layout, entry: IndexEntry) -> Self {
         let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
-        let mut row =
-            Self { name, platforms: Vec::new(), size: 0, created: None, labels: Vec::new(), entry };
+        let mut row = Self {
+            name,
+            platforms: Vec::new(),
+            size: None,
+            created: None,
+            labels: Vec::new(),
+            entry,
+        };
         if let Err(error) = row.read(store).await {
             tracing::warn!("{}: {}", row.name, error.chain());
         }
@@ -83,7 +93,9 @@ impl ImageRow {
 
     async fn read(&mut self, store: &Layout) -> Result<()> {
         let root = store.read_document(&self.entry.descriptor)?;
+        // A blob counts once, however often it is listed.
         let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
+        let mut size = 0;
         match root.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
             ParsedDocument::Index(index) => {
@@ -94,26 +106,23 @@ impl ImageRow {
                 for blob in index.blobs() {
                     let is_here = store.stat_blob(&blob.digest).is_ok();
                     if is_here && counted.insert(blob.digest.clone()) {
-                        self.size += blob.size;
+                        size += blob.size;
                     }
                 }
             }
         }
         for document in &manifests {
-            self.add(store, document, &mut counted).await?;
+            let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
+            size += new.map(|blob| blob.size).sum::<u64>();
+        }
+        self.size = Some(size);
+        for document in &manifests {
+            self.add_config(store, document).await?;
         }
         Ok(())
     }
 
-    /// Adds a manifest. A blob counts once, however often it is listed.
-    async fn add(
-        &mut self,
-        store: &Layout,
-        document: &Document,
-        counted: &mut HashSet<Digest>,
-    ) -> Result<()> {
-        let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
-        self.size += new.map(|blob| blob.size).sum::<u64>();
+    async fn add_config(&mut self, store: &Layout, document: &Document) -> Result<()> {
         let ParsedDocument::Manifest(manifest) = document.parsed() else { return Ok(()) };
         if manifest.config.media_type.is_image_config() {
             let bytes =
@@ -154,7 +163,7 @@ impl ImageRow {
     fn cells(&self) -> [String; 5] {
         let created = self.created.as_deref().map(age).unwrap_or_default();
         let digest = self.entry.digest().short().to_owned();
-        [self.name.clone(), digest, self.platforms.join(", "), created, size(self.size)]
+        [self.name.clone(), digest, self.platforms.join(", "), created, size_if_known(self.size)]
     }
 }
 

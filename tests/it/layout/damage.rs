@@ -97,6 +97,12 @@ async fn usage_with_unreadable_manifest_is_unknown() {
         assert_eq!(df["unreferenced"], 0, "{df}");
         assert!(df["unknown"].as_u64() > Some(3_000), "{df}");
         assert_eq!(df["registries"][0]["size"], Value::Null, "{df}");
+        let images = cli.run(&["images", "--json"]).await;
+        images.expect(0, hint);
+        let images: Value = serde_json::from_str(&images.stdout).unwrap();
+        assert_eq!(images[0]["size"], Value::Null, "{images}");
+        assert!(images[1]["size"].as_u64() > Some(20_000), "{images}");
+        assert!(cli.run(&["images"]).await.stdout.contains(" unknown\n"));
         let text = cli.run(&["df"]).await;
         let is_told = text.stdout.contains(" unreferenced or of unreadable images\n");
         assert!(is_told && text.stdout.contains(" unknown "), "{}", text.stdout);
