@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 /// What follows the options of `rm` in the help.
 pub(super) const RM_HELP: &str = "Examples:
-  rpull rm alpine:3.14 debian:12
-  rpull rm alpine:3.14 && rpull prune
+  rpull rm alpine:3.14 debian:12 && rpull prune
+  rpull rm alpine:3.14 --plan
   rpull rm --overlay /srv/layers alpine:3.14
   rpull rm --keep 3 --older-than 30d --plan
   rpull rm --filter 'reference=ghcr.io/org/*' --filter label=stage=test --yes
@@ -53,10 +53,10 @@ pub(crate) enum ImageOrder {
 pub(crate) struct Rm {
     /// Image names to remove
     #[arg(required_unless_present_any = ["older_than", "keep", "filter"], value_name = "IMAGE")]
-    #[arg(conflicts_with_all = ["older_than", "keep", "filter", "plan"])]
+    #[arg(conflicts_with_all = ["older_than", "keep", "filter"])]
     pub(crate) images: Vec<String>,
     /// Remove from this overlay directory instead of the store
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["older_than", "keep", "filter"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["older_than", "keep", "filter", "plan"])]
     pub(crate) overlay: Option<PathBuf>,
     /// Remove images that were created longer ago, or before a date, and free their space
     #[arg(long, value_name = "DUR|DATE")]
@@ -67,7 +67,7 @@ pub(crate) struct Rm {
     /// Remove only images that match: reference=, registry=, repository=, tag=, platform= or label= (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) filter: Vec<String>,
-    /// Print which images would be removed and what that would free, without doing it
+    /// Print which images would be removed and what that would free, without removing them
     #[arg(long)]
     pub(crate) plan: bool,
     /// Remove without asking

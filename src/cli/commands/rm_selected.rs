@@ -1,4 +1,5 @@
-//! `rm` by age, number and filter: removes names and deletes the blobs that only they referenced.
+//! `rm` by age, number and filter: removes names and deletes the blobs that only they referenced. Also the plan of an `rm`
+//! by name.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,13 +16,13 @@ use crate::cli::cutoff::parse_cutoff;
 use crate::cli::image_filter::ImageFilter;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::retention::{Candidate, Retained, RetentionRule};
-use crate::layout::RemovalReport;
+use crate::layout::{IndexEntry, RemovalReport};
 use crate::reference::Reference;
 
 /// The images that the options mean, and those that they leave.
@@ -31,6 +32,15 @@ struct Selection {
     staying: Vec<(ImageRow, Retained)>,
     /// Number of images that the filter does not match.
     others: u64,
+}
+
+/// What the printed text is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Names were given: only they would be removed, and `prune` would free the space.
+    PlannedNames,
+    Planned,
+    Done,
 }
 
 pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
@@ -46,7 +56,8 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
             .with_hint("look at it with `--plan`, then pass `--yes` to remove without asking"));
     }
     let Some(store) = settings.existing_store()? else {
-        return print(&Selection::default(), RemovalReport::default(), args.plan, settings);
+        let stage = if args.plan { Stage::Planned } else { Stage::Done };
+        return print(&Selection::default(), RemovalReport::default(), stage, settings);
     };
     let mut rows = Vec::new();
     for entry in store.entries()? {
@@ -57,10 +68,11 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let keys: BTreeSet<String> =
         selection.going.iter().map(|row| row.entry.key().to_owned()).collect();
     if args.plan || keys.is_empty() {
-        return print(&selection, store.plan_removal(&keys)?, args.plan, settings);
+        let stage = if args.plan { Stage::Planned } else { Stage::Done };
+        return print(&selection, store.plan_removal(&keys)?, stage, settings);
     }
     if is_asking {
-        output::stderr_text(&text(&selection, store.plan_removal(&keys)?, true));
+        output::stderr_text(&text(&selection, store.plan_removal(&keys)?, Stage::Planned));
         let question = format!("remove {}?", plural(keys.len() as u64, "image"));
         if !prompt::confirm(&question).await? {
             note("nothing was removed");
@@ -68,7 +80,31 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
         }
     }
     let freed = run_blocking("rm", move || store.remove_and_free(&keys)).await?;
-    print(&selection, freed, false, settings)
+    print(&selection, freed, Stage::Done, settings)
+}
+
+/// Prints which images `rm` would remove, and what `prune` would free in addition.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if one of them is not in the store.
+pub(super) async fn plan_named(names: &[String], settings: &Settings) -> Result<ExitCode> {
+    let mut going: Vec<ImageRow> = Vec::new();
+    for name in names {
+        let store = settings.store_with(name)?;
+        let is_meant = |entry: &IndexEntry| entry.matching_name(name).is_some();
+        let entry =
+            store.entries()?.into_iter().find(is_meant).ok_or_else(|| not_in_store(name))?;
+        if going.iter().all(|row| row.entry.key() != entry.key()) {
+            going.push(ImageRow::for_entry(&store, entry).await);
+        }
+    }
+    let keys = going.iter().map(|row| row.entry.key().to_owned()).collect();
+    let freed = match settings.existing_store()? {
+        Some(store) => store.plan_removal(&keys)?,
+        None => RemovalReport::default(),
+    };
+    let selection = Selection { going, ..Selection::default() };
+    print(&selection, freed, Stage::PlannedNames, settings)
 }
 
 fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Selection {
@@ -101,7 +137,7 @@ fn candidate(row: &ImageRow) -> Candidate {
 fn print(
     selection: &Selection,
     freed: RemovalReport,
-    plan: bool,
+    stage: Stage,
     settings: &Settings,
 ) -> Result<ExitCode> {
     if settings.json {
@@ -109,7 +145,7 @@ fn print(
     } else if settings.quiet {
         selection.going.iter().try_for_each(|row| output::line(&crate::escape(&row.name)))?;
     } else {
-        output::text(&text(selection, freed, plan))?;
+        output::text(&text(selection, freed, stage))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,9 +168,9 @@ fn json_value(selection: &Selection, freed: RemovalReport) -> Value {
     })
 }
 
-fn text(selection: &Selection, freed: RemovalReport, plan: bool) -> String {
+fn text(selection: &Selection, freed: RemovalReport, stage: Stage) -> String {
     let age = |row: &ImageRow| row.created.as_deref().map(age).unwrap_or_default();
-    let verb = if plan { "remove" } else { "removed" };
+    let verb = if stage == Stage::Done { "removed" } else { "remove" };
     let going = selection.going.iter().map(|row| [row.name.clone(), age(row), verb.to_owned()]);
     let staying = selection
         .staying
@@ -150,7 +186,11 @@ fn text(selection: &Selection, freed: RemovalReport, plan: bool) -> String {
         ];
         text = table(columns, &rows, terminal_width());
     }
-    let (verb, free) = if plan { ("would remove", "would free") } else { ("removed", "freed") };
+    let (verb, free) = match stage {
+        Stage::PlannedNames => ("would remove", "and `rpull prune` would then free"),
+        Stage::Planned => ("would remove", "would free"),
+        Stage::Done => ("removed", "freed"),
+    };
     let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));
     // Writing to a `String` cannot fail.
     _ = write!(text, "{verb} {images}, {free} {bytes} in {}", plural(freed.blobs, "blob"));

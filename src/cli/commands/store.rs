@@ -92,6 +92,11 @@ pub(in crate::cli) async fn rm(args: &Rm, settings: &Settings) -> Result<ExitCod
         None => ImageArg::parse(text),
     };
     let images = args.images.iter().map(image).collect::<Result<Vec<_>>>()?;
+    if args.plan {
+        let names = images.iter().map(|image| image.only_name(settings));
+        let names = names.collect::<Result<Vec<_>>>()?;
+        return super::rm_selected::plan_named(&names, settings).await;
+    }
     let mut first_failure = None;
     let mut values = Vec::new();
     for image in &images {

@@ -88,7 +88,27 @@ async fn rm_filter_selects_by_name_and_label() {
     cli.run(&["rm", "--filter", "color=red", "--yes"]).await.expect(2, "expected one of the keys");
     cli.run(&["rm", "--older-than", "old", "--yes"]).await.expect(2, "expected a duration");
     cli.run(&["rm", "--keep", "1", "a:1"]).await.expect(2, "cannot be used with");
+    cli.run(&["rm", "--overlay", "x", "--plan", "a:1"]).await.expect(2, "cannot be used with");
     cli.run(&["rm"]).await.expect(2, "required");
+}
+
+#[tokio::test]
+async fn rm_plan_of_names_removes_nothing() {
+    let (_registry, cli, host) = store().await;
+    let [one, other] = ["team/app:1", "other:1"].map(|name| format!("{host}/{name}"));
+    let plan = cli.json(&["rm", "--plan", "--json", &one, &other, &one]).await;
+    assert_eq!(names(&plan, "removed"), [&one, &other]);
+    assert_eq!((names(&plan, "left").len(), &plan["not_matching"]), (0, &json!(0)));
+    let shown = cli.run(&["rm", &one, "--plan"]).await;
+    shown.expect(0, "");
+    let summary = "would remove 1 image, and `rpull prune` would then free 4.";
+    assert!(shown.stdout.contains(summary), "{}", shown.stdout);
+    cli.run(&["rm", "--plan", "absent:1"]).await.expect(3, "absent:1");
+    assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 3);
+
+    cli.run(&["rm", &one, &other]).await.expect(0, "");
+    let pruned = cli.json(&["prune", "--plan", "--json"]).await;
+    assert_eq!((&pruned["blobs"], &pruned["bytes"]), (&plan["blobs"], &plan["bytes"]));
 }
 
 #[tokio::test]
