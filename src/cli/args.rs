@@ -271,7 +271,8 @@ then `files`: `added`, `changed` and `removed` with `paths` and `bytes`, `pull` 
 
 Reads every layer once; layers of a registry are not kept. The efficiency is dive's score: the
 sum of the smallest sizes of all paths, divided by the sum of their sizes in all layers. Wasted
-are the files that later layers delete or replace. Contents of files are never printed.")]
+are the files that later layers delete or replace; dive's waste, which --ci checks, is all versions
+of paths that several layers have. Contents of files are never printed.")]
     Analyze(Analyze),
     /// Check whether an image is built on what the name of its base stands for today
     #[command(after_help = "Examples:

@@ -60,24 +60,24 @@ impl AnalysisLimits {
         let (wasted, all) = (analysis.wasted.bytes, analysis.bytes);
         match self.max_waste {
             Some(MaxWaste::Bytes(most)) if wasted > most => {
-                add("waste", format!("{wasted} bytes are wasted, more than {most}"));
+                add("waste", format!("wasted is {wasted} bytes, above {most}"));
             }
             Some(MaxWaste::Percent(most)) if wasted as f64 * 100.0 > all as f64 * most => {
                 let share = percent(wasted as f64 / all as f64);
-                add("waste", format!("{share} of the bytes are wasted, more than {most} %"));
+                add("waste", format!("wasted is {share} of the bytes, above {most} %"));
             }
             _ => {}
         }
         let dive = analysis.dive;
         if let Some(most) = self.max_dive_wasted_bytes.filter(|most| dive.wasted_bytes > *most) {
             let found = dive.wasted_bytes;
-            add("highestWastedBytes", format!("{found} bytes are wasted, more than {most}"));
+            add("highestWastedBytes", format!("dive waste is {found} bytes, above {most}"));
         }
         if let Some(most) =
             self.max_dive_user_wasted.filter(|most| dive.user_wasted_percent > *most)
         {
             let (found, most) = (percent(dive.user_wasted_percent), percent(most));
-            let text = format!("{found} of the bytes above the base are wasted, more than {most}");
+            let text = format!("dive waste is {found} of the layers above the first, above {most}");
             add("highestUserWastedPercent", text);
         }
         broken

@@ -139,8 +139,8 @@ async fn analyze_exits_1_if_limit_is_broken() {
     let run = async |words: &[&str]| cli.run(&[&["analyze"], words, &[&name]].concat()).await;
     run(&["--fail-under", "0.5", "--max-waste", "80kB"]).await.expect(0, "");
     run(&["--fail-under", "0.99"]).await.expect(1, "below 99.00 %");
-    run(&["--max-waste", "79999"]).await.expect(1, "80000 bytes are wasted, more than 79999");
-    run(&["--max-waste", "10%"]).await.expect(1, "more than 10 %");
+    run(&["--max-waste", "79999"]).await.expect(1, "wasted is 80000 bytes, above 79999");
+    run(&["--max-waste", "10%"]).await.expect(1, "of the bytes, above 10 %");
     run(&["--ci"]).await.expect(2, "rules `.dive-ci`");
     let rules = |text: &str| std::fs::write(cli.dir().join(".dive-ci"), text).unwrap();
     rules("rules:\n  lowestEfficiency: 0.5\n  highestUserWastedPercent: disabled\n");
@@ -149,11 +149,13 @@ async fn analyze_exits_1_if_limit_is_broken() {
     let json: Value = serde_json::from_str(&broken.expect(1, "").stdout).unwrap();
     assert_eq!(json["failed"][0]["limit"], "waste");
     rules("rules:\n  highestWastedBytes: 99KB\n");
-    run(&["--ci"]).await.expect(1, "100000 bytes are wasted");
+    let broken = run(&["--ci"]).await;
+    broken.expect(1, "dive waste is 100000 bytes, above 99000");
+    assert!(broken.stdout.contains("dive waste  100.0 kB in all versions"), "{}", broken.stdout);
     rules("rules:\n  unheardOf: 1\n");
     run(&["--ci"]).await.expect(2, "unknown rule `unheardOf`");
     std::fs::write(cli.dir().join("other"), "rules:\n  lowestEfficiency: 0\n").unwrap();
-    run(&["--ci=other"]).await.expect(1, "of the bytes above the base");
+    run(&["--ci=other"]).await.expect(1, "of the layers above the first");
     run(&["--fail-under", "high"]).await.expect(2, "expected a ratio");
 }
 

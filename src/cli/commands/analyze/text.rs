@@ -32,6 +32,15 @@ pub(super) fn text_of(image: &AnalyzedImage, columns: usize, whole: bool) -> Str
         bytes => format!("{} ({share}) in {files} that later layers hide", size(bytes)),
     };
     text.push_str(&wrap("wasted      ", &wasted, columns));
+    let dive = analysis.dive;
+    if dive.wasted_bytes > 0 {
+        let share = format!("{:.2} %", dive.user_wasted_percent * 100.0);
+        let bytes = size(dive.wasted_bytes);
+        let shown = format!(
+            "{bytes} in all versions of paths in several layers, {share} of the layers above the first"
+        );
+        text.push_str(&wrap("dive waste  ", &shown, columns));
+    }
     if let NamedBase::Checked(check) = &image.base {
         text.push('\n');
         text.push_str(&check.text());
