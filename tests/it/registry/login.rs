@@ -193,6 +193,26 @@ async fn login_to_open_registry_says_password_unchecked() {
 }
 
 #[tokio::test]
+async fn login_at_web_page_stores_nothing() {
+    for has_header in [false, true] {
+        let server = Server::start(move |_| {
+            let page = Reply::new(200, "<!DOCTYPE html>").header("Content-Type", "Text/HTML");
+            let api = ("Docker-Distribution-Api-Version", "registry/2.0");
+            if has_header { page.header(api.0, api.1) } else { page }
+        })
+        .await;
+        let cli = Cli::new();
+        let output = cli.run_on("pass", &login(&server.host())).await;
+        if has_header {
+            output.expect(0, "logged in");
+            continue;
+        }
+        output.expect(6, "login: 127.0.0.1:").expect(6, "not a registry: `/v2/` is a web page");
+        assert!(!cli.home().join(".docker").exists());
+    }
+}
+
+#[tokio::test]
 async fn login_without_user_or_password_is_usage_error() {
     let (registry, host) = closed().await;
     let cli = Cli::new();
