@@ -114,16 +114,19 @@ impl ImageConfig {
         }
     }
 
-    /// Pairs the digest of each layer that is a tar with its `diff_id`, or says what is wrong. A config without `diff_id`s has no
-    /// pairs.
+    /// Pairs the digest of each layer that is a tar with its `diff_id`, or says what is wrong.
     pub(crate) fn diff_id_pairs(
         &self,
         layers: &[Descriptor],
     ) -> Result<Vec<(Digest, Digest)>, String> {
         let diff_ids = &self.rootfs.diff_ids;
-        if !diff_ids.is_empty() && diff_ids.len() != layers.len() {
-            let (diff_ids, layers) = (diff_ids.len(), layers.len());
-            return Err(format!("has {diff_ids} diff_ids for {layers} layers"));
+        if diff_ids.len() != layers.len() {
+            let layers =
+                if let [_] = layers { "1 layer" } else { &format!("{} layers", layers.len()) };
+            return Err(match diff_ids.len() {
+                0 => format!("has no diff_ids for {layers}"),
+                count => format!("has {count} diff_ids for {layers}"),
+            });
         }
         let is_read = |layer: &Descriptor| layer.media_type.is_tar_layer() && !layer.is_foreign();
         let pairs = layers.iter().zip(diff_ids).filter(|(layer, _)| is_read(layer));

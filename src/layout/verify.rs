@@ -279,16 +279,18 @@ mod tests {
     #[test]
     fn verify_compares_sizes_and_diff_ids_of_manifest() {
         let config = |diff_ids: Value| json!({"rootfs": {"diff_ids": diff_ids}});
-        assert_eq!(reasons(0, &config(json!([]))), Vec::<String>::new());
+        for config in [config(json!([])), json!({})] {
+            assert_eq!(reasons(0, &config), ["r/a:1: has no diff_ids for 1 layer"]);
+        }
         let layer = Digest::sha256(b"not a tar, but that is no matter here");
         assert_eq!(reasons(0, &config(json!([layer]))), Vec::<String>::new());
         assert_eq!(
-            reasons(2, &config(json!([]))),
+            reasons(2, &config(json!([layer]))),
             ["r/a:1: size mismatch: expected 39 bytes, got 37"]
         );
         assert_eq!(
             reasons(0, &config(json!([layer, layer]))),
-            ["r/a:1: has 2 diff_ids for 1 layers"]
+            ["r/a:1: has 2 diff_ids for 1 layer"]
         );
         let other = Digest::sha256(b"other");
         let found = reasons(0, &config(json!([other])));
