@@ -61,10 +61,13 @@ pub fn main() -> ExitCode {
     }
     let verb = arguments.get(1).map(|verb| verb.to_string_lossy().into_owned());
     let cli = match args::command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
+        Err(error) if error.kind() == clap::error::ErrorKind::InvalidUtf8 => {
+            return fail(&usage::not_utf8(&arguments), is_json);
+        }
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
             if is_json && code == exit::USAGE {

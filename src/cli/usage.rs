@@ -1,5 +1,7 @@
 //! Errors of the command line's syntax: clap's text, without tips that mislead.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue};
 
 use super::args;
@@ -26,6 +28,15 @@ pub(super) fn print(mut error: clap::Error, verb: &str) -> Result<()> {
         output::hint_line(hint);
     }
     Ok(())
+}
+
+/// Returns the error for arguments that must be text and are not valid UTF-8.
+pub(super) fn not_utf8<'a>(arguments: impl IntoIterator<Item = &'a OsString>) -> Error {
+    let invalid = arguments.into_iter().filter(|word| word.to_str().is_none());
+    let shown = invalid.map(|word| format!("`{}`", word.as_encoded_bytes().escape_ascii()));
+    Error::new(ErrorKind::InvalidInput, format!("argument {}", shown.collect::<Vec<_>>().join(", ")))
+        .with_reason("not valid UTF-8")
+        .with_hint("only paths of files and directories can contain other bytes, without a prefix such as `oci:`")
 }
 
 /// Returns the error as one of the library, for JSON.

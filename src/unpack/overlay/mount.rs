@@ -1,6 +1,7 @@
 //! Mounts the layers of an image read-only.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -28,13 +29,13 @@ impl OverlayDirectory {
     pub fn mount_line(&self, chains: &[Digest]) -> Option<String> {
         let layers = self.path().join("overlay2");
         let layers = std::path::absolute(&layers).unwrap_or(layers);
-        let layers = layers.to_string_lossy();
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte);
-        let absolute = self.options(&lower_dirs(chains, &format!("{layers}/"))?);
-        if layers.bytes().all(is_plain) && absolute.len() < PAGE_BYTES {
-            return Some(format!("mount -t overlay overlay -o ro,{absolute} /mnt"));
+        if let Some(plain) = layers.to_str().filter(|path| path.bytes().all(is_plain)) {
+            let absolute = self.options(&lower_dirs(chains, &format!("{plain}/"))?);
+            if absolute.len() < PAGE_BYTES {
+                return Some(format!("mount -t overlay overlay -o ro,{absolute} /mnt"));
+            }
         }
-        let quoted = format!("'{}'", layers.replace('\'', r"'\''"));
+        let quoted = quoted(&layers);
         let relative = lower_dirs(chains, "")?;
         let mut options = self.options(&relative);
         if options.len() >= PAGE_BYTES {
@@ -113,6 +114,22 @@ impl OverlayDirectory {
     pub(super) fn is_mounted(mounts: &str, chain: &Digest) -> bool {
         mounts.contains(&short_name(chain)) || mounts.contains(chain.encoded())
     }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte)
+}
+
+/// Returns a shell word for the path.
+fn quoted(path: &Path) -> String {
+    if let Some(text) = path.to_str() {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let letter = |&byte: &u8| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("\\{byte:03o}") }
+    };
+    let format: String = path.as_os_str().as_bytes().iter().map(letter).collect();
+    format!("\"$(printf '{format}')\"")
 }
 
 /// Returns the layers by short name, relative to `base`, the top one first; `None` without layers.

@@ -208,7 +208,7 @@ async fn hostile_arguments_send_no_request() {
         }
     }
     let raw = [b"pull".to_vec(), b"f\xff\xfe".to_vec()].map(OsString::from_vec);
-    cli.run(&raw).await.expect(2, "UTF-8");
+    cli.run(&raw).await.expect(2, r"error: argument `f\xff\xfe`: not valid UTF-8");
     assert!(registry.server.requests().is_empty(), "{:?}", registry.server.lines());
     assert!(!cli.store().exists());
 }

@@ -24,6 +24,7 @@ mod inspect_encoder;
 mod json;
 mod json_errors;
 mod lists;
+mod non_utf8;
 mod process_limits;
 mod put;
 mod report;
