@@ -48,8 +48,11 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     let chains = work.image.chains.clone();
     let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
     let work = move || work.run(&own, wait_for_pull);
-    let (directory, done, took) =
-        run_with_progress(&mut image, settings, &control.cancel, work).await?;
+    let ended = run_with_progress(&mut image, settings, &control.cancel, work).await;
+    if ended.is_err() {
+        report_kept_layers(&args, settings);
+    }
+    let (directory, done, took) = ended?;
     if !args.no_store {
         register_in_store(directory.path(), settings);
     }
@@ -135,6 +138,28 @@ fn register_in_store(directory: &Path, settings: &Settings) {
         .and_then(|path| Layout::create(&settings.store()?, options)?.add_overlay(&path));
     if let Err(error) = noted {
         tracing::warn!("`df` and `prune` will ignore the overlay directory: {}", error.chain());
+    }
+}
+
+/// Says which layers a failed run leaves behind: they are complete, and the next run need not unpack them again.
+fn report_kept_layers(args: &Unpack, settings: &Settings) {
+    let Ok(Some(directory)) = OverlayDirectory::open(&args.dir) else { return };
+    let Ok(kept) = directory.prune(None) else { return };
+    if kept.layers == 0 {
+        return;
+    }
+    let mut text = format!(
+        "kept {} ({}) in {} for the next run",
+        plural(kept.layers, "complete layer"),
+        size(kept.bytes),
+        crate::escape(&directory.path().display().to_string())
+    );
+    if !args.no_store {
+        register_in_store(directory.path(), settings);
+        text.push_str("; `rpull prune` deletes what no image uses");
+    }
+    if !settings.quiet {
+        output::note_words(&text);
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{archive, base, chains, sample, text, upper};
 use crate::support::cli::Cli;
 use crate::support::entries::{TarItem, layer_of};
-use crate::support::images::{Family, Layer, gzip, image, random_blob};
+use crate::support::images::{Family, Layer, gzip, image, layer, random_blob};
 use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::samples::published;
@@ -149,6 +149,31 @@ async fn overlay_disk_full_leaves_no_partial_layer() {
     let more = Command::new("mount").args(["-o", "remount,size=2m"]).arg(&disk).status().unwrap();
     assert!(more.success());
     cli.run(&["unpack", "--overlay", &place, "disk/layers"]).await.expect(0, "unpacked 2 of 2");
+}
+
+#[tokio::test]
+async fn overlay_disk_full_names_layers_it_keeps() {
+    let test = "overlay_disk_full_names_layers_it_keeps";
+    if !can_mount(test) {
+        return;
+    }
+    let cli = Cli::new();
+    // The upper layer has no entry for its directory, so that it waits for the lower one.
+    let large = layer(&[("d/large", &random_blob(900_000, 1))]);
+    let held = image(Family::Oci, "amd64", &[layer(&[("d/small", b"small")]), large]);
+    let place = archive(&cli, &held, "app");
+    let disk = cli.dir().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let _disk = Mounted::by("mount -t tmpfs -o size=600k small /mnt", &disk);
+    let unpack = ["unpack", "--overlay", &place, "disk/layers"];
+    let kept = "kept 1 complete layer (5 B) in disk/layers for the next run; `rpull prune`";
+    let output = cli.run(&unpack).await;
+    output.expect(7, "No space left on device").expect(7, kept);
+    assert_eq!(cli.json(&["prune", "--plan", "--json"]).await["layers"], 1);
+    let more = Command::new("mount").args(["-o", "remount,size=2m"]).arg(&disk).status().unwrap();
+    assert!(more.success());
+    cli.run(&unpack).await.expect(0, "unpacked 1 of 2 layers");
+    assert_eq!(cli.json(&["prune", "--plan", "--json"]).await["layers"], 0);
 }
 
 #[tokio::test]
