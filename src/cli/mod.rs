@@ -33,6 +33,7 @@ mod terminal_width;
 mod text_width;
 mod usage;
 mod verb;
+mod withheld;
 mod wrap;
 
 use std::process::ExitCode;

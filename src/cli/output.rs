@@ -237,6 +237,20 @@ pub(super) fn raw(bytes: &[u8]) -> Result<()> {
     write(&mut io::stdout(), bytes)
 }
 
+/// Stdout for bytes that are written unchanged.
+pub(super) struct RawStdout;
+
+impl Write for RawStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WRITTEN.store(true, Ordering::Relaxed);
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
 /// Many lines for stdout, written in chunks.
 #[derive(Debug, Default)]
 pub(super) struct Lines(String);

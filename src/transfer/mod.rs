@@ -38,7 +38,7 @@ mod tasks;
 
 use std::sync::Arc;
 
-pub use self::blob::read::{fetch_blob, read_blob, read_small};
+pub use self::blob::read::{can_read_elsewhere, fetch_blob, read_blob, read_elsewhere, read_small};
 pub use self::blob::received::ReceivedBlob;
 pub use self::blob::send::send_blob;
 pub use self::blob::throttle::Throttle;

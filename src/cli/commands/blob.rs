@@ -11,6 +11,7 @@ use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
 use crate::cli::output::{open_special, write_failed};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::cli::withheld::Withheld;
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::engine_store;
@@ -18,8 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
+use crate::retry::RetryPolicy;
 use crate::symlinks::resolve_symlinks;
-use crate::transfer::{TransferOptions, read_blob};
+use crate::transfer::{TransferOptions, read_blob, read_elsewhere};
 
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
     let is_stdout = args.output.as_ref().is_none_or(|path| path.as_os_str() == "-");
@@ -29,61 +31,67 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
             .with_hint("redirect stdout, or pass `-o FILE`, or `-o -` for the terminal"));
     }
     let (source, descriptor) = find(&args.image, settings).await?;
-    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
+    let read = BlobReader { source: &*source, blob: &descriptor, retry: settings.retry };
     let Some(path) = args.output.as_ref().filter(|_| !is_stdout) else {
         let fail = |error| Error::new(ErrorKind::Store, "stdout").with_source(error);
-        to_stream(&*source, &descriptor, options, &mut io::stdout(), &fail).await?;
+        read.to_stream(&mut io::stdout(), &fail).await?;
         return Ok(ExitCode::SUCCESS);
     };
     let fail = |error| write_failed(path, error);
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let mut file = open_special(path).await?;
-        to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
+        read.to_stream(&mut file, &fail).await?;
     } else {
         let cancel = cancelled_by_signals();
         let path = resolve_symlinks(path).map_err(&fail)?;
-        let writing = to_file(&*source, &descriptor, options, &path);
+        let writing = read_elsewhere(async || read.to_file(&path).await);
         or_cancelled(&cancel, "blob", writing).await??;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes to a file, which appears when it is complete and verified.
-async fn to_file(
-    source: &dyn Source,
-    blob: &Descriptor,
-    options: TransferOptions,
-    path: &Path,
-) -> Result<()> {
-    let fail = |error| write_failed(path, error);
-    let file = AtomicFile::create(path, 0o666).map_err(&fail)?;
-    let mut out = file.file();
-    read_blob(source, blob, options, &mut |chunk| out.write_all(chunk).map_err(&fail)).await?;
-    file.publish(Fsync::None).map_err(&fail)
+/// A blob to print.
+struct BlobReader<'a> {
+    source: &'a dyn Source,
+    blob: &'a Descriptor,
+    retry: RetryPolicy,
 }
 
-/// Writes to a stream. Output to a pipe cannot be taken back, so the last chunk is withheld until the digest is
-/// verified.
-///
-/// A reader that closes the pipe (`… | head`) ends the transfer without an error.
-async fn to_stream(
-    source: &dyn Source,
-    blob: &Descriptor,
-    options: TransferOptions,
-    out: &mut (dyn Write + Send),
-    fail: &(dyn Fn(io::Error) -> Error + Sync),
-) -> Result<()> {
-    let (mut pending, mut closed) = (Vec::new(), false);
-    let mut write = |chunk: &[u8]| {
-        let ready = std::mem::replace(&mut pending, chunk.to_vec());
-        out.write_all(&ready).and_then(|()| out.flush()).map_err(|error| {
-            closed = error.kind() == io::ErrorKind::BrokenPipe;
-            fail(error)
-        })
-    };
-    let read = read_blob(source, blob, options, &mut write).await;
-    let read = read.and_then(|()| write(&[]));
-    if closed { Ok(()) } else { read }
+impl BlobReader<'_> {
+    async fn read(&self, sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<()> {
+        let options = TransferOptions { retry: self.retry, ..TransferOptions::default() };
+        read_blob(self.source, self.blob, options, sink).await
+    }
+
+    /// Writes to a file, which appears when it is complete and verified.
+    async fn to_file(&self, path: &Path) -> Result<()> {
+        let fail = |error| write_failed(path, error);
+        let file = AtomicFile::create(path, 0o666).map_err(&fail)?;
+        let mut out = file.file();
+        self.read(&mut |chunk| out.write_all(chunk).map_err(&fail)).await?;
+        file.publish(Fsync::None).map_err(&fail)
+    }
+
+    /// Writes to a stream. Its end is withheld until the digest is verified, and read from elsewhere if it is wrong and
+    /// nothing was written yet.
+    ///
+    /// A reader that closes the pipe (`… | head`) ends the transfer without an error.
+    async fn to_stream(
+        &self,
+        out: &mut (dyn Write + Send),
+        fail: &(dyn Fn(io::Error) -> Error + Sync),
+    ) -> Result<()> {
+        loop {
+            let mut withheld = Withheld::new(&mut *out);
+            let read = self.read(&mut |chunk| withheld.write_all(chunk).map_err(fail)).await;
+            return match read {
+                _ if withheld.is_closed() => Ok(()),
+                Ok(()) => withheld.finish().map_err(fail),
+                Err(error) if withheld.can_start_again(&error) => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
 }
 
 /// Finds the blob and its size: in the given location, else in the store, else in the registry.

@@ -1,6 +1,5 @@
 //! `cat`: one file of an image, as all layers give it or as one layer has it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::files::clean;
@@ -9,8 +8,10 @@ use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::table_source::TableSource;
 use crate::cli::image::unpack_report::with_layer;
+use crate::cli::output::{RawStdout, check_write, is_written};
 use crate::cli::settings::Settings;
 use crate::cli::signals;
+use crate::cli::withheld::Withheld;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::LayerBlob;
@@ -19,6 +20,7 @@ use crate::insight::files::extract::{
 };
 use crate::layer::{EntryKind, LayerEntry, split};
 use crate::symlinks::MAX_SYMLINKS;
+use crate::transfer::can_read_elsewhere;
 
 pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCode> {
     let image =
@@ -28,12 +30,16 @@ pub(in crate::cli) async fn run(args: Cat, settings: &Settings) -> Result<ExitCo
     let control = Control { cancel: signals::cancelled_by_signals(), ..Control::default() };
     let file =
         ImageFile { image: &image, source: &source, settings, control: &control, path: &args.path };
-    let printed = match args.layer {
-        Some(number) => file.print_of_layer(number).await,
-        None => file.print_flat().await,
-    };
-    if let Err(error) = printed {
-        return Err(malformed(with_layer(&image, settings, &control.cancel, error).await));
+    loop {
+        let printed = match args.layer {
+            Some(number) => file.print_of_layer(number).await,
+            None => file.print_flat().await,
+        };
+        let Err(error) = printed else { break };
+        let error = with_layer(&image, settings, &control.cancel, error).await;
+        if is_written() || !can_read_elsewhere(&error) {
+            return Err(malformed(error));
+        }
     }
     source.print_receipt(&image, settings);
     Ok(ExitCode::SUCCESS)
@@ -150,9 +156,13 @@ impl ImageFile<'_> {
         let layer: LayerBlob<'static> = self.source.layer(layer, self.image, self.settings)?;
         let control = self.control.clone();
         self.blocking(move || {
-            let mut output = Withheld::default();
-            write_entry(layer, entry, &control, &mut output)?;
-            crate::cli::output::raw(&output.pending)
+            let mut output = Withheld::new(RawStdout);
+            let written = write_entry(layer, entry, &control, &mut output);
+            if output.is_closed() {
+                return Ok(());
+            }
+            written?;
+            check_write(output.finish())
         })
         .await
     }
@@ -185,28 +195,4 @@ impl ImageFile<'_> {
 
 fn clean_bytes(path: &str) -> Vec<u8> {
     clean(path).into_bytes()
-}
-
-/// Stdout without the last chunk, which is printed when the layer is verified: output to a pipe cannot be taken back.
-#[derive(Default)]
-struct Withheld {
-    pending: Vec<u8>,
-    is_closed: bool,
-}
-
-impl Write for Withheld {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let ready = std::mem::replace(&mut self.pending, bytes.to_vec());
-        if !self.is_closed {
-            match io::stdout().write_all(&ready) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_closed = true,
-                other => other?,
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

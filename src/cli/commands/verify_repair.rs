@@ -14,7 +14,7 @@ use crate::layout::{BadBlob, BlobFault, Layout, LayoutRepair};
 use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::registry::{Client, Repository};
-use crate::transfer::{TransferOptions, fetch_blob};
+use crate::transfer::{TransferOptions, fetch_blob, read_elsewhere};
 use crate::verifier::verify;
 
 /// Repairs those of the blobs that can be, and says of the others why not. Returns whether a document was repaired, so
@@ -115,9 +115,12 @@ impl Repair<'_> {
             writer.write(document.bytes().clone()).await?;
             proof
         } else {
-            let options = TransferOptions::default().retry(self.settings.retry);
-            let options = options.control(self.settings.control.clone());
-            fetch_blob(&repository, descriptor, options, &mut *writer).await?
+            let fetch = async || {
+                let options = TransferOptions::default().retry(self.settings.retry);
+                let options = options.control(self.settings.control.clone());
+                fetch_blob(&repository, descriptor, options, &mut *writer).await
+            };
+            read_elsewhere(fetch).await?
         };
         writer.commit(proof).await
     }

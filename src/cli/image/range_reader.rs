@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
+use super::attribute_error::may_be_corruption;
 use crate::content::{BlobRequest, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -66,6 +67,18 @@ impl RangeReader {
             tables.ranges.insert(key, bytes.clone());
         }
         Ok(bytes)
+    }
+
+    /// Returns the error to report for ranges of a layer that are not as its table says. Later attempts read the layer from
+    /// another host, if there is one, and the error is then a transient mismatch.
+    pub(super) fn exclude_wrong(&self, layer: &Descriptor, error: Error) -> Error {
+        if !may_be_corruption(&error) || !self.source.exclude_wrong(&layer.digest) {
+            return error;
+        }
+        let mut tables = self.tables();
+        tables.ranges.retain(|(digest, _), _| *digest != layer.digest);
+        tables.size = tables.ranges.values().map(Bytes::len).sum();
+        Error::new(ErrorKind::Mismatch, error.chain()).with_data_of(&error).transient(None)
     }
 
     fn tables(&self) -> MutexGuard<'_, KeptRanges> {

@@ -60,7 +60,8 @@ impl TableSource {
             is_first = false;
             let path = path.to_owned();
             let read = move || group.read(&bytes, |error| failed(&name, &path, error), output);
-            run_blocking("read layers", read).await?;
+            let read = run_blocking("read layers", read).await;
+            read.map_err(|error| self.ranges.exclude_wrong(&self.layer, error))?;
         }
         Ok(true)
     }
@@ -84,7 +85,8 @@ pub(in crate::cli) async fn fetch_table(
         let open = move |control: &Control| {
             here.open(&bytes, control).map_err(|error| failed(&own, "", error))
         };
-        match run_cancellable(&Control::default(), "read layers", open).await? {
+        let opened = run_cancellable(&Control::default(), "read layers", open).await;
+        match opened.map_err(|error| ranges.exclude_wrong(layer, error))? {
             Opened::None => return Ok(None),
             Opened::Further(further) => location = Some(further),
             Opened::Table(table) => return Ok(Some(*table)),

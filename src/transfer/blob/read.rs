@@ -57,7 +57,8 @@ fn is_worth_repeating(source: &dyn Source, descriptor: &Descriptor, error: &Erro
 /// Streams one blob to `sink`, verified at its end. If it fails, the sink has received bytes that are not verified.
 ///
 /// # Errors
-/// [`ErrorKind::Mismatch`] at the end if the bytes were wrong.
+/// [`ErrorKind::Mismatch`] at the end if the bytes were wrong; transient if the blob can now be read from elsewhere, as by
+/// [`read_elsewhere`].
 pub async fn read_blob(
     source: &dyn Source,
     descriptor: &Descriptor,
@@ -72,15 +73,37 @@ pub async fn read_blob(
         }
         blob.finish().map(drop)
     };
-    reading.await.inspect_err(|error| exclude_wrong(source, descriptor, error))
+    reading.await.map_err(|error| exclude_wrong(source, descriptor, error))
 }
 
-/// What was passed on cannot be taken back, but later attempts read from elsewhere.
-pub(super) fn exclude_wrong(source: &dyn Source, descriptor: &Descriptor, error: &Error) {
-    _ = is_worth_repeating(source, descriptor, error);
+/// Later attempts read from elsewhere. What was passed on cannot be taken back here, so whether there is another attempt is
+/// up to the caller.
+pub(super) fn exclude_wrong(source: &dyn Source, descriptor: &Descriptor, error: Error) -> Error {
+    if is_worth_repeating(source, descriptor, &error) { error.transient(None) } else { error }
+}
+
+/// Whether the bytes of a host were wrong, and another host may have the right ones.
+pub fn can_read_elsewhere(error: &Error) -> bool {
+    error.kind() == ErrorKind::Mismatch && error.is_transient()
+}
+
+/// Calls `read` again while it got wrong bytes of a host and another host is left. Each call must take back what the
+/// previous one passed on.
+pub async fn read_elsewhere<T>(mut read: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match read().await {
+            Err(error) if can_read_elsewhere(&error) => {
+                tracing::info!("{}; reading from elsewhere", error.chain());
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Reads a blob into a writer, which it empties first, and returns the proof that commits it. Retries the source.
+///
+/// # Errors
+/// As [`read_blob`], and those of the writer.
 pub async fn fetch_blob(
     source: &dyn Source,
     descriptor: &Descriptor,
@@ -97,7 +120,7 @@ pub async fn fetch_blob(
         blob.finish()
     };
     // The writer may have readers.
-    reading.await.inspect_err(|error| exclude_wrong(source, descriptor, error))
+    reading.await.map_err(|error| exclude_wrong(source, descriptor, error))
 }
 
 /// A blob from its first byte, hashed as it arrives: its chunks are verified when [`VerifiedReader::finish`] has succeeded.

@@ -77,7 +77,7 @@ async fn receive(
         }
         reader.finish().map(drop)
     };
-    reading.await.inspect_err(|error| exclude_wrong(source, blob, error))
+    reading.await.map_err(|error| exclude_wrong(source, blob, error))
 }
 
 impl Read for ReceivedBlob {

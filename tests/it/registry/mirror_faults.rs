@@ -115,18 +115,51 @@ async fn mirror_with_wrong_bytes_is_left_out_for_all_targets() {
     assert_eq!(all.mirror.server.count(&format!("/blobs/{}", layer.digest())), 1);
 }
 
-#[tokio::test]
-async fn mirror_with_wrong_bytes_ends_streaming() {
-    let all = Mirrored::start().await;
+/// An image at a registry and a mirror, which has other bytes for one layer; with the name of the layer's blob and the
+/// mirrors of the registry.
+async fn with_wrong_layer(size: usize) -> (Mirrored, String, String) {
+    let mut all = Mirrored::start().await;
+    let lower = layer(&[("a", b"a")]);
+    all.image = image(Family::Oci, "amd64", &[lower, layer(&[("data", &random_blob(size, 7))])]);
+    all.image.publish(&all.registry, "app", Some("1"));
     all.fill_mirror();
     let layer = &all.image.layers[1];
     all.mirror.blob_as("app", layer.digest(), vec![0; layer.bytes.len()]);
     let blob = format!("{}@{}", all.registry.repository("app"), layer.digest());
     let hosts = format!("[host.\"{}\"]\n", all.mirror_url());
-    let output = all.run(&hosts, &["blob", &blob]).await;
+    (all, blob, hosts)
+}
+
+#[tokio::test]
+async fn mirror_with_wrong_bytes_is_left_out_of_streams() {
+    let (all, blob, hosts) = with_wrong_layer(300_000).await;
+    let named = format!("warning: mirror {} is left out: blob", all.mirror.server.host());
+    let layer = &all.image.layers[1];
+    let output = all.run(&hosts, &["blob", "-o", "file", &blob]).await;
+    output.expect(0, &named);
+    assert_eq!(std::fs::read(all.cli.dir().join("file")).unwrap(), layer.bytes);
+    all.run(&hosts, &["blob", "-o", "/dev/null", &blob]).await.expect(0, &named);
+    for words in [&["cat"][..], &["cat", "--layer", "0"]] {
+        let output = all.run(&hosts, &[words, &[&all.name(), "/a"]].concat()).await;
+        output.expect(0, if words.len() == 1 { &named } else { "" });
+        assert_eq!(output.stdout, "a");
+    }
+
+    all.cli.run(&[&all.name()]).await.expect(0, "");
+    let stored = all.cli.store().join("blobs/sha256").join(layer.digest().encoded());
+    std::fs::remove_file(&stored).unwrap();
+    all.run(&hosts, &["verify", "--repair"]).await.expect(0, &named);
+    assert_eq!(std::fs::read(&stored).unwrap(), layer.bytes);
+}
+
+#[tokio::test]
+async fn mirror_with_wrong_bytes_ends_written_stream() {
+    let (all, blob, hosts) = with_wrong_layer(3 << 20).await;
+    let output = all.run(&hosts, &["blob", "-o", "/dev/null", &blob]).await;
     output.expect(5, &format!("mirror {} is left out", all.mirror.server.host()));
-    let output = all.cli.run(&["blob", "--no-mirrors", "-o", "file", &blob]).await;
-    output.expect(0, "");
+    let output = all.run(&hosts, &["blob", "-o", "file", &blob]).await;
+    output.expect(0, "is left out");
+    assert_eq!(std::fs::read(all.cli.dir().join("file")).unwrap(), all.image.layers[1].bytes);
 }
 
 #[tokio::test]
