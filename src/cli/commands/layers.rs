@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::History;
 use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
+use crate::cli::image::other_platform::warn_of_other_platform;
 use crate::cli::image::unpacked::UnpackedLayers;
 use crate::cli::output;
 use crate::cli::settings::Settings;
@@ -19,7 +20,8 @@ use crate::insight::layers::{LayerRow, layers};
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let platform = args.platform.platform.as_deref();
+    let seen = Inspected::open(&args.image, platform, settings).await?;
     if seen.is_artifact() {
         if settings.json {
             output::json(&parts_json(seen.parts()))?;
@@ -31,6 +33,7 @@ pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let config = seen.config?;
+    warn_of_other_platform(&seen.opened.reference, &config, platform)?;
     let rows = layers(seen.chosen.manifest()?, &config);
     if settings.quiet && !settings.json {
         rows.iter().try_for_each(|row| output::line(row.digest.as_str()))?;

@@ -66,15 +66,17 @@ impl<'a> EnsureLocal<'a> {
             Some(moving) => settings.with_jobs(moving.jobs()),
             None => settings.clone(),
         };
-        match signals::or_cancelled(&settings.control.cancel, self.verb, self.find(settings))
-            .await??
-        {
-            Located::Available(image) => Ok(*image),
-            Located::MustPull(opened, damage) => {
-                let pulled = self.pull(opened, settings).await;
-                pulled.map_err(|error| error_after_fallback(damage, error))
-            }
-        }
+        let found = self.find(settings);
+        let image =
+            match signals::or_cancelled(&settings.control.cancel, self.verb, found).await?? {
+                Located::Available(image) => *image,
+                Located::MustPull(opened, damage) => {
+                    let pulled = self.pull(opened, settings).await;
+                    pulled.map_err(|error| error_after_fallback(damage, error))?
+                }
+            };
+        image.warn_of_other_platform(self.platform)?;
+        Ok(image)
     }
 
     async fn find(&self, settings: &Settings) -> Result<Located> {

@@ -37,6 +37,28 @@ impl Inspected {
         store_else_registry(text, settings, read).await
     }
 
+    /// As [`Inspected::open`], for commands that read layers. An image of the store is read from the registry if it lacks
+    /// one.
+    pub(in crate::cli) async fn open_with_layers(
+        text: &str,
+        typed: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let choice = platform(typed)?;
+        let read = async |opened| Self::read(opened, &choice, settings).await?.with_layers();
+        store_else_registry(text, settings, read).await
+    }
+
+    /// Checks that its layout, if it is of one, has its layers.
+    fn with_layers(self) -> Result<Self> {
+        if let (Some(layout), ParsedDocument::Manifest(manifest)) =
+            (&self.opened.layout, self.chosen.parsed())
+        {
+            manifest.layers.iter().try_for_each(|layer| layout.check_blob(layer))?;
+        }
+        Ok(self)
+    }
+
     async fn read(
         opened: OpenedLocation,
         choice: &PlatformRequest,

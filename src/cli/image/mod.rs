@@ -10,6 +10,7 @@ pub(super) mod inspected;
 pub(super) mod layer_blobs;
 pub(super) mod layer_source;
 pub(super) mod open;
+pub(super) mod other_platform;
 pub(super) mod range_reader;
 pub(super) mod table_source;
 pub(in crate::cli) mod unpack_report;

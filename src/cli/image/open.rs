@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::image_download::ImageDownload;
+use super::other_platform::warn_of_other_platform;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::run_cancellable;
 pub(in crate::cli) use crate::builders::OpenedLocation;
@@ -201,7 +202,14 @@ impl OpenedImage {
     ) -> Result<Self> {
         let choice = platform(typed)?;
         let read = async |opened| Self::read(opened, &choice, settings).await;
-        store_else_registry(text, settings, read).await
+        let image = store_else_registry(text, settings, read).await?;
+        image.warn_of_other_platform(typed)?;
+        Ok(image)
+    }
+
+    /// Warns if the image is for another platform than the host's, unless that was requested.
+    pub(in crate::cli) fn warn_of_other_platform(&self, typed: Option<&str>) -> Result<()> {
+        warn_of_other_platform(&self.opened.reference, &self.config, typed)
     }
 
     /// As [`OpenedImage::open`], for commands that read layers. An image of the store is read from the registry if it lacks
@@ -217,7 +225,9 @@ impl OpenedImage {
         }
         let choice = platform(typed)?;
         let read = async |opened| Self::read(opened, &choice, settings).await?.with_layers();
-        store_else_registry(text, settings, read).await
+        let image = store_else_registry(text, settings, read).await?;
+        image.warn_of_other_platform(typed)?;
+        Ok(image)
     }
 
     /// Checks that its layout, if it is of one, has its layers.

@@ -9,6 +9,7 @@ use super::assert_harmless;
 use crate::support::cli::Cli;
 use crate::support::entries::{TarItem, layer_of};
 use crate::support::fake_registry::FakeRegistry;
+use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::live::needs;
 use crate::support::tars::write_to;
@@ -159,6 +160,40 @@ async fn diff_files_names_image_of_damaged_layer() {
     let failed = Cli::new().run(&["diff", "--files", "--retries", "0", &a, &b]).await;
     failed.expect(5, own.as_str());
     assert!(failed.stdout.is_empty(), "{}", failed.stdout);
+}
+
+#[tokio::test]
+async fn diff_files_without_layer_compares_layers() {
+    let images = samples();
+    let (registry, [a, b]) = published(&images).await;
+    let cli = Cli::new();
+    for name in [&a, &b] {
+        cli.run(&[name]).await.expect(0, "");
+    }
+    let own = images[1].layers[1].digest();
+    std::fs::remove_file(cli.store().join("blobs/sha256").join(own.encoded())).unwrap();
+    let files = ["diff", "--files", "--retries", "0", &a, &b];
+    let whole = cli.run(&files).await;
+    whole.expect(0, "falling back to the registry");
+    assert!(whole.stdout.contains("FILES"), "{}", whole.stdout);
+
+    registry.override_response(own.encoded(), 0..9, |_| Reply::new(404, ""));
+    let failed = Cli::new().run(&files).await;
+    let reason = "error: compare files: ";
+    failed.expect(3, reason).expect(3, "; only the layers are compared");
+    assert!(failed.stdout.contains("only B"), "{}", failed.stdout);
+    drop(registry);
+    for offline in [&["--offline"][..], &[]] {
+        let failed = cli.run(&[&files[..], offline].concat()).await;
+        failed.expect(3, reason).expect(3, own.as_str()).expect(3, "rpull verify --repair");
+        assert!(failed.stdout.contains("only B") && !failed.stdout.contains("FILES"));
+    }
+    let output = cli.run(&[&files[..], &["--json"]].concat()).await;
+    let diff: Value = serde_json::from_str(&output.expect(3, "").stdout).unwrap();
+    assert_eq!(
+        (&diff["error"]["kind"], &diff["only_b"]["layers"]),
+        (&json!("not_found"), &json!(1))
+    );
 }
 
 #[tokio::test]

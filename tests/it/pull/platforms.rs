@@ -1,5 +1,6 @@
 //! Selection of platforms: a requested platform is exact in copies; a fallback of pulls is reported.
 
+use rpull::platform::Platform;
 use serde_json::json;
 
 use crate::support::cli::Cli;
@@ -137,4 +138,44 @@ async fn copy_index_with_missing_manifest_hints_at_platform() {
     cli.run(&["push", &name, &target])
         .await
         .expect(3, "pull the others with `--all-platforms` first");
+}
+
+#[tokio::test]
+async fn image_of_other_platform_is_named_once_unless_requested() {
+    let registry = FakeRegistry::start().await;
+    let one = |architecture| image(Family::Oci, architecture, &[layer(&[("a", b"a")])]);
+    let host = Platform::host().architecture;
+    let other = ["arm64", "s390x"].into_iter().find(|other| *other != host).unwrap();
+    let images = [(&*host, one(&host)), (other, one(other))];
+    index(Family::Oci, &images).publish(&registry, "app", "1");
+    one(&host).publish(&registry, "app", Some("2"));
+    let [name, fits] = ["app:1", "app:2"].map(|name| registry.repository(name));
+    let cli = Cli::new();
+    let platform = format!("linux/{other}");
+    cli.run(&["pull", "--platform", &platform, &name]).await.expect(0, "");
+    cli.run(&["pull", &fits]).await.expect(0, "");
+    drop(registry);
+    let warning = format!("warning: {name}: is for {platform}, which this host (linux/{host}");
+    for (verb, rest) in [
+        (&["history"][..], &[][..]),
+        (&["layers"], &[]),
+        (&["files"], &[]),
+        (&["cat"], &["/a"]),
+        (&["analyze"], &[]),
+        (&["unpack"], &["root"]),
+        (&["unpack", "--overlay"], &["layers"]),
+        (&["diff"], &[&name]),
+        (&["diff", "--files"], &[&name]),
+    ] {
+        let output = cli.run(&[verb, &[&name], rest].concat()).await;
+        output.expect(0, &warning);
+        let images = if verb[0] == "diff" { 2 } else { 1 };
+        assert_eq!(output.stderr.matches("is for linux/").count(), images, "{}", output.stderr);
+        if verb[0] != "unpack" {
+            let options = ["--platform", &platform];
+            let output = cli.run(&[verb, &options, &[&name], rest].concat()).await;
+            assert!(!output.expect(0, "").stderr.contains("is for linux/"), "{}", output.stderr);
+        }
+    }
+    assert_eq!(cli.run(&["history", &fits]).await.expect(0, "").stderr, "");
 }

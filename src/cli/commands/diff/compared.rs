@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::cli::image::inspected::Inspected;
 use crate::cli::image::open::{OpenedImage, OpenedLocation};
+use crate::cli::image::other_platform::warn_of_other_platform;
 use crate::cli::settings::Settings;
 use crate::config::ImageConfig;
 use crate::document::{Document, ParsedDocument};
-use crate::error::Result;
+use crate::error::{Error, ErrorDetail, Result};
 use crate::insight::diff::config::{ConfigChange, config_changes};
 use crate::insight::diff::layers::{DiffSide, LayerDiff, layer_diff};
 
@@ -24,17 +25,23 @@ pub(super) struct ComparedImage {
     pub(super) config: Option<ImageConfig>,
     /// Bytes of config and layers, each counted once.
     pub(super) size: u64,
+    /// Why its layers cannot be read, if that is known already.
+    pub(super) unreadable: Option<Error>,
 }
 
 impl ComparedImage {
-    /// Opens what `text` names. With `files` it must be an image.
+    /// Opens what `text` names. With `files` it must be an image, and the registry is used if the store lacks a layer.
     pub(super) async fn open(
         text: &str,
         platform: Option<&str>,
         files: bool,
         settings: &Settings,
     ) -> Result<Self> {
-        let seen = Inspected::open(text, platform, settings).await?;
+        let (seen, unreadable) = if files {
+            with_layers(text, platform, settings).await?
+        } else {
+            (Inspected::open(text, platform, settings).await?, None)
+        };
         let is_artifact = seen.is_artifact();
         let Inspected { opened, root, chosen: manifest, config } = seen;
         let config = match (config, manifest.parsed()) {
@@ -47,13 +54,16 @@ impl ComparedImage {
                 None
             }
         };
+        if let Some(config) = &config {
+            warn_of_other_platform(&opened.reference, config, platform)?;
+        }
         let parent = opened.source.provenance(&root).await.parent_index;
         let mut counted = HashSet::new();
         let once = manifest.blobs().filter(|blob| counted.insert(&blob.digest));
         let size = once.map(|blob| blob.size).sum();
         let root = parent.unwrap_or(root);
         let reference = opened.reference.clone();
-        Ok(Self { opened, reference, root, manifest, config, size })
+        Ok(Self { opened, reference, root, manifest, config, size, unreadable })
     }
 
     /// The image to read its layers.
@@ -79,6 +89,23 @@ impl ComparedImage {
             "manifest": self.manifest.digest(),
             "platform": self.config.as_ref().map(|config| config.platform().to_string()),
         })
+    }
+}
+
+/// Opens an image with its layers. If the store lacks one of them and nothing else has it, also returns the reason.
+async fn with_layers(
+    text: &str,
+    platform: Option<&str>,
+    settings: &Settings,
+) -> Result<(Inspected, Option<Error>)> {
+    match Inspected::open_with_layers(text, platform, settings).await {
+        Err(error) if error.detail() == Some(ErrorDetail::DamagedBlob) => {
+            match Inspected::open(text, platform, settings).await {
+                Ok(seen) => Ok((seen, Some(error))),
+                Err(_) => Err(error),
+            }
+        }
+        seen => Ok((seen?, None)),
     }
 }
 

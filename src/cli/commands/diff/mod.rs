@@ -15,9 +15,10 @@ use crate::cli::args::Diff;
 use crate::cli::image::open::check_creds_of;
 use crate::cli::output;
 use crate::cli::page::output::{PageOutput, page_written};
+use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::signals::cancelled_by_signals;
-use crate::error::Result;
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitCode> {
     check_creds_of([&args.a, &args.b], settings)?;
@@ -25,8 +26,9 @@ pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitC
     let output = output.transpose()?;
     let platform = args.platform.platform.as_deref();
     let filter = PathFilter::parse(&args.paths)?;
-    let a = ComparedImage::open(&args.a, platform, args.files, settings).await?;
-    let b = ComparedImage::open(&args.b, platform, args.files, settings).await?;
+    let mut a = ComparedImage::open(&args.a, platform, args.files, settings).await?;
+    let mut b = ComparedImage::open(&args.b, platform, args.files, settings).await?;
+    let unreadable = [&mut a, &mut b].into_iter().find_map(|image| image.unreadable.take());
     let mut settings = settings.clone();
     settings.control.cancel = cancelled_by_signals();
     let settings = &settings;
@@ -40,7 +42,17 @@ pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitC
     let mut lists = None;
     if args.files {
         let images = [a, b].map(ComparedImage::into_image);
-        lists = Some(Box::pin(files::read(images, filter, settings)).await?);
+        let read = match unreadable {
+            Some(error) => Err(error),
+            None => Box::pin(files::read(images, filter, settings)).await,
+        };
+        match read {
+            Ok(found) => lists = Some(found),
+            Err(error) if page.is_none() && is_unavailable(&error) => {
+                return Err(layers_only(head, &error)?);
+            }
+            Err(error) => return Err(error),
+        }
     }
     let written = match output.zip(page) {
         Some((output, page)) => {
@@ -56,4 +68,22 @@ pub(in crate::cli) async fn run(args: Diff, settings: &Settings) -> Result<ExitC
         (DiffHead::Json(head), _, None) => output::json(&head)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a layer is missing, or its registry does not give it.
+fn is_unavailable(error: &Error) -> bool {
+    use ErrorKind::{Denied, NotFound, Registry, Transport};
+    matches!(error.kind(), Denied | NotFound | Registry | Transport)
+        || error.detail() == Some(ErrorDetail::DamagedBlob)
+}
+
+/// Prints what is known without the layers, and returns the error to report.
+fn layers_only(head: DiffHead, error: &Error) -> Result<Error> {
+    let reason = format!("{}; only the layers are compared", error.chain());
+    let failed = Error::new(error.kind(), "compare files").with_reason(reason).with_data_of(error);
+    match head {
+        DiffHead::Text(head) => output::text(&head)?,
+        DiffHead::Json(head) => output::json(&json_of(&head, Some(&failed))?)?,
+    }
+    Ok(failed)
 }
