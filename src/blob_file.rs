@@ -136,6 +136,11 @@ impl BlobFileWriter {
         Ok(Self { file, hasher: Hasher::new(Algorithm::Sha256), size: 0, location })
     }
 
+    /// Bytes that were written.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The blob of what was written.
     ///
     /// # Errors

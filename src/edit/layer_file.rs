@@ -1,5 +1,6 @@
 //! A new layer, in a temporary file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -50,6 +51,7 @@ pub struct NewLayer {
     pub(crate) blob: BlobFile,
     diff_id: Digest,
     compression: Compression,
+    annotations: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for NewLayer {
@@ -60,7 +62,11 @@ impl fmt::Debug for NewLayer {
 
 impl NewLayer {
     pub(super) fn new(blob: BlobFile, diff_id: Digest, compression: Compression) -> Self {
-        Self { blob, diff_id, compression }
+        Self { blob, diff_id, compression, annotations: BTreeMap::new() }
+    }
+
+    pub(super) fn with_annotations(self, annotations: BTreeMap<String, String>) -> Self {
+        Self { annotations, ..self }
     }
 
     /// Digest of the blob.
@@ -76,6 +82,11 @@ impl NewLayer {
     /// Size of the blob in bytes.
     pub fn size(&self) -> u64 {
         self.blob.size
+    }
+
+    /// Annotations of its descriptor that are about its bytes: those of an eStargz layer.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
     }
 
     /// Compression of the blob.

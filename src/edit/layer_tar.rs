@@ -23,17 +23,7 @@ impl<W: Write> LayerTar<W> {
 
     /// Writes an entry without data, or the header of one whose data follows.
     pub(super) fn entry(&mut self, entry: LayerEntry) -> io::Result<()> {
-        let (directory, name) = match entry.kind {
-            EntryKind::Whiteout => {
-                let (directory, name) = split(&entry.path);
-                (directory, [WHITEOUT, name].concat())
-            }
-            EntryKind::Opaque => (&*entry.path, OPAQUE.to_vec()),
-            _ => return self.output.write_all(&header(&entry)),
-        };
-        let mut path = directory.to_vec();
-        push(&mut path, &name);
-        self.output.write_all(&header(&LayerEntry { path, kind: EntryKind::File, ..entry }))
+        self.output.write_all(&header(&stored(entry)))
     }
 
     /// Writes data of an entry.
@@ -58,14 +48,13 @@ impl<W: Write> LayerTar<W> {
         self.zeros(size.next_multiple_of(BLOCK_BYTES as u64) - size)
     }
 
-    pub(super) fn zeros(&mut self, mut count: u64) -> io::Result<()> {
-        while count > 0 {
-            let zeros = usize::try_from(count).ok().and_then(|count| ZEROS.get(..count));
-            let zeros = zeros.unwrap_or(&ZEROS);
-            self.output.write_all(zeros)?;
-            count -= zeros.len() as u64;
-        }
-        Ok(())
+    fn zeros(&mut self, count: u64) -> io::Result<()> {
+        zeros(count, |bytes| self.output.write_all(bytes))
+    }
+
+    /// What the tar is written to.
+    pub(super) fn output(&mut self) -> &mut W {
+        &mut self.output
     }
 
     /// Writes the end of the tar.
@@ -73,4 +62,33 @@ impl<W: Write> LayerTar<W> {
         self.zeros(2 * BLOCK_BYTES as u64)?;
         Ok(self.output)
     }
+}
+
+/// The entry as a tar has it, in which whiteouts and opaque markers are files.
+pub(super) fn stored(entry: LayerEntry) -> LayerEntry {
+    let (directory, name) = match entry.kind {
+        EntryKind::Whiteout => {
+            let (directory, name) = split(&entry.path);
+            (directory, [WHITEOUT, name].concat())
+        }
+        EntryKind::Opaque => (&*entry.path, OPAQUE.to_vec()),
+        _ => return entry,
+    };
+    let mut path = directory.to_vec();
+    push(&mut path, &name);
+    LayerEntry { path, kind: EntryKind::File, ..entry }
+}
+
+/// Passes this many zeros to `sink`, in parts.
+pub(super) fn zeros(
+    mut count: u64,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    while count > 0 {
+        let zeros = usize::try_from(count).ok().and_then(|count| ZEROS.get(..count));
+        let zeros = zeros.unwrap_or(&ZEROS);
+        sink(zeros)?;
+        count -= zeros.len() as u64;
+    }
+    Ok(())
 }

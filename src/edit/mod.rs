@@ -32,6 +32,7 @@ mod config;
 mod conversion;
 mod dir_layer;
 mod edited_object;
+mod entry_data;
 mod flatten;
 mod format;
 mod history;
@@ -42,6 +43,7 @@ mod layer_file;
 mod layer_tar;
 mod manifest;
 mod rebase;
+mod stargz;
 mod tar_layer;
 
 pub use self::composed::EditedImage;

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write as _};
 
+use super::entry_data::DataCopier;
 use super::layer_file::{LayerOptions, LayerWriter, NewLayer};
 use super::layer_tar::LayerTar;
 use crate::blob_file::{BlobFile, spool_failed};
@@ -18,9 +19,6 @@ use crate::progress::Phase;
 
 /// The name of the tar in errors.
 const TAR: &str = "tar";
-
-/// Maximum bytes of holes that are written as zeros: a few bytes can declare exabytes.
-const MAX_HOLE_BYTES: u64 = 1 << 30;
 
 impl NewLayer {
     /// A layer of a tar in any compression. It is read once, with memory for one entry. Without a prefix and with its own
@@ -92,29 +90,15 @@ fn recompress(tar: impl BufRead, mut writer: LayerWriter) -> Result<NewLayer> {
 /// A layer of the entries below another directory.
 fn relocate(tar: impl BufRead, prefix: &[u8], writer: LayerWriter) -> Result<NewLayer> {
     let mut entries = Entries::new(tar, limits());
-    let (mut output, mut last, mut holes) = (LayerTar::new(writer), String::new(), 0_u64);
+    let (mut output, mut last) = (LayerTar::new(writer), String::new());
+    let mut copier = DataCopier::new(TAR);
     loop {
         let read_failed = |error| failed(TAR, &last, error);
         let Some(entry) = entries.next_entry().map_err(read_failed)? else { break };
         last = String::from_utf8_lossy(&entry.path).into_owned();
         let size = entry.size;
         output.entry(below(prefix, entry)).map_err(spool_failed)?;
-        let mut end = 0;
-        loop {
-            let data = entries.next_data().map_err(|error| failed(TAR, &last, error))?;
-            let (offset, bytes) = data.unwrap_or((size, &[]));
-            holes = holes.saturating_add(offset - end);
-            if holes > MAX_HOLE_BYTES {
-                let reason = format!("has more than {MAX_HOLE_BYTES} bytes of holes");
-                return Err(failed(TAR, &last, io::Error::other(reason)));
-            }
-            output.zeros(offset - end).map_err(spool_failed)?;
-            if data.is_none() {
-                break;
-            }
-            output.data(bytes).map_err(spool_failed)?;
-            end = offset + bytes.len() as u64;
-        }
+        copier.copy(&mut entries, &last, size, |bytes| output.data(bytes))?;
         output.pad(size).map_err(spool_failed)?;
     }
     entries.drain().map_err(|error| failed(TAR, "", error))?;

@@ -51,5 +51,6 @@ pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
 pub use self::unsupported_format::UnsupportedFormat;
 pub use self::write::header;
+pub(crate) use self::write::name_in_tar;
 pub(crate) use self::zstd_frames::needs_higher_window_limit;
 pub use self::zstd_frames::{DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, limit_zstd_window};

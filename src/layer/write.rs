@@ -8,7 +8,7 @@ use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, PREFIX_BYTES, TarBlock,
 /// no files.
 pub fn header(entry: &LayerEntry) -> Vec<u8> {
     let Some(kind) = type_flag(entry.kind) else { return Vec::new() };
-    let name = name(entry);
+    let name = name_in_tar(entry);
     let mut pax = PaxWriter::default();
     let (prefix, own) = split(&name).unwrap_or_else(|| {
         pax.record(b"path", &name);
@@ -59,7 +59,8 @@ fn type_flag(kind: EntryKind) -> Option<u8> {
     })
 }
 
-fn name(entry: &LayerEntry) -> Vec<u8> {
+/// The name of the entry in its header.
+pub(crate) fn name_in_tar(entry: &LayerEntry) -> Vec<u8> {
     let mut name = entry.path.clone();
     if name.is_empty() {
         name.push(b'.');

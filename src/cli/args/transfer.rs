@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 
 use super::sides::{DestinationArgs, SourceArgs};
@@ -93,17 +92,11 @@ pub(crate) enum DeltaMode {
 #[derive(Debug, Args)]
 pub(crate) struct ConversionArgs {
     /// Compress layers anew, except those that are compressed so already
-    #[arg(long, value_name = "NAME", value_parser = compressions())]
+    #[arg(long, value_name = "NAME", value_parser = ["gzip", "zstd", "estargz"])]
     pub(crate) compression: Option<String>,
     /// Level of the compression: 1 to 9 for gzip, 1 to 22 for zstd [default: 6 or 3]
     #[arg(long, value_name = "N", requires = "compression")]
     pub(crate) compression_level: Option<u32>,
-}
-
-/// eStargz is recognized, to say what makes it.
-fn compressions() -> PossibleValuesParser {
-    let hidden = PossibleValue::new("estargz").hide(true);
-    PossibleValuesParser::new([PossibleValue::new("gzip"), PossibleValue::new("zstd"), hidden])
 }
 
 /// Options of every transfer.

@@ -34,7 +34,11 @@ impl Conversion {
             Some(NamedFormat::Docker) => Some(ImageFormat::Docker),
             _ => None,
         };
-        let compression = args.compression.as_deref().map(compression).transpose()?;
+        let (compression, estargz) = match args.compression.as_deref() {
+            Some("zstd") => (Some(Compression::Zstd), false),
+            Some(name) => (Some(Compression::Gzip), name == "estargz"),
+            None => (None, false),
+        };
         if format.is_none() && compression.is_none() {
             return Ok(None);
         }
@@ -46,7 +50,8 @@ impl Conversion {
         let TransferOptions { retry, throttle, control, .. } =
             transfer_run::options(moving, settings)?;
         let level = args.compression_level;
-        let options = ConversionOptions { format, compression, level, retry, throttle, control };
+        let options =
+            ConversionOptions { format, compression, estargz, level, retry, throttle, control };
         Ok(Some(Self(Converter::new(options)?)))
     }
 
@@ -88,18 +93,12 @@ fn summary(reference: &str, new: &ConvertedImage) -> String {
         0 => String::new(),
         count => format!(", {} recompressed", plural(count as u64, "layer")),
     };
-    format!("{reference}: new digest {digest} instead of {}{layers}", new.original)
-}
-
-/// The compression with a name that clap has checked.
-fn compression(name: &str) -> Result<Compression> {
-    match name {
-        "gzip" => Ok(Compression::Gzip),
-        "zstd" => Ok(Compression::Zstd),
-        other => Err(Error::new(ErrorKind::InvalidInput, format!("`--compression {other}`"))
-            .with_reason("rpull does not write layers that can be read in part")
-            .with_hint(
-                "use gzip or zstd; BuildKit and `nerdctl image convert` make eStargz layers",
-            )),
-    }
+    let left_out = match new.left_out {
+        0 => String::new(),
+        count => {
+            let attestations = plural(count as u64, "attestation");
+            format!("; left out {attestations}, which Docker's format does not have")
+        }
+    };
+    format!("{reference}: new digest {digest} instead of {}{layers}{left_out}", new.original)
 }

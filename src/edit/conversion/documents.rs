@@ -1,6 +1,6 @@
 //! Rewrites manifests and indexes. Members that do not change keep their text and order, and the document its white space.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -22,23 +22,40 @@ const MEDIA_TYPE: &str = "mediaType";
 /// Members that only OCI's documents have, and that must not be lost.
 const ONLY_OCI: [&str; 2] = ["subject", "artifactType"];
 
-/// Returns the manifest in this format, with these layers in place of those at the same position.
+/// What replaces parts of a manifest.
+#[derive(Default)]
+pub(super) struct NewParts {
+    /// Digest and size of another config.
+    pub(super) config: Option<(Digest, u64)>,
+    /// Other layers, at the positions of those that they replace.
+    pub(super) layers: Vec<Option<NewLayer>>,
+}
+
+/// Returns the manifest in this format, with these parts.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for what the format cannot express.
 pub(super) fn manifest(
     document: &Document,
     parsed: &ImageManifest,
-    new_layers: &[Option<NewLayer>],
+    new: &NewParts,
     format: Option<ImageFormat>,
 ) -> Result<Document> {
     let mut rewritten = Rewritten::parse("manifest", document, format)?;
     let mut config = rewritten.object.object("config")?;
-    if rewritten.set_media_type(&mut config, &parsed.config.media_type)? {
+    let mut is_other = rewritten.set_media_type(&mut config, &parsed.config.media_type)?;
+    if let Some((digest, size)) = &new.config {
+        config.set("digest", digest)?;
+        config.set("size", size)?;
+        config.remove("data");
+        is_other = true;
+    }
+    if is_other {
         rewritten.object.set("config", &config)?;
+        rewritten.is_changed = true;
     }
     let mut layers = rewritten.object.list("layers")?;
-    for ((layer, own), new) in layers.iter_mut().zip(&parsed.layers).zip(new_layers) {
+    for ((layer, own), new) in layers.iter_mut().zip(&parsed.layers).zip(&new.layers) {
         let mut object = EditedObject::of("layer", layer)?;
         if let Some(new) = new {
             replace_layer(&mut object, own, new, &rewritten.media_type)?;
@@ -49,6 +66,16 @@ pub(super) fn manifest(
         *layer = raw("layer", &object)?;
     }
     rewritten.finish("layers", &layers)
+}
+
+/// The config of an image with other layers, which have these `diff_id`s.
+pub(super) fn config(bytes: &[u8], diff_ids: &[Digest]) -> Result<Vec<u8>> {
+    let mut config = EditedObject::parse("image config", bytes)?;
+    let mut rootfs = config.object("rootfs")?;
+    rootfs.set("diff_ids", diff_ids)?;
+    config.set("rootfs", &rootfs)?;
+    let new = config.to_vec()?;
+    Ok(JsonLayout::of(bytes).map_or_else(|| new.clone(), |layout| layout.apply(&new)))
 }
 
 /// Checks a manifest for what the format cannot express, without the layers that will be replaced.
@@ -81,31 +108,44 @@ fn replace_layer(
     object.set("size", &new.size())?;
     object.remove("data");
     object.remove("urls");
-    if own.annotations.keys().any(|key| is_about_bytes(key)) {
-        let mut kept = own.annotations.clone();
-        kept.retain(|key, _| !is_about_bytes(key));
-        object.set("annotations", &kept)?;
+    let is_wrong = |key: &String| is_about_bytes(key);
+    if own.annotations.keys().any(is_wrong) || !new.annotations().is_empty() {
+        let mut annotations = own.annotations.clone();
+        annotations.retain(|key, _| !is_wrong(key));
+        annotations.extend(new.annotations().clone());
+        object.set("annotations", &annotations)?;
     }
     Ok(())
 }
 
-/// Returns the index in this format, with the new documents in place of those that it lists.
+/// Returns the index in this format, with the new documents in place of those that it lists, and without entries of the
+/// documents in `left_out`.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for what the format cannot express, and for a manifest that was not converted.
 pub(super) fn index(
     document: &Document,
     converted: &HashMap<Digest, Document>,
+    left_out: &HashSet<Digest>,
     format: Option<ImageFormat>,
 ) -> Result<Document> {
     let mut rewritten = Rewritten::parse("index", document, format)?;
-    let mut entries = rewritten.object.list("manifests")?;
-    for entry in &mut entries {
-        if let Some(new) = rewritten.entry(entry, converted)? {
-            *entry = new;
+    let mut entries = Vec::new();
+    for entry in rewritten.object.list("manifests")? {
+        let own = parse_index_entry(&entry)?;
+        if left_out.contains(&own.digest) {
+            rewritten.is_changed = true;
+            continue;
         }
+        entries.push(rewritten.entry(&entry, &own, converted)?.unwrap_or(entry));
     }
     rewritten.finish("manifests", &entries)
+}
+
+fn parse_index_entry(entry: &RawValue) -> Result<Descriptor> {
+    parse_entry(entry).map_err(|error| {
+        Error::new(ErrorKind::InvalidDocument, "index").with_reason("malformed").with_source(error)
+    })
 }
 
 /// A document that is being rewritten.
@@ -155,17 +195,13 @@ impl<'a> Rewritten<'a> {
     fn entry(
         &mut self,
         entry: &RawValue,
+        own: &Descriptor,
         converted: &HashMap<Digest, Document>,
     ) -> Result<Option<Box<RawValue>>> {
-        let own = parse_entry(entry).map_err(|error| {
-            Error::new(ErrorKind::InvalidDocument, "index")
-                .with_reason("malformed")
-                .with_source(error)
-        })?;
         let mut object = EditedObject::of("entry", entry)?;
         let is_other = if own.media_type.is_document() {
-            let new = converted.get(&own.digest).ok_or_else(|| not_there(self.document, &own))?;
-            replace_document(&mut object, &own, new.descriptor())?
+            let new = converted.get(&own.digest).ok_or_else(|| not_there(self.document, own))?;
+            replace_document(&mut object, own, new.descriptor())?
         } else {
             self.set_media_type(&mut object, &own.media_type)?
         };

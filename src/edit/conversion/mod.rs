@@ -1,19 +1,21 @@
 //! Converts images to another format, or their layers to another compression.
 //!
 //! Layers are read from the source, compressed into temporary files as they arrive, and sent from there: a target wants the
-//! digest first. The configs stay byte for byte.
+//! digest first. The configs stay byte for byte, except with eStargz layers: those have more files, and so another `diff_id`.
 
 mod documents;
 mod recompress;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::runtime::Handle;
 
-use self::recompress::{Encoding, check_diff_id, recompress, stated_compression};
+use self::documents::NewParts;
+use self::recompress::{Encoding, Recompressed, recompress};
 use super::composed::EditedImage;
 use super::format::ImageFormat;
 use super::layer_file::NewLayer;
@@ -31,7 +33,9 @@ use crate::memory::Memory;
 use crate::progress::Phase;
 use crate::retry::RetryPolicy;
 use crate::setters::setters;
-use crate::transfer::{ImageRequest, ReceivedBlob, Throttle, TransferOptions, read_small, resolve};
+use crate::transfer::{
+    ImageGraph, ImageRequest, ReceivedBlob, Throttle, TransferOptions, read_small, resolve,
+};
 
 /// How to convert images.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +45,8 @@ pub struct ConversionOptions {
     pub format: Option<ImageFormat>,
     /// The compression of layers. Those that have it, by their media type, stay as they are; so do foreign and encrypted ones.
     pub compression: Option<Compression>,
+    /// Writes eStargz layers: gzip with a table of contents, of which single files can be read. The default is then gzip.
+    pub estargz: bool,
     /// The level of the compression, one of [`Compression::levels`].
     pub level: Option<u32>,
     /// Retries of requests for documents and layers.
@@ -55,6 +61,7 @@ impl ConversionOptions {
     setters! {
         optional format: ImageFormat;
         optional compression: Compression;
+        flag estargz;
         optional level: u32;
         value retry: RetryPolicy;
         optional throttle: Throttle;
@@ -67,7 +74,7 @@ impl ConversionOptions {
 pub struct Converter {
     options: ConversionOptions,
     /// New layers, by the digest of those that they were made of.
-    layers: Mutex<HashMap<Digest, NewLayer>>,
+    layers: Mutex<HashMap<Digest, Recompressed>>,
 }
 
 /// An image that was converted.
@@ -80,13 +87,21 @@ pub struct ConvertedImage {
     pub original: Digest,
     /// Number of layers that have new bytes.
     pub recompressed: usize,
+    /// Number of attestations that were left out of an index, because Docker's format does not have them.
+    pub left_out: usize,
 }
 
 impl Converter {
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a level that the compression does not have, or zstd in Docker's format.
-    pub fn new(options: ConversionOptions) -> Result<Self> {
+    /// [`ErrorKind::InvalidInput`] for a level that the compression does not have, zstd or eStargz in Docker's format, and
+    /// eStargz with another compression than gzip.
+    pub fn new(mut options: ConversionOptions) -> Result<Self> {
         let invalid = |what: &str| Error::new(ErrorKind::InvalidInput, what);
+        if options.estargz
+            && *options.compression.get_or_insert(Compression::Gzip) != Compression::Gzip
+        {
+            return Err(invalid("eStargz layers").with_reason("their compression is gzip"));
+        }
         if let (Some(level), Some(compression)) = (options.level, options.compression)
             && !compression.levels().contains(&level)
         {
@@ -101,6 +116,9 @@ impl Converter {
                 .with_reason("Docker's format does not have them")
                 .with_hint("use gzip, or OCI's format"));
         }
+        if options.estargz && options.format == Some(ImageFormat::Docker) {
+            return Err(stargz_in_docker(ErrorKind::InvalidInput));
+        }
         Ok(Self { options, layers: Mutex::default() })
     }
 
@@ -114,13 +132,20 @@ impl Converter {
         let nothing: Arc<dyn Target> = Arc::new(EmptyTarget::new("conversion".to_owned()));
         let graph = resolve(request, &nothing, &self.options.retry).await?;
         let (mut converted, mut new_content) = (HashMap::new(), NewContent::default());
+        let left_out = match self.options.format {
+            Some(ImageFormat::Docker) => attestations(&graph),
+            Some(ImageFormat::Oci) | None => HashSet::new(),
+        };
         for document in &graph.documents {
+            if left_out.contains(document.digest()) {
+                continue;
+            }
             let new = match document.parsed() {
                 ParsedDocument::Manifest(manifest) => {
                     self.manifest(&request.source, document, manifest, &mut new_content).await?
                 }
                 ParsedDocument::Index(_) => {
-                    documents::index(document, &converted, self.options.format)?
+                    documents::index(document, &converted, &left_out, self.options.format)?
                 }
                 ParsedDocument::Artifact(_) => self.artifact(document)?,
             };
@@ -139,7 +164,8 @@ impl Converter {
         let base = Some((Arc::clone(&request.source), root.clone()));
         let layers = layers.into_values().collect();
         let image = EditedImage::new(new, memory, layers, base, HashMap::new());
-        Ok(Some(ConvertedImage { image, original: root.digest().clone(), recompressed }))
+        let (original, left_out) = (root.digest().clone(), left_out.len());
+        Ok(Some(ConvertedImage { image, original, recompressed, left_out }))
     }
 
     /// Converts a manifest.
@@ -150,32 +176,77 @@ impl Converter {
         parsed: &ImageManifest,
         content: &mut NewContent,
     ) -> Result<Document> {
-        let mut new_layers = vec![None; parsed.layers.len()];
-        if let Some(compression) = self.options.compression
+        let mut new = NewParts { config: None, layers: vec![None; parsed.layers.len()] };
+        if let Some(encoding) = self.encoding()
             && parsed.config.media_type.is_image_config()
-            && parsed.layers.iter().any(|layer| is_recompressed(layer, compression))
+            && parsed.layers.iter().any(|layer| encoding.replaces(layer))
         {
-            // Found out before a layer is read.
-            let own = &document.descriptor().media_type;
-            let media_type = self.options.format.and_then(|format| format.media_type(own));
-            layer_type(media_type.as_ref().unwrap_or(own), compression)?;
-            let is_replaced = |layer: &Descriptor| is_recompressed(layer, compression);
-            documents::check(document, parsed, is_replaced, self.options.format)?;
-            let encoding = Encoding { compression, level: self.options.level };
-            let diff_ids = self.diff_ids(source, document, parsed, &content.memory).await?;
+            self.check_expressible(document, parsed, encoding)?;
+            let (config, diff_ids) =
+                self.diff_ids(source, document, parsed, &content.memory).await?;
             self.recompress_all(source, parsed, &diff_ids, encoding).await?;
-            for ((new, layer), diff_id) in new_layers.iter_mut().zip(&parsed.layers).zip(&diff_ids)
+            let new_diff_ids = self.replace_layers(parsed, encoding, &diff_ids, &mut new)?;
+            if new_diff_ids != diff_ids {
+                let config = documents::config(&config, &new_diff_ids)?;
+                let config = content.memory.insert_blob(parsed.config.media_type.clone(), config);
+                new.config = Some((config.digest, config.size));
+            }
+            let layers = new.layers.iter().flatten();
+            content.layers.extend(layers.map(|layer| (layer.digest().clone(), layer.clone())));
+        }
+        documents::manifest(document, parsed, &new, self.options.format)
+    }
+
+    /// How layers are compressed, if they are.
+    fn encoding(&self) -> Option<Encoding> {
+        let ConversionOptions { compression, level, estargz: is_estargz, .. } = self.options;
+        Some(Encoding { compression: compression?, level, is_estargz })
+    }
+
+    /// Checks a manifest before a layer is read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for what the format cannot express.
+    fn check_expressible(
+        &self,
+        document: &Document,
+        parsed: &ImageManifest,
+        encoding: Encoding,
+    ) -> Result<()> {
+        let own = &document.descriptor().media_type;
+        let media_type = self.options.format.and_then(|format| format.media_type(own));
+        let media_type = media_type.as_ref().unwrap_or(own);
+        if encoding.is_estargz && ImageFormat::of(media_type) == ImageFormat::Docker {
+            return Err(stargz_in_docker(ErrorKind::Unsupported));
+        }
+        layer_type(media_type, encoding.compression)?;
+        let is_replaced = |layer: &Descriptor| encoding.replaces(layer);
+        documents::check(document, parsed, is_replaced, self.options.format)
+    }
+
+    /// Puts the new layers into the parts, and returns the `diff_id`s of all layers.
+    fn replace_layers(
+        &self,
+        parsed: &ImageManifest,
+        encoding: Encoding,
+        diff_ids: &[Digest],
+        parts: &mut NewParts,
+    ) -> Result<Vec<Digest>> {
+        let made = self.layers();
+        let mut new_diff_ids = diff_ids.to_vec();
+        let new_parts = parts.layers.iter_mut().zip(&mut new_diff_ids);
+        for ((layer, diff_id), (part, new_diff_id)) in
+            parsed.layers.iter().zip(diff_ids).zip(new_parts)
+        {
+            if encoding.replaces(layer)
+                && let Some(new) = made.get(&layer.digest)
             {
-                if is_recompressed(layer, compression) {
-                    *new = self.layers().get(&layer.digest).cloned();
-                    if let Some(new) = new {
-                        check_diff_id(&name_of(layer), new, diff_id)?;
-                        content.layers.insert(new.digest().clone(), new.clone());
-                    }
-                }
+                new.check_read(&name_of(layer), diff_id)?;
+                *new_diff_id = new.layer.diff_id().clone();
+                *part = Some(new.layer.clone());
             }
         }
-        documents::manifest(document, parsed, &new_layers, self.options.format)
+        Ok(new_diff_ids)
     }
 
     fn artifact(&self, document: &Document) -> Result<Document> {
@@ -188,20 +259,20 @@ impl Converter {
         }
     }
 
-    /// The `diff_ids` of the layers. Keeps the config, so that it is not read again.
+    /// The config and the `diff_ids` of the layers. Keeps the config, so that it is not read again.
     async fn diff_ids(
         &self,
         source: &Arc<dyn Source>,
         document: &Document,
         parsed: &ImageManifest,
         memory: &Memory,
-    ) -> Result<Vec<Digest>> {
+    ) -> Result<(Bytes, Vec<Digest>)> {
         let config =
             read_small(&**source, &parsed.config, CONFIG_LIMIT, self.options.retry).await?;
         let diff_ids = ImageConfig::parse(&config)?.rootfs.diff_ids;
-        memory.insert_blob(parsed.config.media_type.clone(), config);
+        memory.insert_blob(parsed.config.media_type.clone(), config.clone());
         if diff_ids.len() == parsed.layers.len() {
-            return Ok(diff_ids);
+            return Ok((config, diff_ids));
         }
         let reason = format!("has {} layers and {} diff_ids", parsed.layers.len(), diff_ids.len());
         Err(Error::new(ErrorKind::InvalidDocument, format!("manifest {}", document.digest()))
@@ -219,7 +290,7 @@ impl Converter {
         let mut open: HashMap<&Digest, (&Descriptor, &Digest)> = HashMap::new();
         for (layer, diff_id) in parsed.layers.iter().zip(diff_ids) {
             let is_new = !self.layers().contains_key(&layer.digest);
-            if is_new && is_recompressed(layer, encoding.compression) {
+            if is_new && encoding.replaces(layer) {
                 open.insert(&layer.digest, (layer, diff_id));
             }
         }
@@ -241,7 +312,7 @@ impl Converter {
         (layer, diff_id): (&Descriptor, &Digest),
         encoding: Encoding,
         counter: &Arc<PhaseCounter>,
-    ) -> Result<NewLayer> {
+    ) -> Result<Recompressed> {
         let ConversionOptions { retry, throttle, control, .. } = self.options.clone();
         let (source, runtime) = (Arc::clone(source), Handle::current());
         let (layer, diff_id, counter) = (layer.clone(), diff_id.clone(), Arc::clone(counter));
@@ -256,7 +327,7 @@ impl Converter {
         run_cancellable(&control, "recompress", work).await
     }
 
-    fn layers(&self) -> MutexGuard<'_, HashMap<Digest, NewLayer>> {
+    fn layers(&self) -> MutexGuard<'_, HashMap<Digest, Recompressed>> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -268,8 +339,20 @@ struct NewContent {
     layers: HashMap<Digest, NewLayer>,
 }
 
-fn is_recompressed(layer: &Descriptor, compression: Compression) -> bool {
-    stated_compression(&layer.media_type).is_some_and(|own| own != compression)
+/// The attestations that indexes list.
+fn attestations(graph: &ImageGraph) -> HashSet<Digest> {
+    let indexes = graph
+        .documents
+        .iter()
+        .filter(|document| matches!(document.parsed(), ParsedDocument::Index(_)));
+    let entries = indexes.flat_map(Document::children);
+    entries.filter(|entry| entry.is_attestation()).map(|entry| entry.digest.clone()).collect()
+}
+
+fn stargz_in_docker(kind: ErrorKind) -> Error {
+    Error::new(kind, "eStargz layers")
+        .with_reason("Docker's format does not have the annotations that they need")
+        .with_hint("use OCI's format: `--format oci`")
 }
 
 /// What errors call a layer.

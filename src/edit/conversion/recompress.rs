@@ -4,8 +4,10 @@ use std::io::{Read, Write as _};
 
 use crate::blob_file::spool_failed;
 use crate::control::{CountedReader, PhaseCounter};
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::edit::layer_file::{LayerWriter, NewLayer};
+use crate::edit::stargz::{self, TABLE_DIGEST};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::failed;
 use crate::layer::{BombGuard, Compression, decompress_detected};
@@ -43,6 +45,26 @@ pub(super) fn stated_compression(media_type: &MediaType) -> Option<Compression> 
 pub(super) struct Encoding {
     pub(super) compression: Compression,
     pub(super) level: Option<u32>,
+    /// Writes eStargz, whose compression is gzip.
+    pub(super) is_estargz: bool,
+}
+
+impl Encoding {
+    /// Whether the layer is compressed in another way, by its media type and annotations.
+    pub(super) fn replaces(self, layer: &Descriptor) -> bool {
+        stated_compression(&layer.media_type).is_some_and(|own| {
+            own != self.compression
+                || (self.is_estargz && !layer.annotations.contains_key(TABLE_DIGEST))
+        })
+    }
+}
+
+/// A layer that was compressed anew.
+#[derive(Clone, Debug)]
+pub(super) struct Recompressed {
+    pub(super) layer: NewLayer,
+    /// Digest of the tar that was read.
+    read: Digest,
 }
 
 /// Compresses the tar of a blob, which is read to its end, into a temporary file. `layer` is for errors, and `counter` counts the
@@ -56,11 +78,17 @@ pub(super) fn recompress(
     diff_id: &Digest,
     encoding: Encoding,
     counter: &PhaseCounter,
-) -> Result<NewLayer> {
+) -> Result<Recompressed> {
     let read_failed = |error| failed(layer, "", error);
     let blob = CountedReader::new(blob, counter);
     let mut tar = decompress_detected(&BombGuard::default(), blob).map_err(read_failed)?;
-    let Encoding { compression, level } = encoding;
+    let Encoding { compression, level, is_estargz } = encoding;
+    if is_estargz {
+        let (new, read) = stargz::write(layer, tar, level, diff_id.algorithm()?)?;
+        let new = Recompressed { layer: new, read };
+        new.check_read(layer, diff_id)?;
+        return Ok(new);
+    }
     let mut writer = LayerWriter::with_level(compression, level, diff_id.algorithm()?)?;
     let mut buffer = vec![0; BUFFER_SIZE];
     loop {
@@ -69,18 +97,21 @@ pub(super) fn recompress(
         writer.write_all(bytes).map_err(spool_failed)?;
     }
     let new = writer.finish()?;
-    check_diff_id(layer, &new, diff_id)?;
+    let new = Recompressed { read: new.diff_id().clone(), layer: new };
+    new.check_read(layer, diff_id)?;
     Ok(new)
 }
 
-/// # Errors
-/// [`ErrorKind::Mismatch`] if the tar has another digest than the config says.
-pub(super) fn check_diff_id(layer: &str, new: &NewLayer, diff_id: &Digest) -> Result<()> {
-    if new.diff_id() == diff_id {
-        return Ok(());
+impl Recompressed {
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] if the tar that was read has another digest than a config says.
+    pub(super) fn check_read(&self, layer: &str, diff_id: &Digest) -> Result<()> {
+        if self.read == *diff_id {
+            return Ok(());
+        }
+        let reason = format!("diff_id mismatch: expected {diff_id}, got {}", self.read);
+        Err(Error::new(ErrorKind::Mismatch, layer).with_reason(reason))
     }
-    let reason = format!("diff_id mismatch: expected {diff_id}, got {}", new.diff_id());
-    Err(Error::new(ErrorKind::Mismatch, layer).with_reason(reason))
 }
 
 #[cfg(test)]
@@ -108,10 +139,11 @@ mod tests {
     #[test]
     fn recompressed_layer_of_other_tar_is_refused() {
         let counter = PhaseCounter::new(&Control::default(), Phase::Read, 0);
-        let encoding = Encoding { compression: Compression::Zstd, level: Some(1) };
+        let encoding =
+            Encoding { compression: Compression::Zstd, level: Some(1), is_estargz: false };
         let tar = vec![7; 100_000];
         let make = |diff_id: &Digest| recompress("layer", &tar[..], diff_id, encoding, &counter);
-        let new = make(&Digest::sha256(&tar)).unwrap();
+        let new = make(&Digest::sha256(&tar)).unwrap().layer;
         assert_eq!((new.compression(), new.diff_id()), (Compression::Zstd, &Digest::sha256(&tar)));
         let refused = make(&Digest::sha256(b"other")).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Mismatch);

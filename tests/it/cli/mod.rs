@@ -9,6 +9,7 @@ mod bare_word;
 mod blob;
 mod check_base;
 mod convert;
+mod convert_estargz;
 mod demo;
 mod diff;
 mod diff_files;

@@ -32,6 +32,7 @@ async fn converted_image_in_registry_is_read_by_skopeo() {
         ("--format", "docker", "b:oci", "c:docker"),
         ("--compression", "zstd", "b:oci", "d:zstd"),
         ("--compression", "gzip", "d:zstd", "e:gzip"),
+        ("--compression", "estargz", "d:zstd", "f:estargz"),
     ] {
         cli.run(&["copy", option, value, &at(from), &at(to)]).await.expect(0, "new digest");
         let inspected = skopeo(&cli, &["inspect", "--tls-verify=false", &at(to)]);

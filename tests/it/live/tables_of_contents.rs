@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::support::chunked::text;
 use crate::support::cli::Cli;
 use crate::support::live::{Access, Live, LoggedRequest, is_root, needs};
@@ -96,6 +98,44 @@ async fn layers_of_ctr_remote_are_read_by_table() {
     for (name, ..) in conversions {
         check_by_table(&live, &format!("{}/image:{name}", live.host()), &files).await;
     }
+}
+
+#[tokio::test]
+async fn estargz_layers_are_read_by_ctr_remote() {
+    let (test, dir) = ("estargz_layers_are_read_by_ctr_remote", tempfile::tempdir().unwrap());
+    let programs = ["buildah", "docker-registry", "containerd", "ctr", "ctr-remote"];
+    if !needs(test, &programs) || !is_root(test) {
+        return;
+    }
+    let files = make_image(dir.path());
+    let (live, cli, containerd) = (Live::start(&Access::Open), Cli::new(), Containerd::start());
+    let layout = dir.path().join("layout");
+    buildah(dir.path(), &["push", "image", &format!("oci:{}:plain", layout.display())]);
+    let at = |name: &str| format!("oci:{}:{name}", layout.display());
+    let name = format!("{}/image:1", live.host());
+    for to in [&at("estargz"), &name] {
+        let convert = ["copy", "--compression", "estargz", &at("plain"), to];
+        cli.run(&convert).await.expect(0, "1 layer recompressed");
+    }
+    check_by_table(&live, &name, &files).await;
+
+    containerd.import(&layout, &["--no-unpack"]);
+    let manifest = cli.run(&["manifest", &at("estargz")]).await.stdout;
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let layer = &manifest["layers"][0];
+    let digest = layer["digest"].as_str().unwrap();
+    let found = containerd.table_of_contents(digest, &[]);
+    assert_eq!(found.trim(), layer["annotations"]["containerd.io/snapshot/stargz/toc.digest"]);
+    let table: Value =
+        serde_json::from_str(&containerd.table_of_contents(digest, &["--dump-toc"])).unwrap();
+    let names = table["entries"].as_array().unwrap().iter().map(|entry| entry["name"].as_str());
+    let names: Vec<_> = names.flatten().collect();
+    for name in ["dir/large", "dir/small", "hard", "link", "hole", ".no.prefetch.landmark"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    // ctr-remote reads all files of the layer by its table, and writes them again.
+    let image = |name: &str| format!("example.com/app:{name}");
+    containerd.convert("--uncompress", &image("estargz"), &image("again"));
 }
 
 /// ctr-remote leaves the media type and the annotations of the layers that it converts.

@@ -129,6 +129,13 @@ impl Containerd {
         run(ctr.args(["images", "convert", "--oci", option, from, to]));
     }
 
+    /// Returns the digest of a layer's table of contents, or the table, as ctr-remote reads it.
+    pub(crate) fn table_of_contents(&self, layer: &str, options: &[&str]) -> String {
+        let mut ctr = Command::new("ctr-remote");
+        ctr.arg("--address").arg(self.dir.path().join("socket"));
+        run(ctr.args(["images", "get-toc-digest"]).args(options).arg(layer))
+    }
+
     /// Returns the tree that containerd unpacks from an image.
     pub(crate) fn tree(&self, layout: &Path, name: &str) -> Vec<Node> {
         self.import(layout, &["--no-unpack"]);
