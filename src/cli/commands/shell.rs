@@ -165,10 +165,22 @@ fn with_images_for_zsh(script: &str) -> String {
 
 /// Further lines of clap's script for fish.
 fn fish_images() -> String {
-    format!(
-        "complete -c rpull -n \"__fish_seen_subcommand_from {}\" -a \"(rpull complete-word (commandline -opc)[2] -- (commandline -ct) 2>/dev/null)\"\n",
-        TAKE_IMAGES.join(" ")
-    )
+    let offer = |condition: &str| {
+        format!(
+            "complete -c rpull -n \"{condition}\" -a \"(rpull complete-word (commandline -opc)[2] -- (commandline -ct) 2>/dev/null)\"\n"
+        )
+    };
+    let plain: Vec<_> = TAKE_IMAGES.into_iter().filter(|verb| !has_commands(verb)).collect();
+    let mut text = offer(&format!("__fish_seen_subcommand_from {}", plain.join(" ")));
+    for verb in args::command().get_subcommands().filter(|verb| has_commands(verb.get_name())) {
+        let own: Vec<_> = verb.get_subcommands().map(clap::Command::get_name).collect();
+        text.push_str(&offer(&format!(
+            "__fish_seen_subcommand_from {}; and __fish_seen_subcommand_from {}",
+            verb.get_name(),
+            own.join(" ")
+        )));
+    }
+    text
 }
 
 /// Writes a page for each command.

@@ -3,6 +3,7 @@
 
 mod archives;
 mod artifact;
+mod completions;
 mod containerd;
 mod convert;
 mod debian;
