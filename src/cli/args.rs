@@ -38,7 +38,7 @@ pub(crate) use self::registry::{TagOrder, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::retain::Retain;
 pub(crate) use self::serve::Serve;
-pub(crate) use self::shared::{OnePlatform, Writing};
+pub(crate) use self::shared::{EditedPlatforms, OnePlatform, Writing};
 pub(crate) use self::shell::{CompleteWord, ShellVerb};
 pub(crate) use self::sides::SideOptions;
 pub(crate) use self::store::{Df, ImageOrder, Images, Prune, Rm, Stats, StatsGroup, Tag, Verify};

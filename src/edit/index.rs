@@ -1,13 +1,13 @@
 //! Makes indexes of images, and changes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::composed::EditedImage;
-use super::edited_object::raw;
+use super::edited_object::{EditedObject, raw};
 use crate::annotation;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Source, fetch_document};
@@ -99,6 +99,38 @@ impl IndexEdit {
         Ok(())
     }
 
+    /// Puts another manifest in place of one: its entry keeps its position, platform and annotations. Attestations of the old
+    /// one are removed. Returns how many these are.
+    ///
+    /// # Errors
+    /// Those of the source of the new manifest.
+    pub async fn replace(
+        &mut self,
+        old: &Digest,
+        source: &Arc<dyn Source>,
+        new: &Document,
+    ) -> Result<usize> {
+        let descriptor = new.descriptor();
+        let about = |own: &Descriptor| {
+            own.annotations.get(annotation::REFERENCE_DIGEST).map(String::as_str)
+                == Some(old.as_str())
+        };
+        let attestations = self.remove_matching(about)?;
+        for entry in &mut self.index.manifests {
+            if parse_entry(entry).map_err(malformed)?.digest != *old {
+                continue;
+            }
+            let mut object = EditedObject::of("entry", entry)?;
+            object.set("mediaType", &descriptor.media_type)?;
+            object.set("digest", &descriptor.digest)?;
+            object.set("size", &descriptor.size)?;
+            object.remove("data");
+            *entry = raw("entry", &object)?;
+        }
+        self.collect_owners(source, vec![descriptor.clone()]).await?;
+        Ok(attestations)
+    }
+
     /// Removes the entries of a platform, or with a digest, and what refers to them.
     ///
     /// # Errors
@@ -121,6 +153,12 @@ impl IndexEdit {
             );
         }
         Ok(())
+    }
+
+    /// Removes the images that are not among these, with what refers to them.
+    pub fn retain(&mut self, kept: &HashSet<Digest>) -> Result<()> {
+        let is_removed = |own: &Descriptor| !own.is_attestation() && !kept.contains(&own.digest);
+        self.remove_matching(is_removed).map(drop)
     }
 
     /// Removes entries, and attestations that are about one of them. Returns how many.

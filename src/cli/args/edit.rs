@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::artifact::ArtifactVerb;
-use super::shared::{OnePlatform, Writing, pair};
+use super::shared::{EditedPlatforms, Writing, pair};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EditVerb {
@@ -24,9 +24,11 @@ can mount, do not move.")]
   rpull mutate app:1 --env LOG=debug --cmd /app --cmd --serve -t app:debug
   rpull mutate app:1 --entrypoint '[\"/app\", \"--serve\"]' --port 8080 -t app:2
   rpull mutate docker://ghcr.io/org/app:1 --label team=web --user 1000 -t docker://ghcr.io/org/app:1
+  rpull mutate ghcr.io/org/app:1 --all-platforms --env LOG=debug -t docker://ghcr.io/org/app:debug
 
 Layers stay as they are, and so does everything in the config that no option names. An empty --cmd
-or --entrypoint removes it; a new --entrypoint removes the command unless --cmd gives one.")]
+or --entrypoint removes it; a new --entrypoint removes the command unless --cmd gives one.
+Attestations of an index are left out: they are about the images before the change.")]
     Mutate(Box<Mutate>),
     /// Exchange the base of an image, without building it again
     #[command(after_help = "Examples:
@@ -102,7 +104,7 @@ pub(crate) struct Append {
     #[arg(long, value_name = "NAME", value_parser = compressions())]
     pub(crate) compression: Option<String>,
     #[command(flatten)]
-    pub(crate) platform: OnePlatform,
+    pub(crate) platforms: EditedPlatforms,
     #[command(flatten)]
     pub(crate) new: NewImage,
 }
@@ -139,7 +141,7 @@ pub(crate) struct Mutate {
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
     #[command(flatten)]
-    pub(crate) platform: OnePlatform,
+    pub(crate) platforms: EditedPlatforms,
     #[command(flatten)]
     pub(crate) new: NewImage,
 }
@@ -155,7 +157,7 @@ pub(crate) struct Rebase {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) new_base: String,
     #[command(flatten)]
-    pub(crate) platform: OnePlatform,
+    pub(crate) platforms: EditedPlatforms,
     #[command(flatten)]
     pub(crate) new: NewImage,
 }
@@ -168,7 +170,7 @@ pub(crate) struct Flatten {
     #[arg(long, value_name = "NAME", value_parser = compressions(), default_value = "gzip")]
     pub(crate) compression: String,
     #[command(flatten)]
-    pub(crate) platform: OnePlatform,
+    pub(crate) platforms: EditedPlatforms,
     #[command(flatten)]
     pub(crate) new: NewImage,
 }

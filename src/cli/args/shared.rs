@@ -13,6 +13,17 @@ pub(crate) struct OnePlatform {
     pub(crate) platform: Option<String>,
 }
 
+/// The platform options of commands that change images.
+#[derive(Debug, Args)]
+pub(crate) struct EditedPlatforms {
+    /// Platform as os/arch[/variant]; of several (repeatable) the result is an index [default: the host's]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<String>,
+    /// Change the images of all platforms of an index
+    #[arg(long, conflicts_with = "platform")]
+    pub(crate) all_platforms: bool,
+}
+
 /// How the new image is written.
 #[derive(Debug, Args)]
 pub(crate) struct Writing {

@@ -15,6 +15,7 @@ mod diff;
 mod diff_files;
 mod edit;
 mod edit_index;
+mod edit_platforms;
 mod environment;
 mod files;
 mod format;

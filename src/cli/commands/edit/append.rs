@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::job::{Edit, OpenedEdit, compression};
+use super::job::{Edit, compression};
 use crate::blocking::run_cancellable;
 use crate::cli::args::edit::Append;
 use crate::cli::cutoff::{rfc3339, source_date_epoch, utc_now};
@@ -30,16 +30,16 @@ pub(super) async fn run(args: Append, settings: &Settings) -> Result<ExitCode> {
             nanoseconds: 0,
         }),
     };
-    let platform = args.platform.platform.as_deref();
-    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
+    let mut opened = edit.open_all(&args.image, &args.platforms).await?;
     for path in args.paths {
         let step = Step::new(created_by(&path, &options.prefix)).created(created.clone());
         let options = options.clone();
         let build = move |control: &Control| build(&path, &options, control);
         let layer = run_cancellable(&edit.settings.control, "append", build);
-        image.append(edit.until_cancelled(layer).await?, &step)?;
+        let layer = edit.until_cancelled(layer).await?;
+        opened.images.iter_mut().try_for_each(|image| image.append(layer.clone(), &step))?;
     }
-    edit.write(image.build()?, &opened.full_name).await
+    edit.finish(opened).await
 }
 
 fn build(path: &Path, options: &LayerOptions, control: &Control) -> Result<NewLayer> {

@@ -16,18 +16,19 @@ use crate::flatten::Tree;
 pub(super) async fn run(args: Flatten, settings: &Settings) -> Result<ExitCode> {
     let edit = Edit::new("flatten", &args.new, settings)?;
     edit.check_creds(&[&args.image])?;
-    let platform = args.platform.platform.as_deref();
-    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
-    let retry = edit.settings.retry;
-    let blobs =
-        || image.layer_blobs(|layer: &Descriptor| open_layer(&opened, layer.clone(), retry));
-    let (first, second, compression) = (blobs()?, blobs()?, compression(&args.compression));
-    let merge = move |control: &Control| {
-        let tree = Tree::read(first, control)?;
-        NewLayer::from_tree(&tree, second, compression, control)
-    };
-    let merging = run_cancellable(&edit.settings.control, "flatten", merge);
-    let layer = edit.until_cancelled(merging).await?;
-    image.flatten(layer, "rpull flatten")?;
-    edit.write(image.build()?, &opened.full_name).await
+    let (retry, compression) = (edit.settings.retry, compression(&args.compression));
+    let mut all = edit.open_all(&args.image, &args.platforms).await?;
+    let OpenedEdit { images, opened, .. } = &mut all;
+    for image in images {
+        let open = |layer: &Descriptor| open_layer(opened, layer.clone(), retry);
+        let (first, second) = (image.layer_blobs(open)?, image.layer_blobs(open)?);
+        let merge = move |control: &Control| {
+            let tree = Tree::read(first, control)?;
+            NewLayer::from_tree(&tree, second, compression, control)
+        };
+        let merging = run_cancellable(&edit.settings.control, "flatten", merge);
+        let layer = edit.until_cancelled(merging).await?;
+        image.flatten(layer, "rpull flatten")?;
+    }
+    edit.finish(all).await
 }

@@ -3,24 +3,31 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::cli::args::Writing;
 use crate::cli::args::edit::NewImage;
+use crate::cli::args::{EditedPlatforms, Writing};
 use crate::cli::image::open::{OpenedLocation, store_else_registry};
 use crate::cli::labels;
+use crate::cli::output::note_words;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, interruptible};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::signals::or_cancelled;
-use crate::edit::{EditedImage, ImageEdit};
-use crate::error::Result;
+use crate::cli::size::plural;
+use crate::content::Source;
+use crate::document::ParsedDocument;
+use crate::edit::{EditedImage, ImageEdit, IndexEdit};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Compression;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
+use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::transfer::{ImageRequest, PlatformRequest, PlatformSelection};
+use crate::transfer::{
+    ImageRequest, PlatformRequest, PlatformSelection, ResolvedImage, resolve_image,
+};
 
-/// A command that makes one image.
+/// A command that makes an image.
 pub(super) struct Edit {
     command: &'static str,
     destination: Destination,
@@ -72,19 +79,85 @@ impl Edit {
         or_cancelled(&self.settings.control.cancel, self.command, work).await?
     }
 
-    /// Opens an image to change.
+    /// Opens an image of one platform.
     pub(super) async fn open(&self, text: &str, typed: Option<&str>) -> Result<OpenedEdit> {
         let choice = platform(typed)?;
-        let read = async |opened| self.read(opened, &choice).await;
+        let read = async |opened| {
+            let image = self.read(&opened, &opened.name, &choice).await?;
+            Ok(OpenedEdit { images: vec![image], index: None, opened })
+        };
         let opening = Box::pin(store_else_registry(text, &self.settings, read));
         self.until_cancelled(opening).await
     }
 
-    async fn read(&self, opened: OpenedLocation, choice: &PlatformRequest) -> Result<OpenedEdit> {
+    /// Opens the images of the requested platforms. One platform gives one image, several an index.
+    pub(super) async fn open_all(
+        &self,
+        text: &str,
+        platforms: &EditedPlatforms,
+    ) -> Result<OpenedEdit> {
+        match platforms.platform.as_slice() {
+            [] if !platforms.all_platforms => return self.open(text, None).await,
+            [one] => return self.open(text, Some(one)).await,
+            _ => {}
+        }
+        let several = platforms.platform.iter().map(|typed| platform(Some(typed)));
+        let several = several.collect::<Result<Vec<_>>>()?;
+        let read = async |opened| self.read_index(opened, &several).await;
+        let opening = Box::pin(store_else_registry(text, &self.settings, read));
+        self.until_cancelled(opening).await
+    }
+
+    async fn read(
+        &self,
+        opened: &OpenedLocation,
+        name: &ImageName,
+        choice: &PlatformRequest,
+    ) -> Result<ImageEdit> {
         let (source, retry) = (Arc::clone(&opened.source), self.settings.retry);
-        let (name, reference) = (&opened.name, &opened.reference);
-        let image = ImageEdit::open_with_retry(source, name, reference, choice, retry).await?;
-        Ok(OpenedEdit { image, opened })
+        ImageEdit::open_with_retry(source, name, &opened.reference, choice, retry).await
+    }
+
+    /// Reads the images of an index; all of them if no platform was requested. A manifest is its only image.
+    async fn read_index(
+        &self,
+        opened: OpenedLocation,
+        platforms: &[PlatformRequest],
+    ) -> Result<OpenedEdit> {
+        let (source, name, retry) = (&opened.source, &opened.name, self.settings.retry);
+        let resolving = resolve_image(&**source, name, &opened.reference, None, &retry);
+        let ResolvedImage { root, .. } = resolving.await?;
+        let mut images: Vec<ImageEdit> = Vec::new();
+        for choice in platforms {
+            let image = self.read(&opened, name, choice).await?;
+            if images.iter().all(|known| known.document().digest() != image.document().digest()) {
+                images.push(image);
+            }
+        }
+        let ParsedDocument::Index(_) = root.parsed() else {
+            if images.is_empty() {
+                images.push(self.read(&opened, name, &PlatformRequest::from_env()?).await?);
+            }
+            return Ok(OpenedEdit { images, index: None, opened });
+        };
+        if images.is_empty() {
+            for child in root.children().filter(|child| !child.is_attestation()) {
+                // The entry of the index says for which platform it is.
+                let choice = PlatformRequest::implicit(Platform::host());
+                let name = ImageName::Digest(child.digest.clone());
+                images.push(self.read(&opened, &name, &choice).await?);
+            }
+        }
+        let index = IndexEdit::open(Arc::clone(source), root, retry)?;
+        Ok(OpenedEdit { images, index: Some(index), opened })
+    }
+
+    /// Writes the changed images.
+    pub(super) async fn finish(self, opened: OpenedEdit) -> Result<ExitCode> {
+        let full_name = opened.opened.full_name.clone();
+        let building = Box::pin(opened.build(&self.settings));
+        let edited = self.until_cancelled(building).await?;
+        self.write(edited, &full_name).await
     }
 
     /// Writes the image. `full_name` is that of the image it was made of.
@@ -106,10 +179,50 @@ impl Edit {
     }
 }
 
-/// An image to change, and where it is.
+/// Images to change, and where they are.
 pub(super) struct OpenedEdit {
-    pub(super) image: ImageEdit,
+    /// One for each platform.
+    pub(super) images: Vec<ImageEdit>,
+    /// The index that lists them; `None` for one image.
+    index: Option<IndexEdit>,
     pub(super) opened: OpenedLocation,
+}
+
+impl OpenedEdit {
+    /// The only image, of [`Edit::open`].
+    pub(super) fn image(&self) -> Result<&ImageEdit> {
+        self.images.first().ok_or_else(|| no_images(&self.opened.reference))
+    }
+
+    /// Ends the edit: the image, or the index of the images.
+    pub(super) async fn build(self, settings: &Settings) -> Result<EditedImage> {
+        let Self { images, index, opened } = self;
+        let reference = opened.reference;
+        let Some(mut index) = index else {
+            let image = images.into_iter().next().ok_or_else(|| no_images(&reference))?;
+            return image.build();
+        };
+        let kept = images.iter().map(|image| image.document().digest().clone()).collect();
+        index.retain(&kept)?;
+        let mut attestations = 0;
+        for image in images {
+            let old = image.document().digest().clone();
+            let edited = Arc::new(image.build()?);
+            let (source, new): (Arc<dyn Source>, _) = (Arc::clone(&edited) as _, edited.document());
+            attestations += index.replace(&old, &source, new).await?;
+        }
+        if attestations > 0 && !settings.quiet {
+            let attestations = plural(attestations as u64, "attestation");
+            note_words(&crate::escape(&format!(
+                "{reference}: left out {attestations}, which are about the images before the change"
+            )));
+        }
+        index.build()
+    }
+}
+
+fn no_images(reference: &str) -> Error {
+    Error::new(ErrorKind::NotFound, reference).with_reason("the index lists no images")
 }
 
 /// The compression with a name that clap has checked.

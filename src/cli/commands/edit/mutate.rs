@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::job::{Edit, OpenedEdit};
+use super::job::Edit;
 use crate::cli::args::edit::Mutate;
 use crate::cli::cutoff::parse_time;
 use crate::cli::settings::Settings;
@@ -27,11 +27,12 @@ pub(super) async fn run(args: Mutate, settings: &Settings) -> Result<ExitCode> {
             .with_reason("nothing to change")
             .with_hint("run `rpull mutate --help` to see the options"));
     }
-    let platform = args.platform.platform.as_deref();
-    let OpenedEdit { mut image, opened } = edit.open(&args.image, platform).await?;
-    image.change_config(&changes)?;
-    image.annotate(&args.annotation)?;
-    edit.write(image.build()?, &opened.full_name).await
+    let mut opened = edit.open_all(&args.image, &args.platforms).await?;
+    for image in &mut opened.images {
+        image.change_config(&changes)?;
+        image.annotate(&args.annotation)?;
+    }
+    edit.finish(opened).await
 }
 
 /// Words, or a JSON list of them. One empty word stands for none.
