@@ -227,6 +227,7 @@ mod mirror;
 pub mod name;
 pub mod oci;
 mod oci_layout_file;
+mod other_tools;
 pub mod platform;
 pub mod progress;
 pub mod rebuild;

@@ -9,6 +9,7 @@ pub(crate) use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::name::ImageName;
+use crate::other_tools;
 use crate::reference::Reference;
 
 /// A parsed location, not yet opened.
@@ -78,9 +79,7 @@ impl Location {
         if let Some(reference) = text.strip_prefix("docker://") {
             return reference.parse().map(Self::Registry);
         }
-        if let Some(error) = transport_of_others(text) {
-            return Err(error);
-        }
+        other_tools::check(text)?;
         match text.split_once(':') {
             Some(("store", text)) => by_id(text).map_or_else(|| text.parse().map(Self::Store), Ok),
             Some(("oci", rest)) => split_path_and_name(text, rest, "layout")
@@ -104,26 +103,7 @@ impl Location {
             }
         }
     }
-}
 
-/// An error for the prefixes of skopeo and regctl that rpull does not have. An image on Docker Hub with such a name needs its whole
-/// name.
-fn transport_of_others(text: &str) -> Option<Error> {
-    let (prefix, rest) = text.split_once(':')?;
-    let hint = match prefix {
-        "ocidir" => format!("write `oci:{}` for a layout", rest.trim_start_matches('/')),
-        "dir" | "containers-storage" | "ostree" | "sif" | "tarball" => {
-            "rpull reads and writes oci:DIR, oci-archive:FILE and docker-archive:FILE; \
-             `rpull append` makes an image of a tar"
-                .to_owned()
-        }
-        _ => return None,
-    };
-    let reason = format!("`{prefix}:` is a location of other tools");
-    Some(Error::new(ErrorKind::InvalidInput, text).with_reason(reason).with_hint(hint))
-}
-
-impl Location {
     /// Returns the reference if the location is certainly in a registry.
     #[cfg(feature = "cli")]
     pub(crate) fn registry(&self) -> Option<&Reference> {
@@ -139,9 +119,7 @@ impl Location {
         let (Self::Layout { name, .. } | Self::Archive { name, .. }) = self else { return false };
         *name == ImageName::Only
     }
-}
 
-impl Location {
     /// Rejects a name with a digest, which new content may not match.
     ///
     /// # Errors

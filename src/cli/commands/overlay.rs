@@ -133,9 +133,11 @@ fn register_in_store(directory: &Path, settings: &Settings) {
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
     let failed =
         |error| Error::new(ErrorKind::Store, "record the overlay directory").with_source(error);
-    let noted = std::fs::canonicalize(directory)
-        .map_err(failed)
-        .and_then(|path| Layout::create(&settings.store()?, options)?.add_overlay(&path));
+    let noted = std::fs::canonicalize(directory).map_err(failed).and_then(|path| {
+        // After Ctrl-C, nothing is waited for.
+        let store = Layout::create_with_control(&settings.store()?, options, &settings.control)?;
+        store.add_overlay(&path)
+    });
     if let Err(error) = noted {
         tracing::warn!("`df` and `prune` will ignore the overlay directory: {}", error.chain());
     }

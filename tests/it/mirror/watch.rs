@@ -85,6 +85,8 @@ async fn watch_by_cron_waits_for_its_time() {
     let watch = [&["mirror", "m.yaml", "--metrics", &port], &never[..]].concat();
     let running = fleet.cli.spawn(&watch);
     wait_until("no metrics", async || TcpStream::connect(free).is_ok()).await;
+    // The address of the metrics, and the time of the next run.
+    running.wait_for_messages(75).await;
     running.stop(Signal::TERM).await.expect(0, "-02-29T00:00:00");
     assert!(fleet.asked().is_empty() && fleet.sent().is_empty());
 }

@@ -76,7 +76,7 @@ async fn config_file_error_prevents_any_request() {
     let (registry, _, name) = slow_registry().await;
     let cli = Cli::new();
     configure(&cli, "[registry.\"a.example\"]\nconnection = 4\n");
-    let expected = "config.toml:2: unknown field `connection`, expected `connections` or `requests-per-second`";
+    let expected = "config.toml:2: unknown field `connection`, expected one of `connections`, `requests-per-second`, ";
     cli.run(&["pull", &name]).await.expect(2, expected);
     let words = ["pull", "--config", "missing.toml", &name];
     cli.run(&words).await.expect(2, "error: configuration: missing.toml: ");

@@ -244,6 +244,13 @@ impl Running {
         wait_until("the command writes nothing", is_written).await;
     }
 
+    /// Waits until its standard error, which is not read, has this many bytes.
+    pub(crate) async fn wait_for_messages(&self, bytes: u64) {
+        let stderr = self.child.stderr.as_ref().unwrap();
+        let is_written = async || rustix::io::ioctl_fionread(stderr).unwrap() >= bytes;
+        wait_until("the command says nothing more", is_written).await;
+    }
+
     /// Waits for the end of a command that is blocked on its unread standard output.
     pub(crate) async fn wait_unread(&self) {
         wait_until("the command does not end", async || self.state() == Some('Z')).await;
