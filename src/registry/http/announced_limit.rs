@@ -48,9 +48,15 @@ impl Drop for Pull<'_> {
 impl AnnouncedLimit {
     /// Remembers the limit in these headers, if there is one.
     pub(in crate::registry) fn note(&self, headers: &HeaderMap, redactor: &Redactor) {
-        if let Some(limit) = parse(headers, redactor) {
-            self.announced().limit = Some(limit);
+        let Some(mut limit) = parse(headers, redactor) else { return };
+        let mut announced = self.announced();
+        // Responses to concurrent pulls can overtake each other.
+        if announced.pending > 0
+            && let Some(before) = announced.limit.as_ref().and_then(|before| before.remaining)
+        {
+            limit.remaining = limit.remaining.map(|remaining| remaining.min(before));
         }
+        announced.limit = Some(limit);
     }
 
     pub(in crate::registry) fn get(&self) -> Option<RateLimit> {
