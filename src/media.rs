@@ -29,6 +29,9 @@ impl MediaType {
     /// OCI layer, compressed with gzip.
     pub const OCI_LAYER_GZIP: Self =
         Self(Cow::Borrowed("application/vnd.oci.image.layer.v1.tar+gzip"));
+    /// OCI layer, compressed with zstd.
+    pub const OCI_LAYER_ZSTD: Self =
+        Self(Cow::Borrowed("application/vnd.oci.image.layer.v1.tar+zstd"));
     /// Docker manifest list, the predecessor of the OCI index.
     pub const DOCKER_LIST: Self =
         Self(Cow::Borrowed("application/vnd.docker.distribution.manifest.list.v2+json"));

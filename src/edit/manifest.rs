@@ -15,11 +15,11 @@ use crate::media::MediaType;
 /// [`ErrorKind::Unsupported`] for zstd in Docker's format, which has no type for it.
 pub(super) fn layer_type(manifest: &MediaType, compression: Compression) -> Result<MediaType> {
     let oci = match compression {
-        Compression::Plain => "application/vnd.oci.image.layer.v1.tar",
-        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        Compression::Plain => MediaType::OCI_LAYER,
+        Compression::Gzip => MediaType::OCI_LAYER_GZIP,
+        Compression::Zstd => MediaType::OCI_LAYER_ZSTD,
     };
-    ImageFormat::of(manifest).media_type(&oci.into()).ok_or_else(|| {
+    ImageFormat::of(manifest).media_type(&oci).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, "zstd layer")
             .with_reason("the image has a manifest in Docker's format, which has no zstd layers")
             .with_hint("use gzip, or convert the image with `rpull copy --format oci` first")

@@ -35,10 +35,8 @@ const LISTED: usize = 64;
 /// Layers below this size are received whole: looking for their deltas costs more.
 const LEAST_LAYER: u64 = 1 << 20;
 
-/// Time in which a source that also has the layers answers what deltas it has.
-const LOOKUP_TIME: Duration = Duration::from_secs(10);
-
-/// Time without a byte after which such a source is asked for the layer instead of its delta.
+/// Time after which a source that also has the layer is asked for it instead of its delta: if it has not said which deltas it
+/// has, or if no byte of one arrives.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// Buffers between the thread that rebuilds and the task that stores.
@@ -155,7 +153,7 @@ impl DeltaRebuilder {
         let reading = read_blob(&*self.source, delta, options, &mut sink);
         tokio::select! {
             read = reading => read?,
-            () = silence(&is_silent), if !self.is_only_way() => return Err(too_slow("no byte")),
+            () = silence(&is_silent), if !self.is_only_way() => return Err(silent("no byte")),
         }
         let blob = file.finish()?;
         run_blocking("read delta", move || Delta::from_blob(blob)).await
@@ -199,8 +197,8 @@ impl Rebuilder for DeltaRebuilder {
             let offers = if self.is_only_way() {
                 offers.await
             } else {
-                let late = |_| Err(too_slow("no answer"));
-                tokio::time::timeout(LOOKUP_TIME, offers).await.unwrap_or_else(late)
+                let answered = tokio::time::timeout(MAX_SILENCE, offers).await;
+                answered.unwrap_or_else(|_| Err(silent("no answer")))
             };
             offers.unwrap_or_else(|error| {
                 tracing::info!("{}; no deltas are used", error.chain());
@@ -225,7 +223,7 @@ async fn silence(is_silent: &AtomicBool) {
     }
 }
 
-fn too_slow(what: &str) -> Error {
+fn silent(what: &str) -> Error {
     let reason = format!("{what} for {} s", MAX_SILENCE.as_secs());
     Error::new(ErrorKind::Transport, "delta").with_reason(reason)
 }

@@ -77,7 +77,8 @@ impl<W: Write> Compressor<W> {
                 let level =
                     level.map_or_else(flate2::Compression::default, flate2::Compression::new);
                 let output = GzEncoder::new(output, level);
-                Encoder::Gzip(Box::new(Blocks { output, block: Vec::with_capacity(BLOCK) }))
+                // Not allocated in advance: eStargz has a compressor for each small file.
+                Encoder::Gzip(Box::new(Blocks { output, block: Vec::new() }))
             }
             Compression::Zstd => {
                 // 0 stands for the usual level.

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::layout::Layout;
 use crate::name::ImageName;
-use crate::reference::is_digest_tag;
+use crate::reference::{is_digest_tag, is_referrers_tag};
 use crate::registry::Repository;
 
 /// Tags that may go, by repository, and names in layouts.
@@ -183,7 +183,7 @@ pub(in crate::cli) fn excess(count: usize, max: usize) -> Option<Error> {
 
 /// Whether the tag belongs to an image that has another name: a signature, or a list of referrers.
 pub(in crate::cli) fn belongs_to_digest(tag: &str) -> bool {
-    tagged_digest(tag).is_some()
+    is_digest_tag(tag) || is_referrers_tag(tag)
 }
 
 /// The image that the tag belongs to, as that of a signature or of a list of referrers.

@@ -1,8 +1,8 @@
 //! Writes eStargz layers: gzip layers of which a reader needs only the table of contents at their end and the chunks that it
 //! wants. Spec: stargz-snapshotter, `docs/estargz.md`.
 //!
-//! The tar is written anew, with two more files: the table, and a landmark that says which files a reader should fetch
-//! first, which is none. So the layer has another `diff_id`.
+//! The tar is written anew, with two more files: the table, and a landmark that tells readers to fetch no file in advance. So
+//! the layer has another `diff_id`.
 
 mod members;
 mod table;
@@ -110,8 +110,16 @@ struct OpenEntry {
     entry: LayerEntry,
     hasher: Hasher,
     chunks: Vec<Chunk>,
-    /// The chunk that is being written: its position, its bytes so far, and their hash.
-    chunk: Option<(u64, u64, Hasher)>,
+    chunk: Option<OpenChunk>,
+}
+
+/// The chunk that is being written.
+struct OpenChunk {
+    /// Position of its gzip member in the blob.
+    offset: u64,
+    /// Its bytes so far.
+    size: u64,
+    hasher: Hasher,
 }
 
 struct StargzWriter {
@@ -142,16 +150,20 @@ impl StargzWriter {
                 Some(chunk) => chunk,
                 none => {
                     let offset = self.tar.output().cut()?;
-                    none.insert((offset, 0, Hasher::new(Algorithm::Sha256)))
+                    none.insert(OpenChunk {
+                        offset,
+                        size: 0,
+                        hasher: Hasher::new(Algorithm::Sha256),
+                    })
                 }
             };
-            let room = usize::try_from(CHUNK_BYTES - chunk.1).unwrap_or(usize::MAX);
+            let room = usize::try_from(CHUNK_BYTES - chunk.size).unwrap_or(usize::MAX);
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
             self.tar.data(now)?;
             open.hasher.update(now);
-            chunk.2.update(now);
-            chunk.1 += now.len() as u64;
-            if chunk.1 == CHUNK_BYTES {
+            chunk.hasher.update(now);
+            chunk.size += now.len() as u64;
+            if chunk.size == CHUNK_BYTES {
                 open.end_chunk();
             }
             bytes = rest;
@@ -196,7 +208,7 @@ impl StargzWriter {
 
 impl OpenEntry {
     fn end_chunk(&mut self) {
-        let Some((offset, size, hasher)) = self.chunk.take() else { return };
+        let Some(OpenChunk { offset, size, hasher }) = self.chunk.take() else { return };
         self.chunks.push(Chunk { offset, size, digest: hasher.finish() });
     }
 }

@@ -11,7 +11,7 @@ use crate::support::assertions::{assert_digests_are_right, kept_bytes};
 use crate::support::cli::Cli;
 use crate::support::live::needs;
 use crate::support::small::{Small, leave_free};
-use crate::support::strace::{distinct, inject, trace};
+use crate::support::strace::{self, distinct, trace};
 
 impl Versions {
     fn pull(&self) -> [String; 5] {
@@ -64,13 +64,11 @@ async fn rebuild_killed_at_any_step_is_completed_by_next_run() {
 /// Kills a pull at a call, and runs it again; returns whether it came to that call.
 async fn kill_at(versions: &Versions, call: String, path: String) -> bool {
     let point = format!("{call} of `{path}`");
-    let (call, when) = call.split_once(':').unwrap_or((&call, ""));
-    let kill = ["signal=KILL", when].join(":");
     let cli = Cli::new();
     cli.run(&["pull", "--sync", &versions.name(1)]).await.expect(0, "");
     let args = versions.pull();
     let args = args.each_ref().map(String::as_str);
-    let output = inject(&cli, call, &path, kill.trim_end_matches(':'), &args).await;
+    let output = strace::kill_at(&cli, &call, &path, &args).await;
     let is_killed = output.signal() == Some(9);
     assert!(is_killed || output.code() == Some(0), "{point}: {output:?}");
     versions.complete(&cli, &point).await;

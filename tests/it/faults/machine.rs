@@ -17,7 +17,7 @@ use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::live::needs;
 use crate::support::loop_disk::LoopDisk;
 use crate::support::small::{Small, leave_free};
-use crate::support::strace::{distinct, inject, trace};
+use crate::support::strace::{self, distinct, trace};
 
 /// A registry whose connections are so slow that a layer is requested by ranges, too.
 struct Capped {
@@ -115,14 +115,12 @@ async fn ranges_killed_at_any_step_are_completed_by_next_run() {
 /// Kills a pull at a call, and runs it again; returns whether it came to that call.
 async fn kill_at(capped: &Capped, call: String, path: String) -> bool {
     let point = format!("{call} of {path}");
-    let (call, when) = call.split_once(':').unwrap_or((&call, ""));
-    let kill = ["signal=KILL", when].join(":");
     let cli = Cli::new().without_privileges();
     capped.prepare(&cli).await;
     let args = ["pull", &capped.name];
-    let output = inject(&cli, call, &path, kill.trim_end_matches(':'), &args).await;
+    let output = strace::kill_at(&cli, &call, &path, &args).await;
     let is_killed = output.signal() == Some(9);
-    assert!(is_killed || (output.code() == Some(0) && !when.is_empty()), "{point}: {output:?}");
+    assert!(is_killed || (output.code() == Some(0) && call.contains(':')), "{point}: {output:?}");
     capped.assert_clean(&cli, &point).await;
     let kept = kept_bytes(&cli).await;
     capped.complete(&cli, kept, &point).await;

@@ -43,6 +43,13 @@ pub(crate) async fn inject(cli: &Cli, call: &str, path: &str, what: &str, args: 
     cli.spawn_under(&[&strace[..], &filter].concat(), args).wait().await
 }
 
+/// Kills the command at a call, such as `pwrite64`, or at a later one: `pwrite64:when=3`.
+pub(crate) async fn kill_at(cli: &Cli, call: &str, path: &str, args: &[&str]) -> Output {
+    let (call, when) = call.split_once(':').unwrap_or((call, ""));
+    let kill = ["signal=KILL", when].join(":");
+    inject(cli, call, path, kill.trim_end_matches(':'), args).await
+}
+
 /// Returns each pair of call and path once. Journals are left out, since their names are random.
 pub(crate) fn distinct(calls: &[Call]) -> BTreeSet<(String, String)> {
     let aimed = calls.iter().filter(|call| !call.path.starts_with("/unsynced/"));
