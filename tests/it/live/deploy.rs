@@ -49,7 +49,9 @@ async fn slurm_array_mirrors_all_repositories() {
     let (registry, slurm, cli) = (Live::start(&Access::Open), Slurm::start().await, Cli::new());
     let host = registry.host();
     RealImage::get().push("v1", &format!("{host}/real:v1"), &["--dest-tls-verify=false"]);
-    let targets = ["a", "b", "c", "d"].map(|name| format!("{host}/m/{name}"));
+    // Parts are chosen by a hash over names, in which the port is another one in each run. With
+    // this many repositories no part stays empty in less than one of eight million runs.
+    let targets: Vec<_> = (0..24).map(|number| format!("{host}/m/r{number}")).collect();
     let file = format!("mirror: [{{from: '{host}/real:v1', to: [{}]}}]", targets.join(", "));
     std::fs::write(cli.dir().join("m.yaml"), file).unwrap();
 
