@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::change::{Change, ChangeKind, FileInfo, Hidden, LayerTotals};
-use super::node_table::{COUNTED, NONE, ROOT, flag};
+use super::node_table::{COUNTED, NONE, ROOT, SizeAndTime, flag};
 use super::path_tree::PathTree;
 use crate::layer::EntryKind;
 
@@ -77,7 +77,7 @@ impl PathTree {
         let before = self.saved_inode(number);
         let after = Some(node.inode).filter(|_| self.is_alive(number));
         let kind = match (before, after) {
-            (None, Some(_)) if node.flags & flag::NEW != 0 => ChangeKind::Added,
+            (None, Some(_)) if self.table.has_flag(number, flag::NEW) => ChangeKind::Added,
             (Some(_), Some(_)) => ChangeKind::Modified,
             (Some(_), None) => ChangeKind::Deleted,
             _ => return Ok(()),
@@ -121,10 +121,13 @@ impl PathTree {
         if self.table.kind(inode) != Some(EntryKind::File) {
             return Hidden::default();
         }
+        let Some(bytes) = self.table.size_and_time(inode).map(|found| found.size) else {
+            return Hidden::default();
+        };
         match self.table.inode_mut(inode) {
             Some(inode) if inode.names == 0 => {
                 inode.names = COUNTED;
-                Hidden { files: 1, bytes: inode.size }
+                Hidden { files: 1, bytes }
             }
             _ => Hidden::default(),
         }
@@ -164,13 +167,14 @@ impl PathTree {
     pub(super) fn info(&self, inode: u32) -> Option<FileInfo<'_>> {
         let attributes = self.table.attributes(inode)?;
         let found = self.table.inode(inode)?;
+        let SizeAndTime { size, mtime } = self.table.size_and_time(inode)?;
         Some(FileInfo {
             kind: attributes.kind,
             mode: attributes.mode,
             uid: attributes.uid,
             gid: attributes.gid,
-            size: found.size,
-            mtime: found.mtime,
+            size,
+            mtime,
             link: self.table.text(found.link),
             device: attributes.device,
             xattrs: &attributes.xattrs,
@@ -200,11 +204,8 @@ impl PathTree {
                     first = child;
                 }
             }
-            let Some(node) = self.table.node_mut(directory) else { continue };
-            let is_dead = node.flags & flag::DEAD != 0;
-            node.first_child = first;
-            node.flags = 0;
-            if is_dead {
+            self.table.set_first_child(directory, first);
+            if self.table.take_flags(directory) & flag::DEAD != 0 {
                 self.table.free_node(directory);
             }
         }

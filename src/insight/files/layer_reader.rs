@@ -9,9 +9,7 @@ use super::change::ContentId;
 use crate::control::{Control, PhaseCounter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::inflate::{InflatedReader, LayerStart, Watch, connect};
-use crate::image_layers::read::{
-    BUFFERS_IN_FLIGHT, BlobEntries, concurrency, read_layer, worker_exited,
-};
+use crate::image_layers::read::{BlobEntries, concurrency, read_layer, worker_exited};
 use crate::image_layers::{LayerBlob, failed};
 use crate::layer::{BombGuard, EntryKind, LayerEntry};
 use crate::progress::Phase;
@@ -19,8 +17,11 @@ use crate::progress::Phase;
 /// Approximate bytes of entries that are sent together.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// Batches that wait while lower layers are read, of all layers: 8 MiB.
-const MAX_WAITING_BATCHES: usize = 128;
+/// Batches that wait while lower layers are read, of all layers: 4 MiB.
+const MAX_WAITING_BATCHES: usize = 64;
+
+/// Decompressed buffers in flight, of all layers: 4 MiB. Readers of entries never wait for the disk.
+const BUFFERS_IN_FLIGHT: usize = 16;
 
 /// A regular file in a layer, before its bytes are read.
 pub(crate) struct FileInLayer<'a> {

@@ -5,7 +5,7 @@
 //! layers), links in parent paths and changes of type mean what they mean for [`mod@crate::unpack`]: after the last layer
 //! the tree has the paths that unpacking would give.
 //!
-//! A million paths take about 100 MB, [`MAX_TREE_BYTES`](crate::flatten::MAX_TREE_BYTES) is the limit.
+//! A million paths of 50 bytes take about 85 MB, [`MAX_TREE_BYTES`](crate::flatten::MAX_TREE_BYTES) is the limit.
 //!
 //! [`read_layers`] does all of it for the layers of an image, and verifies them.
 //!

@@ -1,5 +1,6 @@
-//! The storage of a [`PathTree`](super::path_tree::PathTree): names and files in two tables, about 80 bytes for both.
+//! The storage of a [`PathTree`](super::path_tree::PathTree): names and files in two tables, about 65 bytes for both.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
@@ -42,17 +43,15 @@ pub(super) struct Node {
     pub(super) parent: u32,
     /// The next name in the same directory, in no order.
     pub(super) next: u32,
-    pub(super) first_child: u32,
     pub(super) name: Text,
     pub(super) inode: u32,
-    pub(super) flags: u8,
 }
 
 /// A file with any number of names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inode {
-    pub(super) size: u64,
-    pub(super) mtime: i64,
+    /// Size and time, unless [`NodeTable::large`] has them.
+    small: SizeAndTime<u32, u32>,
     pub(super) attributes: u32,
     pub(super) link: Text,
     /// The layer that created it and has its bytes.
@@ -63,12 +62,25 @@ pub(super) struct Inode {
     pub(super) names: u32,
 }
 
+/// The size of a file in bytes, and when it was modified, in seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SizeAndTime<S, T> {
+    pub(super) size: S,
+    pub(super) mtime: T,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct NodeTable {
     nodes: Pages<Node>,
+    /// What the current layer did to each node.
+    flags: Pages<u8>,
+    /// The first name in each directory that has names. Most nodes are no directories.
+    first_children: HashMap<u32, u32>,
     free_nodes: Vec<u32>,
     inodes: Pages<Inode>,
     free_inodes: Vec<u32>,
+    /// The few inodes with 4 GiB or more, or with times before 1970 or after 2105.
+    large: HashMap<u32, SizeAndTime<u64, i64>>,
     /// By inode; shorter if the content of later ones is unknown. All zeros is unknown.
     contents: Pages<ContentId>,
     by_name: HashTable<u32>,
@@ -111,13 +123,30 @@ impl NodeTable {
     }
 
     pub(super) fn has_flag(&self, node: u32, flag: u8) -> bool {
-        self.node(node).is_some_and(|node| node.flags & flag != 0)
+        self.flags.get(node as usize).is_some_and(|flags| flags & flag != 0)
     }
 
     pub(super) fn set_flag(&mut self, node: u32, flag: u8) {
-        if let Some(node) = self.node_mut(node) {
-            node.flags |= flag;
+        if let Some(flags) = self.flags.get_mut(node as usize) {
+            *flags |= flag;
         }
+    }
+
+    pub(super) fn clear_flag(&mut self, node: u32, flag: u8) {
+        if let Some(flags) = self.flags.get_mut(node as usize) {
+            *flags &= !flag;
+        }
+    }
+
+    /// Clears all flags and returns those that were set.
+    pub(super) fn take_flags(&mut self, node: u32) -> u8 {
+        self.flags.get_mut(node as usize).map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn size_and_time(&self, number: u32) -> Option<SizeAndTime<u64, i64>> {
+        let SizeAndTime { size, mtime } = self.inode(number)?.small;
+        let small = SizeAndTime { size: size.into(), mtime: mtime.into() };
+        Some(self.large.get(&number).copied().unwrap_or(small))
     }
 
     /// Returns the name in this directory, also a dead one.
@@ -135,12 +164,21 @@ impl NodeTable {
 
     /// Returns the names in a directory, also dead ones, in no order.
     pub(super) fn children(&self, directory: u32) -> impl Iterator<Item = u32> {
-        let first = self.node(directory).map_or(NONE, |node| node.first_child);
+        let first = self.first_children.get(&directory).copied().unwrap_or(NONE);
         let next = |number: &u32| self.node(*number).map(|node| node.next);
         std::iter::successors(Some(first), next).take_while(|number| *number != NONE)
     }
 
-    /// The same, sorted by the bytes of the names.
+    /// Sets the list of names in a directory to the one that begins with this name, which may be [`NONE`].
+    pub(super) fn set_first_child(&mut self, directory: u32, first: u32) {
+        if first == NONE {
+            self.first_children.remove(&directory);
+        } else {
+            self.first_children.insert(directory, first);
+        }
+    }
+
+    /// The same as [`children`](Self::children), sorted by the bytes of the names.
     pub(super) fn sorted_children(&self, directory: u32) -> Vec<u32> {
         let mut children: Vec<_> = self.children(directory).collect();
         let name = |number: &u32| self.node(*number).map_or(&b""[..], |node| self.text(node.name));
@@ -151,23 +189,24 @@ impl NodeTable {
     /// Adds a name to a directory; `None` if the tables are full.
     pub(super) fn add_node(&mut self, parent: u32, name: &[u8], inode: u32) -> Option<u32> {
         let text = self.texts.add(name)?;
-        let flags = flag::NEW;
-        let next = self.node(parent).map_or(NONE, |parent| parent.first_child);
-        let node = Node { parent, next, first_child: NONE, name: text, inode, flags };
+        let next = self.first_children.get(&parent).copied().unwrap_or(NONE);
+        let node = Node { parent, next, name: text, inode };
         let number = match self.free_nodes.pop() {
             Some(number) => number,
             None => u32::try_from(self.nodes.len()).ok().filter(|number| *number != NONE)?,
         };
-        match self.node_mut(number) {
-            Some(slot) => *slot = node,
-            None => self.nodes.push(node),
+        if let Some(slot) = self.node_mut(number) {
+            *slot = node;
+        } else {
+            self.nodes.push(node);
+            self.flags.push(0);
         }
+        self.take_flags(number);
+        self.set_flag(number, flag::NEW);
         if number == ROOT {
             return Some(number);
         }
-        if let Some(parent) = self.node_mut(parent) {
-            parent.first_child = number;
-        }
+        self.set_first_child(parent, number);
         let hash = self.hash(parent, name);
         let (nodes, texts, hasher) = (&self.nodes, &self.texts, &self.hasher);
         let rehash = |number: &u32| {
@@ -185,6 +224,7 @@ impl NodeTable {
         if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == number) {
             entry.remove();
         }
+        self.first_children.remove(&number);
         self.free_nodes.push(number);
     }
 
@@ -194,7 +234,13 @@ impl NodeTable {
         let (size, mtime) = (entry.size, entry.mtime.seconds);
         let attributes = self.attributes.add(entry);
         let EntryPosition { layer, entry } = at;
-        let inode = Inode { size, mtime, attributes, link, layer, entry, names: 1 };
+        let small = match (u32::try_from(size), u32::try_from(mtime)) {
+            (Ok(size), Ok(mtime)) => Some(SizeAndTime { size, mtime }),
+            _ => None,
+        };
+        let is_large = small.is_none();
+        let small = small.unwrap_or(SizeAndTime { size: 0, mtime: 0 });
+        let inode = Inode { small, attributes, link, layer, entry, names: 1 };
         let number = match self.free_inodes.pop() {
             Some(number) => number,
             None => u32::try_from(self.inodes.len()).ok()?,
@@ -203,6 +249,9 @@ impl NodeTable {
             Some(slot) => *slot = inode,
             None => self.inodes.push(inode),
         }
+        if is_large {
+            self.large.insert(number, SizeAndTime { size, mtime });
+        }
         Some(number)
     }
 
@@ -210,6 +259,7 @@ impl NodeTable {
         if let Some(content) = self.contents.get_mut(number as usize) {
             *content = ContentId::default();
         }
+        self.large.remove(&number);
         self.free_inodes.push(number);
     }
 
@@ -236,9 +286,12 @@ impl NodeTable {
     pub(super) fn fork(&mut self) -> Self {
         Self {
             nodes: self.nodes.fork(),
+            flags: self.flags.fork(),
+            first_children: self.first_children.clone(),
             free_nodes: self.free_nodes.clone(),
             inodes: self.inodes.fork(),
             free_inodes: self.free_inodes.clone(),
+            large: self.large.clone(),
             contents: self.contents.fork(),
             by_name: self.by_name.clone(),
             hasher: self.hasher.clone(),
@@ -255,7 +308,12 @@ impl NodeTable {
 
     /// Memory of everything, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.nodes.len() * size_of::<Node>()
+        // About half of the places in a hash table are empty, and each has a byte more.
+        let first_child = 2 * (size_of::<(u32, u32)>() + 1);
+        let large = 2 * (size_of::<(u32, SizeAndTime<u64, i64>)>() + 1);
+        self.nodes.len() * (size_of::<Node>() + size_of::<u8>())
+            + self.first_children.len() * first_child
+            + self.large.len() * large
             + self.inodes.len() * size_of::<Inode>()
             + self.contents.len() * size_of::<ContentId>()
             + self.by_name.len() * 8

@@ -101,10 +101,9 @@ impl PathTree {
 
     fn kill(&mut self, node: u32) {
         self.save(node);
-        let Some(found) = self.table.node_mut(node) else { return };
-        found.flags |= flag::DEAD;
-        found.flags &= !(flag::OWN | flag::OPAQUE);
-        let inode = found.inode;
+        let Some(inode) = self.table.node(node).map(|node| node.inode) else { return };
+        self.table.set_flag(node, flag::DEAD);
+        self.table.clear_flag(node, flag::OWN | flag::OPAQUE);
         self.leave(inode);
         self.mark_dirty(node);
     }
@@ -180,8 +179,8 @@ impl NameTree for PathTree {
             self.save(number);
             if let Some(node) = self.table.node_mut(number) {
                 node.inode = *inode;
-                node.flags &= !flag::DEAD;
             }
+            self.table.clear_flag(number, flag::DEAD);
             self.mark_own(number);
             self.last_node = Some(number);
         }

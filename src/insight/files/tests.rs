@@ -259,3 +259,32 @@ fn freed_names_and_files_are_used_again() {
     assert_eq!(end(&mut tree).0, ["A /x"]);
     assert_eq!(tree.get(b"x").unwrap().size, 2);
 }
+
+#[test]
+fn sizes_and_times_of_any_value_are_kept() {
+    let file = |mtime: i64, size: u64| {
+        let mut file = entry("f a 0");
+        (file.size, file.mtime.seconds) = (size, mtime);
+        file
+    };
+    let found = |tree: &FileTree| {
+        let mut found = None;
+        let visit = |path: &[u8], file: &FileInfo<'_>| {
+            if path == b"a" {
+                found = Some((file.mtime, file.size));
+            }
+            Ok::<_, std::convert::Infallible>(())
+        };
+        tree.walk(b"", true, visit).unwrap();
+        found.unwrap()
+    };
+    let mut tree = FileTree::new().unwrap();
+    let values = [(1, 2), (-1, 2), (1, u64::MAX), (i64::MIN, 0), (i64::MAX, 1 << 32), (7, 8)];
+    for (mtime, size) in values {
+        tree.entry(file(mtime, size)).unwrap();
+        assert_eq!(found(&tree), (mtime, size));
+        end(&mut tree);
+        let fork = tree.fork();
+        assert_eq!((found(&tree), found(&fork)), ((mtime, size), (mtime, size)));
+    }
+}

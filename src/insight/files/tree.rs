@@ -29,9 +29,7 @@ impl FileTree {
     /// None that occur.
     pub fn new() -> io::Result<Self> {
         let mut applier = Applier::new(PathTree::default())?;
-        if let Some(root) = applier.names.table.node_mut(ROOT) {
-            root.flags &= !flag::NEW;
-        }
+        applier.names.table.clear_flag(ROOT, flag::NEW);
         Ok(Self { applier })
     }
 
