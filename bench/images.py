@@ -162,6 +162,22 @@ def of_this_machine(layout: Layout, sizes: list[int]) -> list[dict]:
     return [layout.manifest(layers)]
 
 
+def of_many_paths(layout: Layout, counts: list[int]) -> list[dict]:
+    """Layers of so many paths, each of 50 bytes, with small files of different content and time."""
+    def tar(layer: int, count: int):
+        for number in range(count):
+            folder = f"usr/lib/layer{layer:04}/folder{number // 1000:06}/"
+            entry = tarfile.TarInfo(folder if number % 1000 == 0 else f"{folder}file{number:014}")
+            entry.type = tarfile.DIRTYPE if number % 1000 == 0 else tarfile.REGTYPE
+            entry.mode, entry.mtime = 0o755, 1_700_000_000 + number
+            entry.size = 0 if entry.isdir() else 16
+            yield entry.tobuf(tarfile.GNU_FORMAT)
+            if not entry.isdir():
+                yield layout.random.randbytes(16).ljust(512, b"\0")
+        yield bytes(1024)
+    return [layout.manifest([layout._pack(tar(*layer), 1) for layer in enumerate(counts)])]
+
+
 def flat(layout: Layout, sizes: list[int]) -> list[dict]:
     """A plain image manifest."""
     return [layout.manifest([layout.layer(size) for size in sizes])]

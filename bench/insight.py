@@ -8,7 +8,7 @@ import measure
 import tools
 from machine import GB
 from measure import MIB, Failed
-from scenarios import COLD_LAYERS, Bench, Result, ideal
+from scenarios import COLD_LAYERS, Bench, Result, Target, ideal
 from unpacking import LAYERS, PLACE, shell
 
 
@@ -54,6 +54,20 @@ def files(bench: Bench) -> Result:
     result.target("wall, of umoci, find", "wall", 0.5, of="umoci, find")
     result.target("fraction of the limit missed", "wall", 1 / 0.8, unit=limit["wall"])
     result.target("peak MiB", "peak", 128, unit=MIB)
+    shutil.rmtree(PLACE)
+    return result
+
+
+def paths(bench: Bench) -> Result:
+    image = bench.image("paths", [1_000_000], images.of_many_paths)
+    name = f"{bench.registry.address}/{image.name}"
+    start = filled(bench, name)
+    commands = {"rpull": [*start, "files", "--json", name], "rpull analyze": [*start, "analyze", "--json", name],
+                "rpull diff": [*start, "diff", "--files", "--json", name, name]}
+    rows = in_turn(bench, commands)
+    result = Result("files, analyze and diff --files of 1,000,000 paths of 50 bytes, from tmpfs", rows, [])
+    for label in ["rpull", "rpull analyze"]:
+        result.targets.append(Target(f"peak MiB of {label}", rows[label]["peak"] / MIB, 128))
     shutil.rmtree(PLACE)
     return result
 

@@ -33,7 +33,7 @@ ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serv
                        "fleet": fleet.mirror, "deltas": deltas.deltas,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
                        "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
-                       "files": insight.files, "verify": insight.verify, "df": insight.df}
+                       "files": insight.files, "paths": insight.paths, "verify": insight.verify, "df": insight.df}
 
 
 def main() -> int:
