@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import clients
 import deltas
 import fleet
 import insight
@@ -21,6 +22,7 @@ import report
 import scenarios
 import sending
 import serving
+import tags
 import tools
 import unpacking
 import wan
@@ -30,7 +32,7 @@ from registry import Registry
 HERE = Path(__file__).resolve().parent
 ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
                        "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
-                       "fleet": fleet.mirror, "deltas": deltas.deltas,
+                       "fleet": fleet.mirror, "tags": tags.tags, "clients": clients.clients, "deltas": deltas.deltas,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
                        "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
                        "files": insight.files, "paths": insight.paths, "verify": insight.verify, "df": insight.df}
