@@ -43,14 +43,16 @@ impl Transport {
                 Permission::Granted(pull) => return Ok(Some(pull)),
                 Permission::Unlimited => return Ok(None),
                 Permission::Unknown => {}
-                Permission::Refused(left) if Instant::now() >= end => {
-                    return Err(self.floor_error(request, &left, floor));
+                Permission::Refused(left, pending) if Instant::now() >= end => {
+                    let left_of = left_of(&left, pending, floor);
+                    return Err(self.floor_error(request, &left, &left_of));
                 }
-                Permission::Refused(left) => {
+                Permission::Refused(left, pending) => {
                     if !std::mem::replace(&mut is_announced, true) {
                         let until = clock(SystemTime::now() + wait);
                         let name = &self.http.name;
-                        tracing::warn!("{name}: {}; waiting until {until}", left_of(&left, floor));
+                        let left = left_of(&left, pending, floor);
+                        tracing::warn!("{name}: {left}; waiting until {until}");
                     }
                     let pause = (wait / ASKS).clamp(MIN_PAUSE, MAX_PAUSE);
                     tokio::time::sleep_until(end.min(Instant::now() + pause)).await;
@@ -71,11 +73,11 @@ impl Transport {
         }
     }
 
-    fn floor_error(&self, request: &Request<'_>, left: &RateLimit, floor: u64) -> Error {
+    fn floor_error(&self, request: &Request<'_>, left: &RateLimit, left_of: &str) -> Error {
         let window = left.window_s.map(Duration::from_secs);
         let end = window.and_then(|window| SystemTime::now().checked_add(window));
         let end = end.map(|end| format!("; all are available again by {}", clock(end)));
-        let reason = format!("{}{}", left_of(left, floor), end.unwrap_or_default());
+        let reason = format!("{left_of}{}", end.unwrap_or_default());
         Error::new(ErrorKind::Stopped, request.what)
             .at(&self.http.name)
             .with_detail(ErrorDetail::RateLimitFloor)
@@ -83,9 +85,13 @@ impl Transport {
     }
 }
 
-/// `5 of 100 pulls left, and the floor is 10`
-fn left_of(limit: &RateLimit, floor: u64) -> String {
+/// `12 of 100 pulls left, 2 of them in progress, and the floor is 10`
+fn left_of(limit: &RateLimit, pending: u64, floor: u64) -> String {
     let left = limit.remaining.unwrap_or_default();
     let of = limit.limit.map(|all| format!(" of {all}")).unwrap_or_default();
-    format!("{left}{of} pulls left, and the floor is {floor}")
+    let pending = match pending {
+        0 => String::new(),
+        pending => format!(", {pending} of them in progress"),
+    };
+    format!("{left}{of} pulls left{pending}, and the floor is {floor}")
 }

@@ -28,7 +28,8 @@ struct Announced {
 #[derive(Debug)]
 pub(in crate::registry) enum Permission<'a> {
     Granted(Pull<'a>),
-    Refused(RateLimit),
+    /// The limit, and how many pulls are on their way.
+    Refused(RateLimit, u64),
     /// The registry has not said how many are left. Only the first pull gets this answer.
     Unknown,
     /// The registry does not say it.
@@ -73,7 +74,7 @@ impl AnnouncedLimit {
             return if has_asked { Permission::Unlimited } else { Permission::Unknown };
         };
         if remaining.saturating_sub(announced.pending) <= floor {
-            return Permission::Refused(limit.clone());
+            return Permission::Refused(limit.clone(), announced.pending);
         }
         announced.pending += 1;
         Permission::Granted(Pull(self))
@@ -128,10 +129,10 @@ mod tests {
         for _ in 0..3 {
             let pulls = [announced.take(10), announced.take(10)];
             assert!(pulls.iter().all(|pull| matches!(pull, Permission::Granted(_))), "{pulls:?}");
-            assert!(matches!(announced.take(10), Permission::Refused(_)));
+            assert!(matches!(announced.take(10), Permission::Refused(..)));
             assert!(matches!(announced.take(9), Permission::Granted(_)));
         }
-        assert!(matches!(announced.take(12), Permission::Refused(_)));
+        assert!(matches!(announced.take(12), Permission::Refused(..)));
     }
 
     #[test]
