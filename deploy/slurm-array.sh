@@ -13,6 +13,10 @@ set -eu
 : "${SLURM_ARRAY_TASK_ID:?submit this script with sbatch --array=1-N}"
 : "${1:?usage: sbatch --array=1-N $0 FILE [OPTION...]}"
 
-# Arrays may begin at any number; parts begin at 1.
-part=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))
+# Arrays may begin at any number and have a step; parts begin at 1.
+part=$(((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN) / ${SLURM_ARRAY_TASK_STEP:-1} + 1))
+if [ "$part" -gt "$SLURM_ARRAY_TASK_COUNT" ]; then
+  echo "$0: submit one range, as --array=1-$SLURM_ARRAY_TASK_COUNT: parts are counted" >&2
+  exit 2
+fi
 exec "${RPULL:-rpull}" mirror --shard "$part/$SLURM_ARRAY_TASK_COUNT" "$@"

@@ -44,8 +44,23 @@ async fn slurm_array_of_any_start_covers_all_parts() {
         )
     };
     check_parts(&fleet, &[7, 8, 9].map(line)).await;
+    let output = fleet.cli.spawn_in_shell(&line(15), &[] as &[&str]).wait().await;
+    output.expect(2, "submit one range, as --array=1-3: parts are counted");
     let output = fleet.cli.spawn_in_shell("exec sh array.sh m.yaml", &[] as &[&str]).wait().await;
     output.expect(2, "submit this script with sbatch --array=1-N");
+}
+
+#[tokio::test]
+async fn slurm_array_with_step_covers_all_parts() {
+    let fleet = fleet().await;
+    std::fs::write(fleet.cli.dir().join("array.sh"), text("slurm-array.sh")).unwrap();
+    let line = |task: u32| {
+        format!(
+            "RPULL=\"$1\" SLURM_ARRAY_TASK_ID={task} SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_STEP=4 \
+             SLURM_ARRAY_TASK_COUNT=3 exec sh array.sh m.yaml"
+        )
+    };
+    check_parts(&fleet, &[1, 5, 9].map(line)).await;
 }
 
 #[tokio::test]
