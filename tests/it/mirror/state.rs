@@ -68,6 +68,31 @@ async fn unusable_state_file_is_only_a_warning() {
 }
 
 #[tokio::test]
+async fn state_does_not_replace_mirror_file() {
+    let fleet = Fleet::start().await;
+    fleet.write_usual();
+    let before = std::fs::read(fleet.cli.dir().join("m.yaml")).unwrap();
+    let output = fleet.run(&["--state", "./m.yaml"]).await;
+    output.expect(2, "is the mirror file, which the state would replace");
+    assert_eq!(std::fs::read(fleet.cli.dir().join("m.yaml")).unwrap(), before);
+}
+
+/// Parts that ran at the same time replaced each other's state.
+#[tokio::test]
+async fn parts_have_states_of_their_own() {
+    let fleet = Fleet::start().await;
+    fleet.write("mirror: [{from: FROM/team/b, to: [TO/m/a, TO/m/b, TO/m/c, TO/m/d], tags: ['1.0'], immutable: '*'}]");
+    for is_first in [true, false] {
+        let mut sent = Vec::new();
+        for part in ["1/2", "2/2"] {
+            fleet.run(&["--shard", part]).await.expect(0, "");
+            sent.extend(fleet.sent());
+        }
+        assert_eq!(!sent.is_empty(), is_first, "{sent:?}");
+    }
+}
+
+#[tokio::test]
 async fn unchanged_image_in_local_target_costs_one_head_at_source() {
     let fleet = Fleet::start().await;
     publish_index(&fleet);

@@ -35,7 +35,7 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let cancel = settings.control.cancel.clone();
     let mut ends = Ends::new(&file.registries, &args.moving, settings)?;
     let part = Part { shard: args.shard, platforms };
-    let mut state = State::open(args);
+    let mut state = State::open(args)?;
     let (digests, created) = (SourceDigests::default(), Created::default());
     let known = Known { state: &state, digests: &digests, created: &created };
     let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));

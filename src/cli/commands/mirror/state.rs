@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::image::{Copied, MirrorImage, Pending, Status};
 use crate::atomic_file::{AtomicFile, Fsync};
-use crate::cli::args::Mirror;
+use crate::cli::args::{Mirror, Shard};
 use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{ImageResult, PlatformSelection};
 use crate::user_dir::user_dir;
 
@@ -72,10 +73,14 @@ struct DeltaRecord {
 impl State {
     /// Reads the file of the arguments, or that of the mirror file in the user's state directory. What cannot be read is a
     /// warning.
-    pub(super) fn open(args: &Mirror) -> Self {
-        let path = args.state.clone().or_else(|| default_path(args.file.as_deref()?));
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the state would replace the mirror file.
+    pub(super) fn open(args: &Mirror) -> Result<Self> {
+        check_path(args)?;
+        let path = args.state.clone().or_else(|| default_path(args.file.as_deref()?, args.shard));
         let file = path.as_deref().and_then(read).unwrap_or_default();
-        Self { path, file, has_changed: false }
+        Ok(Self { path, file, has_changed: false })
     }
 
     /// What was copied for this image, if it was copied in the same way.
@@ -155,6 +160,19 @@ impl State {
     }
 }
 
+fn check_path(args: &Mirror) -> Result<()> {
+    let path = |path: &Option<PathBuf>| path.as_deref()?.canonicalize().ok();
+    match (path(&args.state), path(&args.file)) {
+        (Some(state), Some(file)) if state == file => {
+            Err(Error::new(ErrorKind::InvalidInput, "`--state`")
+                .at(file.display().to_string())
+                .with_reason("is the mirror file, which the state would replace")
+                .with_hint("give a file of its own, which need not exist"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read(path: &Path) -> Option<StateFile> {
     let ignoring = |reason: &str| {
         tracing::warn!("ignoring the state in {}: {reason}", path.display());
@@ -180,12 +198,15 @@ fn write(path: &Path, state: &StateFile) -> std::io::Result<()> {
     file.publish(Fsync::None)
 }
 
-/// `$XDG_STATE_HOME/rpull/mirror-<hash>.json`, for a mirror file of this path.
-fn default_path(file: &Path) -> Option<PathBuf> {
+/// `$XDG_STATE_HOME/rpull/mirror-<hash>.json`, for a mirror file of this path. Parts have files of their own, `mirror-<hash>-1-of-3.json`:
+/// they may run at the same time, and each replaces its whole file.
+fn default_path(file: &Path, shard: Option<Shard>) -> Option<PathBuf> {
     let dir = user_dir(|name| std::env::var_os(name), "XDG_STATE_HOME", ".local/state")?;
     let file = std::fs::canonicalize(file).ok()?;
     let hash = Digest::sha256(file.as_os_str().as_encoded_bytes());
-    Some(dir.join("rpull").join(format!("mirror-{}.json", hash.short())))
+    let part = shard.map(|Shard { part, parts }| format!("-{}-of-{parts}", part + 1));
+    let name = format!("mirror-{}{}.json", hash.short(), part.unwrap_or_default());
+    Some(dir.join("rpull").join(name))
 }
 
 /// The selection as text, for comparison.
