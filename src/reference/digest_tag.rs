@@ -25,6 +25,14 @@ pub fn is_referrers_tag(tag: &str) -> bool {
     ["sha256", "sha512"].contains(&algorithm) && encoded.len() == 64 && encoded.chars().all(is_hex)
 }
 
+/// Returns the tag of the list of a manifest's referrers, as [`is_referrers_tag`] recognizes it.
+pub(crate) fn referrers_tag(subject: &Digest) -> String {
+    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
+    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
+}
+
 /// Whether a name ends in a digest: `registry/repository@sha256:…`.
 pub fn is_pinned(name: &str) -> bool {
     name.rsplit_once('@').is_some_and(|(_, digest)| digest.parse::<Digest>().is_ok())
@@ -44,6 +52,20 @@ mod tests {
             assert!(!is_digest_tag(other), "{other}");
         }
         assert!(!is_digest_tag(signature.trim_end_matches(".sig")));
+    }
+
+    #[test]
+    fn referrers_tag_is_truncated_to_tag_length() {
+        let of = |text: &str| referrers_tag(&text.parse().unwrap());
+        let hex = "ab".repeat(32);
+        for (digest, tag) in [
+            (format!("sha256:{hex}"), format!("sha256-{hex}")),
+            (format!("sha512:{hex}{hex}"), format!("sha512-{hex}")),
+        ] {
+            assert_eq!(of(&digest), tag);
+            assert!(is_referrers_tag(&tag));
+        }
+        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
     }
 
     #[test]

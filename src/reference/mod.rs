@@ -10,6 +10,7 @@ mod parse;
 
 use std::fmt;
 
+pub(crate) use self::digest_tag::referrers_tag;
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned, is_referrers_tag};
 use self::grammar::check_tag;
 pub use self::grammar::{is_repository, is_tag};

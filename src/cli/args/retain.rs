@@ -33,7 +33,7 @@ pub(crate) struct Retain {
     /// Keep images that were created within this time: 90d, 12h, 2 weeks
     #[arg(long, value_name = "AGE", value_parser = CreatedWithin::parse)]
     pub(crate) keep_age: Option<CreatedWithin>,
-    /// Maximum tags to delete; if there are more, none is deleted [default: any number]
+    /// Maximum tags to delete; if there are more, none is deleted [default: any number, if the rules keep a tag]
     #[arg(long, value_name = "N")]
     pub(crate) max_delete: Option<usize>,
     /// Print what would be deleted, without doing it

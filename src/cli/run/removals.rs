@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::layout::Layout;
 use crate::name::ImageName;
-use crate::reference::{is_digest_tag, is_referrers_tag};
+use crate::reference::{is_digest_tag, is_referrers_tag, referrers_tag};
 use crate::registry::Repository;
 
 /// Tags that may go, by repository, and names in layouts.
@@ -35,6 +35,8 @@ pub(in crate::cli) struct RepositoryRemovals {
 pub(in crate::cli) struct LayoutRemovals {
     /// `oci:PATH`
     pub(in crate::cli) location: String,
+    /// The same with other spellings of the path.
+    pub(in crate::cli) spellings: Vec<String>,
     pub(in crate::cli) layout: Arc<Layout>,
     pub(in crate::cli) names: Vec<(String, Digest)>,
 }
@@ -90,6 +92,26 @@ impl Removals {
     /// The error of a run that would delete more than it may.
     pub(in crate::cli) fn excess(&self) -> Option<Error> {
         excess(self.names().len(), self.max)
+    }
+
+    /// Leaves these repositories and layouts alone, and tells it if tags would have gone there.
+    pub(in crate::cli) fn skip(&mut self, locations: &HashSet<String>) {
+        let skipped = |name: &str, has_tags: bool| {
+            if has_tags {
+                let name = crate::escape(name);
+                tracing::warn!("nothing is deleted from {name}, because an image for it failed");
+            }
+        };
+        self.repositories.retain(|one| {
+            let is_skipped = locations.contains(&one.repository.endpoint().location);
+            skipped(&one.name, is_skipped && !one.tags.is_empty());
+            !is_skipped
+        });
+        self.layouts.retain(|one| {
+            let is_skipped = one.spellings.iter().any(|location| locations.contains(location));
+            skipped(&one.location, is_skipped && !one.names.is_empty());
+            !is_skipped
+        });
     }
 
     /// Deletes the tags, or nothing if they are too many.
@@ -186,12 +208,18 @@ pub(in crate::cli) fn belongs_to_digest(tag: &str) -> bool {
     is_digest_tag(tag) || is_referrers_tag(tag)
 }
 
-/// The image that the tag belongs to, as that of a signature or of a list of referrers.
-pub(in crate::cli) fn tagged_digest(tag: &str) -> Option<Digest> {
+/// The manifests that a tag for which [`belongs_to_digest`] is true may belong to. The tag of a list of referrers need not have
+/// all of the digest, so it is looked for in the `known` ones.
+pub(in crate::cli) fn owners_of_tag<'a>(
+    tag: &str,
+    known: impl IntoIterator<Item = &'a Digest>,
+) -> Vec<Digest> {
     let is_signature = is_digest_tag(tag);
-    let name = if is_signature { tag.rsplit_once('.')?.0 } else { tag };
-    let digest: Digest = name.replacen('-', ":", 1).parse().ok()?;
-    (is_signature || digest.algorithm().is_ok()).then_some(digest)
+    let name = if is_signature { tag.rsplit_once('.').map_or(tag, |(name, _)| name) } else { tag };
+    if let Ok(digest) = name.replacen('-', ":", 1).parse() {
+        return vec![digest];
+    }
+    known.into_iter().filter(|digest| referrers_tag(digest) == tag).cloned().collect()
 }
 
 #[cfg(test)]
@@ -203,10 +231,20 @@ mod tests {
         let image = Digest::sha256(b"x");
         let digest = image.to_string().replacen(':', "-", 1);
         for tag in [digest.clone(), format!("{digest}.sig")] {
-            assert_eq!(tagged_digest(&tag), Some(image.clone()), "{tag}");
+            assert!(belongs_to_digest(&tag));
+            assert_eq!(owners_of_tag(&tag, []), std::slice::from_ref(&image), "{tag}");
         }
         for tag in ["own-too", "1.0-alpine", "sha256-ab", "latest"] {
             assert!(!belongs_to_digest(tag), "{tag}");
         }
+    }
+
+    #[test]
+    fn owner_of_tag_with_part_of_digest_is_known_digest() {
+        let long: Digest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
+        let tag = format!("sha512-{}", "ab".repeat(32));
+        assert!(belongs_to_digest(&tag));
+        assert_eq!(owners_of_tag(&tag, [&Digest::sha256(b"x"), &long]), [long]);
+        assert_eq!(owners_of_tag(&tag, []), []);
     }
 }

@@ -11,6 +11,7 @@ use crate::document::{Document, EMPTY_INDEX, ParsedDocument, RawIndex};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
+use crate::reference::referrers_tag;
 use crate::registry::manifest;
 use crate::registry::scope::ScopeSet;
 use crate::retry::retry;
@@ -34,7 +35,7 @@ pub(in crate::registry) async fn add(
     referrer: &Document,
     subject: &Digest,
 ) -> Result<()> {
-    let name = ImageName::Tag(tag(subject));
+    let name = ImageName::Tag(referrers_tag(subject));
     let _guard = repository.transport.referrers_lock.lock().await;
     retry(&repository.transport.http.retry, || async {
         let current = match read(repository, subject).await? {
@@ -66,7 +67,7 @@ pub(in crate::registry) async fn remove(
     referrer: &Digest,
     subject: &Digest,
 ) -> Result<()> {
-    let tag = tag(subject);
+    let tag = referrers_tag(subject);
     let name = ImageName::Tag(tag.clone());
     let repository =
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
@@ -125,7 +126,7 @@ pub(super) async fn entries(
 /// # Errors
 /// [`ErrorKind::InvalidDocument`] if the tag is not a list, and any error of fetching it.
 async fn read(repository: &Repository, subject: &Digest) -> Result<TagContent> {
-    match manifest::get(repository, &ImageName::Tag(tag(subject))).await {
+    match manifest::get(repository, &ImageName::Tag(referrers_tag(subject))).await {
         Ok(document) if is_subject(&document, subject) => Ok(TagContent::Subject),
         Ok(document) if listed(&document).is_none() => {
             Err(not_a_list(repository, subject, "is not a referrers list"))
@@ -139,9 +140,12 @@ async fn read(repository: &Repository, subject: &Digest) -> Result<TagContent> {
 }
 
 fn not_a_list(repository: &Repository, subject: &Digest, reason: &str) -> Error {
-    Error::new(ErrorKind::InvalidDocument, format!("tag {}:{}", repository.name, tag(subject)))
-        .at(&repository.transport.http.name)
-        .with_reason(reason)
+    Error::new(
+        ErrorKind::InvalidDocument,
+        format!("tag {}:{}", repository.name, referrers_tag(subject)),
+    )
+    .at(&repository.transport.http.name)
+    .with_reason(reason)
 }
 
 /// Whether the document is the subject, which may be named by another digest algorithm than the document.
@@ -204,14 +208,6 @@ fn with_entries(
     Document::from_response(bytes.into(), &media_type, None)
 }
 
-/// `sha256-<hex>`.
-fn tag(subject: &Digest) -> String {
-    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
-    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -223,15 +219,6 @@ mod tests {
         let manifest = json!({"schemaVersion": 2, "config": config, "artifactType": kind});
         Document::from_response(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None)
             .unwrap()
-    }
-
-    #[test]
-    fn referrers_tag_is_truncated_to_tag_length() {
-        let of = |text: &str| tag(&text.parse().unwrap());
-        let hex = "ab".repeat(32);
-        assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
-        assert_eq!(of(&format!("sha512:{hex}{hex}")), format!("sha512-{hex}"));
-        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
     }
 
     #[test]

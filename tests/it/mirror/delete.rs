@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Fleet, app, names};
 use crate::support::http::Reply;
-use crate::support::images::digest_tag_names;
+use crate::support::images::{digest_tag_names, referrer_to};
 
 /// Mirrors all tags, and then selects only 1.1 and latest. The target has other tags and repositories, too.
 async fn fleet_with_less() -> Fleet {
@@ -140,22 +140,75 @@ mirror:
     fleet.run(&["--delete"]).await.expect(1, "allow them with `--max-delete 3`");
     let output = fleet.run(&["--delete", "--max-delete", "3", "--json"]).await;
     output.expect(0, "mirrored 3 images (3 unchanged), deleted 3 tags; ");
-    let names = |layout: &str| {
-        let index = std::fs::read(fleet.cli.dir().join(layout).join("index.json")).unwrap();
-        let index: Value = serde_json::from_slice(&index).unwrap();
-        let entries = index["manifests"].as_array().unwrap().iter();
-        let name = |entry: &Value| {
-            let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
-            let name = name.unwrap();
-            name.split_once('/').map_or(name, |(_, name)| name).to_owned()
-        };
-        let mut names: Vec<String> = entries.map(name).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names("full"), ["team/a:1.1", "team/b:1.0"]);
-    assert_eq!(names("short"), ["v1.0", "v1.1"]);
+    assert_eq!(names_in(&fleet, "full"), ["team/a:1.1", "team/b:1.0"]);
+    assert_eq!(names_in(&fleet, "short"), ["v1.0", "v1.1"]);
     fleet.run(&["--delete"]).await.expect(0, "mirrored 3 images (3 unchanged); ");
     let verify = ["verify", "oci:full", "oci:short"];
     fleet.cli.run(&verify).await.expect(0, "");
+}
+
+/// The sorted names of a layout, without the registry.
+fn names_in(fleet: &Fleet, layout: &str) -> Vec<String> {
+    let index = std::fs::read(fleet.cli.dir().join(layout).join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let entries = index["manifests"].as_array().unwrap().iter();
+    let name = |entry: &Value| {
+        let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
+        let name = name.unwrap();
+        name.split_once('/').map_or(name, |(_, name)| name).to_owned()
+    };
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+/// Referrers have names in a layout, which no entry selects, so `--delete` deleted the signatures of images that stay.
+#[tokio::test]
+async fn referrers_in_layout_stay_with_their_images() {
+    let fleet = Fleet::start().await;
+    fleet.from.list_referrers();
+    for seed in [2, 3] {
+        let signature = referrer_to(&app("amd64", seed).manifest, "a/signature");
+        signature.publish(&fleet.from, "team/a", None);
+    }
+    let file = "mirror: [{from: FROM/team/a, to: 'oci:l', referrers: true, tags: [TAGS]}]";
+    fleet.write(&file.replace("TAGS", "'1.0', '1.1'"));
+    fleet.run(&["--delete"]).await.expect(0, "mirrored 2 images");
+    fleet.run(&["--delete"]).await.expect(0, "mirrored 2 images");
+    assert_eq!(names_in(&fleet, "l").len(), 4);
+    fleet.write(&file.replace("TAGS", "'1.1'"));
+    fleet.run(&["--delete", "--max-delete", "1"]).await.expect(0, "deleted 1 tag; ");
+    fleet.cli.run(&["prune", "--store", "l"]).await.expect(0, "");
+    let [image, signature] = &names_in(&fleet, "l")[..] else {
+        panic!("one image with one referrer")
+    };
+    let kept = referrer_to(&app("amd64", 3).manifest, "a/signature").manifest.digest().to_string();
+    assert_eq!((image.as_str(), signature.ends_with(&kept)), ("team/a:1.1", true), "{signature}");
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_where_an_image_failed() {
+    let fleet = fleet_with_less().await;
+    fleet.write(
+        "mirror:
+- {from: FROM/team/a, to: ['TO/m/a', 'oci:l'], tags: ['1.1', latest]}
+- {from: FROM/team/b, to: 'TO/m/b', tags: ['1.0']}
+",
+    );
+    app("arm64", 8).publish(&fleet.to, "m/b", Some("old"));
+    fleet.run(&[]).await.expect(0, "mirrored 5 images");
+    fleet.write(
+        "mirror:
+- {from: FROM/team/a, to: ['TO/m/a', 'oci:./l'], tags: [gone]}
+- {from: FROM/team/b, to: 'TO/m/b', tags: ['1.0']}
+",
+    );
+    let output = fleet.run(&["--delete", "--max-delete", "9"]).await;
+    output.expect(3, "mirrored 1 of 3 images (1 unchanged), deleted 1 tag; ");
+    for target in [format!("{}/m/a", fleet.to.server.host()), "oci:./l".to_owned()] {
+        let warning = format!("nothing is deleted from {target}, because an image for it failed");
+        output.expect(3, &warning);
+    }
+    assert!(fleet.to.tagged("m/a", "1.1").is_some() && fleet.to.tagged("m/b", "old").is_none());
+    assert_eq!(names_in(&fleet, "l"), ["team/a:1.1", "team/a:latest"]);
 }

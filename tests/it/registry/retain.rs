@@ -129,7 +129,8 @@ async fn tag_of_untagged_image_is_kept() {
     for at in [1, 2] {
         assert_eq!(plan["tags"][at]["why"], "digest-tag", "{plan}");
     }
-    retain(&registry, &["--keep-tag", "none", "--yes"]).await.expect(0, "deleted 1 tag and");
+    let all = ["--keep-tag", "none", "--yes", "--max-delete", "1"];
+    retain(&registry, &all).await.expect(0, "deleted 1 tag and");
     assert_eq!(tags(&registry).len(), 2);
 }
 
@@ -295,4 +296,19 @@ async fn retain_with_failed_deletion_goes_on_and_next_run_completes() {
     assert_eq!(tags(&registry), ["1.0", "edge"]);
     retain(&registry, &["--keep-tag", "edge", "--yes"]).await.expect(0, "deleted 1 tag");
     assert_eq!(tags(&registry), ["edge"]);
+}
+
+#[tokio::test]
+async fn retain_without_kept_tag_deletes_nothing() {
+    let registry = repository().await;
+    let misspelled = &["--keep-tag", "lates"][..];
+    let output = retain(&registry, &[misspelled, &["--yes"]].concat()).await;
+    output
+        .expect(1, "the rules keep none of the tags")
+        .expect(1, "`--max-delete 5` deletes the tags");
+    let output = retain(&registry, &[misspelled, &["--plan"]].concat()).await;
+    output.expect(0, "nothing would be deleted: retain: ");
+    assert_eq!(registry.server.count("DELETE "), 0);
+    let allowed = ["--yes", "--max-delete", "5"];
+    retain(&registry, &[misspelled, &allowed].concat()).await.expect(0, "deleted 5 tags");
 }

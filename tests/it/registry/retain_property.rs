@@ -158,7 +158,9 @@ async fn check(plan: Plan) {
     let kept: BTreeMap<&String, &String> =
         tags.iter().filter(|(tag, _)| tag.starts_with("keep")).collect();
     let (cli, name) = (Cli::new(), registry.repository(REPOSITORY));
-    cli.run(&["retain", "--keep-tag", "keep*", "--yes", &name]).await.expect(0, "");
+    let limit = tags.len().to_string();
+    let options = ["retain", "--keep-tag", "keep*", "--yes", "--max-delete", &limit, &name];
+    cli.run(&options).await.expect(0, "");
     let (after, left) = (registry.documents_of(REPOSITORY), registry.tags_of(REPOSITORY));
     for digest in needed(&before, &tags, kept.values().map(|digest| (*digest).clone())) {
         assert_eq!(after.get(&digest), before.get(&digest), "{digest} is needed: {plan:?}");

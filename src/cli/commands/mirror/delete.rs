@@ -1,7 +1,7 @@
 //! Which tags at targets the file no longer selects.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -11,6 +11,7 @@ use crate::cli::run::removals::{LayoutRemovals, Removals, RepositoryRemovals, be
 use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::layout::IndexEntry;
+use crate::location::Location;
 use crate::mirror::{MirrorEntry, tag_in_layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
@@ -82,7 +83,7 @@ fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends
     }
     for (path, targets) in by_path {
         let path = targets.first().map_or(path.as_path(), |one| &one.path);
-        let location = format!("oci:{}", path.display());
+        let location = layout_location(path);
         let listed = ends.cleaned_layout(path).and_then(|layout| {
             let Some(layout) = layout else { return Ok(None) };
             let entries = layout.entries()?;
@@ -92,7 +93,8 @@ fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends
             Ok(Some((layout, entries))) => {
                 let names = entries.iter().flat_map(|entry| names_to_delete(entry, &targets));
                 let names = names.collect();
-                removals.add_layout(LayoutRemovals { location, layout, names });
+                let spellings = targets.iter().map(|one| layout_location(&one.path)).collect();
+                removals.add_layout(LayoutRemovals { location, spellings, layout, names });
             }
             // Nothing has been mirrored there yet.
             Ok(None) => {}
@@ -101,8 +103,16 @@ fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends
     }
 }
 
+fn layout_location(path: &Path) -> String {
+    Location::Layout { path: path.to_owned(), name: ImageName::Only }.to_string()
+}
+
 /// The names of an entry that the file does not select.
 fn names_to_delete(entry: &IndexEntry, targets: &[&NamedLayout<'_>]) -> Vec<(String, Digest)> {
+    // Referrers stay as long as their subjects, which pruning looks after.
+    if entry.attached_to().is_some() {
+        return Vec::new();
+    }
     let may_go = |name: &&String| {
         let tag = tag_in_layout(name);
         let is_selected = |one: &&NamedLayout<'_>| match &one.name {

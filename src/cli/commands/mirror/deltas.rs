@@ -276,7 +276,7 @@ fn steps<'a>(
 }
 
 /// Digests of the images' names at their targets; `None` for what has failed.
-fn digests_at_targets(images: &[MirrorImage], run: &RunReport) -> Vec<Option<Digest>> {
+pub(super) fn digests_at_targets(images: &[MirrorImage], run: &RunReport) -> Vec<Option<Digest>> {
     let mut results = run.images.iter();
     let digest = |image: &MirrorImage| match &image.status {
         Status::Unchanged(_, copied) => Some(copied.digest.clone()),

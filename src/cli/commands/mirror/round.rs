@@ -47,6 +47,7 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
         let listing = Box::pin(removals(named, &images, args.max_delete, &mut ends));
         going = or_cancelled(&cancel, "mirror", listing).await?;
     }
+    let targets = target_locations(&images);
     let comparing = Box::pin(compare(images, &state, &digests));
     let images = or_cancelled(&cancel, "mirror", comparing).await?;
     if args.moving.plan {
@@ -58,6 +59,9 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let throttle = options.throttle.clone();
     let (run, printer) = transfer(&images, options, settings).await?;
     state.record(&images, &run.images);
+    let digests = deltas::digests_at_targets(&images, &run);
+    let failed = targets.into_iter().zip(digests).filter(|(_, digest)| digest.is_none());
+    going.skip(&failed.filter_map(|(location, _)| location).collect());
     let removed = delete(going, &mut state, settings).await;
     state.save();
     let sent = images.iter().filter_map(MirrorImage::pending);
@@ -81,6 +85,12 @@ async fn show_plan(
     let transfer = changed(images, options);
     let planned = or_cancelled(&cancel, "plan", Box::pin(transfer.plan())).await?;
     plan::print(images, planned, further, ends, settings)
+}
+
+/// Where each image goes; `None` if that is not known.
+fn target_locations(images: &[MirrorImage]) -> Vec<Option<String>> {
+    let location = |image: &MirrorImage| Some(image.target()?.endpoint().location.clone());
+    images.iter().map(location).collect()
 }
 
 /// Transfers what may have changed.

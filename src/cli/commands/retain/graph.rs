@@ -28,6 +28,11 @@ impl Graph {
         self.attached.entry(manifest.clone()).or_default().extend(referrers);
     }
 
+    /// The manifests that were read.
+    pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.children.keys()
+    }
+
     /// Adds a referrer, which the registry need not list.
     pub(super) fn add_subject(&mut self, referrer: &Digest, subject: &Digest) {
         self.subjects.insert(referrer.clone(), subject.clone());

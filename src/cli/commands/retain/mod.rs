@@ -25,8 +25,8 @@ use crate::cli::prompt;
 use crate::cli::run::removals::excess;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
-use crate::content::Lookup as _;
-use crate::error::{Error, ErrorKind, Result};
+use crate::content::{Endpoint, Lookup as _};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::mirror::KeepRules;
 use crate::reference::Reference;
 use crate::registry::Repository;
@@ -52,7 +52,12 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
     let finding = Box::pin(find(&repository, &rules));
     let plan = or_cancelled(&cancel, "retain", finding).await??;
     let printer = Printer::new(&repository.endpoint().location, settings);
-    let limit = args.max_delete.and_then(|max| excess(plan.going().count(), max));
+    let limit = match args.max_delete {
+        Some(max) => excess(plan.going().count(), max),
+        None if args.plan || args.yes => keeps_nothing(&plan, repository.endpoint()),
+        // The table and the question tell.
+        None => None,
+    };
     if args.plan {
         if let Some(error) = limit {
             tracing::warn!("nothing would be deleted: {}", error.chain());
@@ -77,6 +82,18 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
         deleted.errors.push(("tags that may go".to_owned(), error));
     }
     printer.finished(&plan, &deleted, repository.requests())
+}
+
+/// The error of rules that keep no tag: more likely a mistake in them than what was meant.
+fn keeps_nothing(plan: &Plan, endpoint: &Endpoint) -> Option<Error> {
+    let going = plan.going().count();
+    (going > 0 && !plan.keeps_by_rule()).then(|| {
+        Error::new(ErrorKind::Stopped, "retain")
+            .at(&endpoint.location)
+            .with_detail(ErrorDetail::DeletionLimit)
+            .with_reason("the rules keep none of the tags")
+            .with_hint(format!("check the rules; `--max-delete {going}` deletes the tags"))
+    })
 }
 
 async fn find(repository: &Repository, rules: &KeepRules) -> Result<Plan> {

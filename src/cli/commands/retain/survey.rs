@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::graph::Graph;
 use crate::cli::image::created::created;
-use crate::cli::run::removals::tagged_digest;
+use crate::cli::run::removals::belongs_to_digest;
 use crate::content::{self, Effort, Lookup as _, Presence, Source as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -128,7 +128,7 @@ async fn read_tag(
     let digest = Some(document.digest().clone());
     let mut surveyed = SurveyedTag { digest, created: None, kept, is_unknown: false };
     // A signature stays or goes with its image.
-    if kept.is_none() && rules.has_age() && tagged_digest(tag).is_none() {
+    if kept.is_none() && rules.has_age() && !belongs_to_digest(tag) {
         surveyed.created = match created(repository, document.clone()).await {
             Err(error) if error.kind() != ErrorKind::NotFound && !is_malformed(&error) => {
                 return Err(error);
