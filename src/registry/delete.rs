@@ -117,7 +117,7 @@ impl Repository {
         })
     }
 
-    /// Deletes a tag and nothing else. Returns false if the registry cannot.
+    /// Deletes a tag, and the manifest where the registry does so. Returns false if the registry cannot delete tags.
     pub(crate) async fn delete_only_tag(&self, tag: &str) -> Result<bool> {
         match self.delete(tag).await {
             Err(error) if is_unsupported(&error) => {
@@ -130,7 +130,7 @@ impl Repository {
 
     /// Deletes a tag. Returns false if the registry cannot, so that the manifest may be deleted instead, with these `tags`.
     async fn try_delete_tag(&self, tag: &str, tags: &[String], digest: &Digest) -> Result<bool> {
-        if self.delete_only_tag(tag).await? {
+        if Box::pin(self.delete_tag_alone(tag, digest, tags, false)).await? {
             return Ok(true);
         }
         let unsupported = |reason: &str| {
@@ -180,7 +180,7 @@ impl Repository {
     ///
     /// # Errors
     /// If a tag cannot be resolved: it might need the manifest.
-    async fn siblings(&self, tags: &[String], digest: &Digest) -> Result<Vec<String>> {
+    pub(super) async fn siblings(&self, tags: &[String], digest: &Digest) -> Result<Vec<String>> {
         let others = self.tags().await?.into_iter().filter(|other| !tags.contains(other));
         let resolutions = others.map(|other| async {
             let is_one = self.tag_depends_on(&other, digest).await?;

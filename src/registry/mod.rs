@@ -26,6 +26,7 @@ mod repository;
 mod scope;
 mod send;
 mod source;
+mod tag_deletion;
 mod tags;
 mod target;
 mod upload;

@@ -39,8 +39,23 @@ pub(super) struct Transport {
     pub(super) tags_refused: AtomicBool,
     /// Locked while a referrers list is read, edited and written.
     pub(super) referrers_lock: tokio::sync::Mutex<()>,
+    /// Locked while the first tag is deleted.
+    pub(super) tag_deletion: tokio::sync::Mutex<TagDeletion>,
     /// The health of this host, if it is a mirror.
     pub(super) mirror_health: MirrorHealth,
+}
+
+/// What a registry deletes with a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TagDeletion {
+    #[default]
+    Unknown,
+    /// A manifest went with a tag, but nothing needed it any more: such manifests may not be kept.
+    Undecided,
+    /// Nothing else.
+    Alone,
+    /// The manifest and its other tags.
+    WithManifest,
 }
 
 impl Transport {
@@ -56,6 +71,7 @@ impl Transport {
             no_referrers_api: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
             referrers_lock: tokio::sync::Mutex::default(),
+            tag_deletion: tokio::sync::Mutex::default(),
             mirror_health: MirrorHealth::default(),
         }
     }

@@ -212,3 +212,23 @@ async fn nothing_is_deleted_where_an_image_failed() {
     assert!(fleet.to.tagged("m/a", "1.1").is_some() && fleet.to.tagged("m/b", "old").is_none());
     assert_eq!(names_in(&fleet, "l"), ["team/a:1.1", "team/a:latest"]);
 }
+
+/// The specification does not say that the manifest stays: then `--delete` deleted the images of other tags.
+#[tokio::test]
+async fn manifest_deleted_with_tag_is_put_back_for_other_tags() {
+    let fleet = fleet_with_less().await;
+    let shared = fleet.to.tagged("m/a", "1.0").unwrap();
+    app("amd64", 2).publish(&fleet.to, "m/a", Some("2.0"));
+    app("amd64", 2).publish(&fleet.to, "m/a", Some("3.0"));
+    assert_eq!(fleet.to.tagged("m/a", "2.0"), Some(shared.clone()));
+    fleet.to.delete_manifests_with_tags("m/a");
+    fleet.write(
+        "mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: ['1.1', latest], immutable: ['2.0']}]",
+    );
+    let output = fleet.run(&["--delete", "--max-delete", "9"]).await;
+    output.expect(0, "this registry deletes the manifest with a tag; ");
+    output.expect(0, "deleted 4 tags; ");
+    let left: Vec<String> = fleet.to.tags_of("m/a").into_keys().collect();
+    assert_eq!(left, ["1.1", "2.0", "latest"]);
+    assert!(fleet.to.documents_of("m/a").contains_key(&shared));
+}

@@ -123,7 +123,7 @@ async fn delete_with_too_deep_index_of_sibling_tag_deletes_nothing() {
     assert_eq!(server.count("DELETE"), 1);
     assert_eq!(
         server.count("GET /v2/app/manifests/"),
-        9,
-        "the index of the tag, and eight inside it"
+        10,
+        "the manifest, the index of the tag, and eight inside it"
     );
 }

@@ -312,3 +312,17 @@ async fn retain_without_kept_tag_deletes_nothing() {
     let allowed = ["--yes", "--max-delete", "5"];
     retain(&registry, &[misspelled, &allowed].concat()).await.expect(0, "deleted 5 tags");
 }
+
+/// The specification does not say that the manifest stays: then `retain` deleted what it should keep.
+#[tokio::test]
+async fn retain_puts_back_manifest_deleted_with_tag() {
+    let registry = repository().await;
+    app("amd64", 3).publish(&registry, REPOSITORY, Some("old"));
+    registry.delete_manifests_with_tags(REPOSITORY);
+    let output = retain(&registry, &["--keep-tag", "2.0", "--yes"]).await;
+    output.expect(0, "this registry deletes the manifest with a tag");
+    output.expect(0, "left, because their manifests stay: old");
+    assert_eq!(tags(&registry), ["2.0", "old"]);
+    assert_eq!(registry.documents_of(REPOSITORY).len(), 1);
+    retain(&registry, &["--keep-tag", "2.0", "--plan"]).await.expect(0, "");
+}

@@ -25,6 +25,22 @@ impl FakeRegistry {
         held.documents.iter().map(|(digest, (_, bytes))| (digest.clone(), bytes.clone())).collect()
     }
 
+    /// From now on, deletes the manifest with a tag of the repository, and its other tags.
+    pub(crate) fn delete_manifests_with_tags(&self, repository: &str) {
+        let (content, tags) = (Arc::clone(&self.content), self.tags_of(repository));
+        let repository = repository.to_owned();
+        self.disturb(move |request, reply| {
+            let tag = request.path.rsplit('/').next().unwrap_or_default();
+            if let Some(digest) = tags.get(tag).filter(|_| request.method == "DELETE") {
+                let mut repositories = content.repositories.lock().unwrap();
+                let held = repositories.entry(repository.clone()).or_default();
+                held.documents.remove(digest);
+                held.tags.retain(|_, other| other != digest);
+            }
+            reply
+        });
+    }
+
     /// From now on, has the referrers API.
     pub(crate) fn list_referrers(&self) {
         let content = Arc::clone(&self.content);

@@ -49,7 +49,7 @@ impl<'a> Deletion<'a> {
                 Some(digest) if manifests.contains(digest) => {
                     by_digest.entry(digest).or_default().push(&tag.name);
                 }
-                _ => self.delete_shared(&tag.name).await,
+                digest => self.delete_shared(&tag.name, digest.as_ref()).await,
             }
         }
         for digest in &plan.manifests {
@@ -65,8 +65,8 @@ impl<'a> Deletion<'a> {
     }
 
     /// Deletes a tag of a manifest that stays.
-    async fn delete_shared(&mut self, tag: &str) {
-        match self.delete_tag(tag).await {
+    async fn delete_shared(&mut self, tag: &str, digest: Option<&Digest>) {
+        match self.delete_tag(tag, digest).await {
             Ok(true) => drop(self.deleted.tags.insert(tag.to_owned())),
             Ok(false) => drop(self.deleted.left.insert(tag.to_owned(), Part::Manifest)),
             Err(error) => self.deleted.errors.push((tag.to_owned(), error)),
@@ -77,7 +77,7 @@ impl<'a> Deletion<'a> {
     async fn delete_manifest(&mut self, digest: &Digest, tags: &[&str]) -> Result<()> {
         let mut untagged = Vec::new();
         for tag in tags {
-            if self.delete_tag(tag).await? {
+            if self.delete_tag(tag, None).await? {
                 untagged.push(*tag);
             }
         }
@@ -103,12 +103,18 @@ impl<'a> Deletion<'a> {
         Ok(())
     }
 
-    /// Deletes a tag. Returns false if the registry cannot.
-    async fn delete_tag(&mut self, tag: &str) -> Result<bool> {
+    /// Deletes a tag, but not the manifest `needed`. Returns false if the registry cannot.
+    async fn delete_tag(&mut self, tag: &str, needed: Option<&Digest>) -> Result<bool> {
         if !self.deletes_tags {
             return Ok(false);
         }
-        match self.repository.delete_only_tag(tag).await {
+        let deleted = match needed {
+            Some(digest) => {
+                Box::pin(self.repository.delete_tag_alone(tag, digest, &[], true)).await
+            }
+            None => self.repository.delete_only_tag(tag).await,
+        };
+        match deleted {
             Ok(is_deleted) => {
                 self.deletes_tags = is_deleted;
                 Ok(is_deleted)
