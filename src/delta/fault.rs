@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorDetail, ErrorKind};
 
 /// What is interrupted, in errors of making a delta.
 pub(super) const WHAT: &str = "make delta";
@@ -18,5 +18,8 @@ pub(super) fn does_not_fit(reason: &str) -> Error {
 }
 
 pub(super) fn file_error(error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, "temporary file").with_source(error)
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    Error::new(ErrorKind::Store, "temporary file")
+        .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
+        .with_source(error)
 }

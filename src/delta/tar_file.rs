@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::fault::{does_not_fit, file_error};
 use crate::control::Control;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::free_space::insufficient_space;
 use crate::layer::{BombGuard, DiffIdReader, decompress_detected};
 use crate::limits::BUFFER_SIZE;
@@ -63,16 +63,20 @@ impl TarFile {
         Ok(Self { file: Arc::new(file), size, diff_id: found })
     }
 
-    /// Checks for the disk that files of so many bytes need in `dir`.
+    /// Checks for the disk that files of so many bytes need in `dir`, where `reserved` bytes are needed for other things.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] if less is free.
-    pub fn check_space(dir: &Path, bytes: u64) -> Result<()> {
+    pub fn check_space(dir: &Path, bytes: u64, reserved: u64) -> Result<()> {
         let Ok(handle) = File::open(dir) else { return Ok(()) };
-        let Some(free) = insufficient_space(&handle, bytes) else { return Ok(()) };
-        let reason = format!("{bytes} bytes are needed for old layers, {free} are free");
+        let needed = bytes.saturating_add(reserved);
+        let Some(free) = insufficient_space(&handle, needed) else { return Ok(()) };
+        let reason = format!(
+            "{bytes} bytes are needed for old layers and {reserved} for what is missing, {free} are free"
+        );
         Err(Error::new(ErrorKind::Store, "temporary files")
             .at(dir.display().to_string())
+            .with_detail(ErrorDetail::StoreDiskFull)
             .with_reason(reason))
     }
 

@@ -9,8 +9,9 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use crate::blocking::run_cancellable;
 use crate::control::Control;
 use crate::delta::{OldLayer, TarFile};
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 
 /// Layers that are rebuilt at once: two take up to 150 MiB.
@@ -24,6 +25,8 @@ pub struct HeldLayers {
     slots: Arc<Semaphore>,
     /// Decompressed layers. Each takes as much disk as it is long until this is dropped.
     tars: Mutex<HashMap<Digest, Arc<OnceCell<TarFile>>>>,
+    /// Sizes of the layers that the run has to write to the same disk.
+    missing: Mutex<HashMap<Digest, u64>>,
     control: Control,
 }
 
@@ -42,6 +45,7 @@ impl HeldLayers {
             by_diff_id: OnceCell::new(),
             slots: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))),
             tars: Mutex::default(),
+            missing: Mutex::default(),
             control,
         }
     }
@@ -51,10 +55,22 @@ impl HeldLayers {
         self.layout.entries().is_ok_and(|entries| entries.is_empty())
     }
 
-    /// Whether images have all of these layers.
-    pub(super) async fn has_all(&self, diff_ids: &[Digest]) -> Result<bool> {
+    /// Those of these layers that no image has.
+    pub(super) async fn lacks<'a>(&self, diff_ids: &'a [Digest]) -> Result<Vec<&'a Digest>> {
         let held = self.by_diff_id().await?;
-        Ok(diff_ids.iter().all(|diff_id| held.contains_key(diff_id)))
+        Ok(diff_ids.iter().filter(|diff_id| !held.contains_key(*diff_id)).collect())
+    }
+
+    /// Notes layers that the run has to write. Old layers take no disk that these need: otherwise a rebuilt layer would make the others
+    /// fail.
+    pub(super) fn reserve(&self, layers: &[&Descriptor]) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.extend(layers.iter().map(|layer| (layer.digest.clone(), layer.size)));
+    }
+
+    fn reserved(&self) -> u64 {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.values().fold(0, |sum, size| sum.saturating_add(*size))
     }
 
     async fn by_diff_id(&self) -> Result<&BTreeMap<Digest, Digest>> {
@@ -69,7 +85,7 @@ impl HeldLayers {
     /// The tar of a layer.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if no image has it, and those of [`TarFile::decompress`].
+    /// [`ErrorKind::NotFound`] if no image has it, and those of [`TarFile::check_space`] and [`TarFile::decompress`].
     pub(super) async fn tar(&self, wanted: &OldLayer) -> Result<TarFile> {
         let missing = || {
             let reason = format!("the store has no layer with the diff_id {}", wanted.diff_id);
@@ -82,13 +98,24 @@ impl HeldLayers {
         };
         let decompress = || {
             let (layout, layer, wanted) = (Arc::clone(&self.layout), layer.clone(), wanted.clone());
+            let reserved = self.reserved();
             run_cancellable(&self.control, "decompress layer", move |control| {
                 let (dir, OldLayer { diff_id, size, .. }) = (layout.root(), &wanted);
-                TarFile::check_space(dir, *size)?;
+                TarFile::check_space(dir, *size, reserved)?;
                 TarFile::decompress(layout.blob_file(&layer)?, diff_id, *size, dir, control)
             })
         };
-        cell.get_or_try_init(decompress).await.cloned()
+        let tar = cell.get_or_try_init(decompress).await;
+        tar.cloned().map_err(|error| {
+            let full = matches!(
+                error.detail(),
+                Some(ErrorDetail::SpoolDiskFull | ErrorDetail::StoreDiskFull)
+            );
+            Error::new(error.kind(), format!("old layer {layer}"))
+                .with_data_of(&error)
+                .with_detail(full.then_some(ErrorDetail::StoreDiskFull))
+                .with_source(error)
+        })
     }
 
     /// Waits until another layer may be rebuilt. It may as long as the permit exists.

@@ -6,7 +6,7 @@ use super::choose::pays;
 use crate::blob_file::BlobFile;
 use crate::delta::{self, Delta, MakeOptions, NewLayer, TarFile};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_layers::LayerBlob;
 
 /// A layer, and its delta if it has one.
@@ -23,7 +23,8 @@ pub struct LayerDelta {
 /// the largest new one are long when decompressed.
 ///
 /// # Errors
-/// [`ErrorKind::Interrupted`], and those of reading new layers. A layer that cannot be rebuilt has the reason in its result.
+/// [`ErrorKind::Interrupted`], those of reading new layers, and [`ErrorKind::Store`] if the disk is full. A layer that cannot be rebuilt has
+/// the reason in its result.
 pub fn make_deltas(
     old: Vec<LayerBlob<'_>>,
     new: Vec<(Descriptor, LayerBlob<'_>)>,
@@ -37,6 +38,9 @@ pub fn make_deltas(
         let name = layer.name.clone();
         match decompress(layer, options) {
             Ok(tar) => tars.push(tar),
+            Err(error) if is_disk_full(&error) => {
+                return Err(error.at(options.dir.display().to_string()));
+            }
             Err(error) => {
                 options.control.check("make delta")?;
                 tracing::warn!("{name}: not used, {}", error.chain());
@@ -61,9 +65,18 @@ fn one(
         Ok(delta) if pays(delta.size(), layer.size) => Ok(delta),
         Ok(delta) => Err(format!("the delta would have {} bytes", delta.size())),
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+        Err(error) if is_disk_full(&error) => {
+            return Err(error.at(options.dir.display().to_string()));
+        }
+        Err(error) if error.reason().is_empty() => Err(error.chain()),
         Err(error) => Err(error.reason().to_owned()),
     };
     Ok(LayerDelta { layer, delta })
+}
+
+/// Whether there is no room for temporary files, which says nothing of the layer.
+fn is_disk_full(error: &Error) -> bool {
+    error.detail() == Some(ErrorDetail::SpoolDiskFull)
 }
 
 /// Reads a layer into a temporary file: it is read twice.

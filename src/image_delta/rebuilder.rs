@@ -102,14 +102,26 @@ impl DeltaRebuilder {
         let Presence::Present(listed) = self.source.referrers(manifest.digest()).await? else {
             return Ok(Vec::new());
         };
-        let mut best: Option<ListedDelta> = None;
+        let (mut best, mut unusable): (Option<ListedDelta>, _) = (None, None);
         for delta in listed.into_iter().filter_map(ListedDelta::parse).take(LISTED) {
             let is_smaller = best.as_ref().is_none_or(|best| delta.size < best.size);
-            if is_smaller && self.held.has_all(&delta.sources).await? {
-                best = Some(delta);
+            if !is_smaller {
+                continue;
+            }
+            match self.held.lacks(&delta.sources).await?[..] {
+                [] => best = Some(delta),
+                [lacking, ..] => unusable = Some(lacking.clone()),
             }
         }
-        let Some(best) = best else { return Ok(Vec::new()) };
+        let Some(best) = best else {
+            if let Some(lacking) = unusable.filter(|_| self.is_only_way()) {
+                tracing::warn!(
+                    "the deltas in {} need an old layer that is missing: its diff_id is {lacking}",
+                    self.source.endpoint().location
+                );
+            }
+            return Ok(Vec::new());
+        };
         let document = content::fetch_document(&*self.source, &best.descriptor).await?;
         let mut found = Vec::new();
         for offered in OfferedDelta::all(&document) {
@@ -189,6 +201,7 @@ impl Rebuilder for DeltaRebuilder {
         missing: &'a [&'a Descriptor],
     ) -> BoxFuture<'a, Vec<(Digest, u64)>> {
         Box::pin(async {
+            self.held.reserve(missing);
             let is_small = missing.iter().all(|layer| layer.size < LEAST_LAYER);
             if self.held.is_empty() || (is_small && !self.is_only_way()) {
                 return Vec::new();
@@ -201,7 +214,11 @@ impl Rebuilder for DeltaRebuilder {
                 answered.unwrap_or_else(|_| Err(silent("no answer")))
             };
             offers.unwrap_or_else(|error| {
-                tracing::info!("{}; no deltas are used", error.chain());
+                if self.is_only_way() {
+                    tracing::warn!("{}; no deltas are used", error.chain());
+                } else {
+                    tracing::info!("{}; no deltas are used", error.chain());
+                }
                 Vec::new()
             })
         })

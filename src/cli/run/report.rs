@@ -159,6 +159,11 @@ pub(in crate::cli) fn receipt(report: &ImageReport) -> String {
     let bytes = &report.bytes;
     let mut parts =
         vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];
+    // The transfer of one host needs no name.
+    if report.hosts.len() > 1 {
+        let host = |(host, bytes): (&String, &u64)| format!("{} from {host}", size(*bytes));
+        parts.extend(report.hosts.iter().map(host));
+    }
     if bytes.resumed > 0 {
         parts.push(format!("{} resumed", size(bytes.resumed)));
     }

@@ -21,7 +21,7 @@ use crate::image_delta::{LayerDelta, delta_artifact, make_deltas};
 use crate::image_layers::LayerBlob;
 use crate::layout::Layout;
 use crate::name::ImageName;
-use crate::reference::Reference;
+use crate::reference::{Reference, is_pinned};
 use crate::transfer::{ImageRequest, read_small, resolve};
 
 /// Deltas of the images of an archive.
@@ -33,9 +33,14 @@ pub(in crate::cli) struct SavedDeltas {
     pub(in crate::cli) requests: Vec<ImageRequest>,
 }
 
-/// Returns the request that writes an artifact.
-pub(in crate::cli) fn artifact_request(artifact: Artifact, target_name: ImageName) -> ImageRequest {
-    let reference = format!("deltas {}", artifact.document().digest());
+/// Returns the request that writes the deltas of an image.
+pub(in crate::cli) fn artifact_request(
+    image: &str,
+    artifact: Artifact,
+    target_name: ImageName,
+) -> ImageRequest {
+    let image = image.rsplit_once('@').filter(|_| is_pinned(image)).map_or(image, |(name, _)| name);
+    let reference = format!("deltas of {image}");
     let request = ImageRequest::new(Arc::new(artifact), ImageName::Only);
     ImageRequest { reference, target_name, ..request }
 }
@@ -84,7 +89,7 @@ pub(in crate::cli) async fn make_deltas_for(
         let ImageName::Layout(name) = &image.target_name else { continue };
         let Some(artifact) = delta_artifact(manifest.descriptor(), None, layers)? else { continue };
         let target_name = archive_name(name, &artifact);
-        saved.requests.push(artifact_request(artifact, target_name));
+        saved.requests.push(artifact_request(&image.reference, artifact, target_name));
     }
     let replaced = layers.into_iter().filter(|layer| layer.delta.is_ok());
     saved.replaced = replaced.map(|layer| layer.layer.digest).collect();

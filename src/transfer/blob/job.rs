@@ -75,12 +75,12 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
         return Ok(BlobResult::Inline);
     }
     let rebuilder = job.rebuilder.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut delta_error = None;
     if let Some(rebuilder) = rebuilder {
         match rebuild(job, &*rebuilder, &mut *writer).await {
             Ok(Ok(proof)) => return writer.commit(proof).await.map(|()| BlobResult::Rebuilt),
             Ok(Err(error)) => {
-                let digest = &job.descriptor.digest;
-                tracing::warn!("delta for {digest}: {}; transferring the layer", error.chain());
+                delta_error = Some(not_rebuilt(job, error));
                 writer.truncate().await?;
             }
             Err(error) => {
@@ -94,9 +94,22 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
         Ok(proof) => writer.commit(proof).await.map(|()| BlobResult::Transferred),
         Err(AttemptError { error, .. }) => {
             writer.abort(&error).await;
-            Err(error)
+            // An archive may have the delta instead of the layer.
+            let is_missing = error.kind() == ErrorKind::NotFound;
+            let is_local = job.source.endpoint().kind.is_local();
+            Err(delta_error.filter(|_| is_missing && is_local).unwrap_or(error))
         }
     }
+}
+
+/// The error of a layer that was not rebuilt. A warning tells it, unless the source may have nothing else.
+fn not_rebuilt(job: &BlobJob, error: Error) -> Error {
+    let what = format!("delta for {}", job.descriptor.digest);
+    let error = Error::new(error.kind(), what).with_data_of(&error).with_source(error);
+    if !job.source.endpoint().kind.is_local() {
+        tracing::warn!("{}; transferring the layer", error.chain());
+    }
+    error
 }
 
 /// Transfers the blob, and again where wrong bytes have another explanation than the descriptor.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Versions;
 use crate::support::assertions::assert_digests_are_right;
-use crate::support::cli::Cli;
+use crate::support::cli::{Cli, Output};
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
 
@@ -49,6 +49,16 @@ async fn delta_archive_without_the_old_image_is_refused() {
     let loaded = cli.run(&["--store", "other", "load", "update.tar"]).await;
     loaded.expect(3, &versions.new.layers[1].digest().to_string());
     loaded.expect(3, "hint: load the earlier archives first");
+    // Another image is there.
+    let other = versions.registry.repository("app:other");
+    image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(
+        &versions.registry,
+        "app",
+        Some("other"),
+    );
+    cli.run(&["--store", "with-other", "pull", &other]).await.expect(0, "");
+    let loaded = cli.run(&["--store", "with-other", "load", "update.tar"]).await;
+    loaded.expect(3, "an old layer that is missing: its diff_id is sha256:");
     assert_eq!(cli.run(&["--store", "other", "images", "--json"]).await.stdout, "[]\n");
 }
 
@@ -161,4 +171,47 @@ async fn small_layer_in_delta_archive_is_rebuilt() {
     let report = cli.report(&["load", "--json", "update.tar"]).await;
     assert_eq!(report["blobs"][1]["outcome"], json!("rebuilt"), "{report}");
     cli.run(&["verify"]).await.expect(0, "");
+}
+
+/// Loads an archive that has a delta, after a change of the archive or the store. The archive has nothing else to make the layer of.
+async fn load_damaged(damage: impl FnOnce(&Versions, &std::path::Path)) -> (Versions, Output) {
+    let versions = Versions::new().await;
+    let cli = &versions.cli;
+    let names = [1, 2].map(|number| versions.name(number));
+    let made = cli.run(&["delta", &names[0], &names[1], "-o", "update.tar"]).await;
+    made.expect(0, &format!("deltas of {}: saving", names[1]));
+    damage(&versions, &cli.dir().join("update.tar"));
+    let loaded = cli.run(&["load", "update.tar"]).await;
+    assert!(!loaded.stderr.contains("transferring the layer"), "{}", loaded.stderr);
+    (versions, loaded)
+}
+
+/// Damage was reported as a missing layer, with exit code 3.
+#[tokio::test]
+async fn damaged_delta_in_archive_is_named() {
+    let (versions, loaded) = load_damaged(|_, archive| {
+        let mut bytes = std::fs::read(archive).unwrap();
+        let at = bytes.windows(4).rposition(|bytes| bytes == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
+        bytes[at + 20] ^= 1;
+        std::fs::write(archive, bytes).unwrap();
+    })
+    .await;
+    let layer = versions.new.layers[1].digest();
+    loaded.expect(5, &format!("error: delta for {layer}: content sha256:"));
+    loaded.expect(5, "update.tar: digest mismatch");
+    assert_digests_are_right(&versions.cli.store());
+}
+
+#[tokio::test]
+async fn damaged_old_layer_of_delta_in_archive_is_named() {
+    let (versions, loaded) = load_damaged(|versions, _| {
+        let mut bytes = std::fs::read(versions.old_layer_path()).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(versions.old_layer_path(), bytes).unwrap();
+    })
+    .await;
+    let (new, old) = (versions.new.layers[1].digest(), versions.old.layers[1].digest());
+    loaded.expect(loaded.code().unwrap(), &format!("error: delta for {new}: old layer {old}: "));
+    assert!([5, 7].contains(&loaded.code().unwrap()), "{}", loaded.stderr);
 }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::Fleet;
 use crate::support::assertions::assert_digests_are_right;
 use crate::support::http::Reply;
-use crate::support::images::{Family, Image, index, with_config};
+use crate::support::images::{Family, Image, image, index, layer, random_blob, with_config};
+use crate::support::live::needs;
+use crate::support::small::Small;
 use crate::support::versions::version;
 
 const FILE: &str = "mirror: [{from: FROM/team/d, to: 'TO/m/d', deltas: {from: previous}}]";
@@ -148,4 +150,31 @@ async fn deltas_of_index_are_made_by_platform_once_for_all_targets() {
     assert_eq!(pushed(&fleet, "n/d"), 2, "{:?}", fleet.sent());
     assert_eq!(fleet.to.server.count("GET /v2/n/d/blobs/"), 0, "{:?}", fleet.sent());
     assert_rebuilt(&fleet, "1", "2").await;
+}
+
+/// A full disk was taken for deltas that do not pay, so that no run tried again.
+#[tokio::test]
+async fn deltas_failed_on_full_disk_are_made_by_next_run() {
+    let test = "deltas_failed_on_full_disk_are_made_by_next_run";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let mut fleet = Fleet::start().await;
+    let content = random_blob(6 << 20, 1);
+    for (tag, size) in [("1.0", content.len()), ("1.1", 2 << 20)] {
+        let image = image(Family::Oci, "amd64", &[layer(&[("a", &content[..size])])]);
+        image.publish(&fleet.from, "team/d", Some(tag));
+    }
+    fleet.write(FILE);
+    let small = fleet.cli.dir().join("small");
+    let Some(_small) = Small::mount(test, &small, "size=5m") else { return };
+    let usual = std::env::temp_dir().display().to_string();
+    fleet.cli = fleet.cli.env("TMPDIR", small.to_str().unwrap());
+    let output = fleet.run(&[]).await;
+    output
+        .expect(0, "/m/d:1.1 has no deltas: temporary file: ")
+        .expect(0, "No space left on device");
+    assert_eq!(pushed(&fleet, "m/d"), 0);
+    fleet.cli = fleet.cli.env("TMPDIR", usual);
+    fleet.run(&[]).await.expect(0, "made deltas of 1 image");
 }

@@ -51,6 +51,8 @@ async fn mirror_without_one_blob_gives_the_others() {
     output.expect(0, "using the mirror");
     assert_eq!((counts(&all.mirror), counts(&all.registry)), ((1, 3), (0, 1)));
     let hosts = &output.report()["hosts"];
+    let from = format!(" from {}", all.registry.server.host());
+    output.expect(0, &from).expect(0, &format!(" from {}", all.mirror.server.host()));
     assert_eq!(hosts[all.registry.server.host()], layer.size);
     assert_eq!(hosts[all.mirror.server.host()], all.image.size() - layer.size);
 }

@@ -42,7 +42,8 @@ pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<Exit
     if let Some(output) = &output {
         check_output(output, settings)?;
     }
-    let settings = &interruptible(&labels::SAVE, settings);
+    let labels = if args.push { &labels::PUSH } else { &labels::SAVE };
+    let settings = &interruptible(labels, settings);
     let cancel = &settings.control.cancel;
     let typed = args.platform.platform.as_deref();
     let opening = async {
@@ -145,7 +146,7 @@ async fn push(
 ) -> Result<Vec<ImageResult>> {
     let destination = Destination::for_push(image.without_name(), None)?;
     let name = ImageName::Digest(artifact.document().digest().clone());
-    let request = artifact_request(artifact, name);
+    let request = artifact_request(&image.to_string(), artifact, name);
     let run = TransferRun::with_defaults("delta", false, false, settings);
     run.transfer(&[request], &destination, settings).await
 }
@@ -180,7 +181,7 @@ async fn write(
     let mut requests = vec![image];
     requests.extend(artifact.map(|artifact| {
         let name = archive_name(&opened.full_name, &artifact);
-        artifact_request(artifact, name)
+        artifact_request(&opened.reference, artifact, name)
     }));
     let run = TransferRun::with_defaults("delta", false, false, settings);
     run.transfer(&requests, &destination, settings).await

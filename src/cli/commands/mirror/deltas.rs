@@ -158,7 +158,8 @@ impl Making<'_> {
     ) -> Result<()> {
         let repository = ends.own_repository(&step.pair.repository)?;
         let source: Arc<dyn Source> = Arc::new(repository);
-        for (old, new) in manifest_pairs(&*source, &step.from, &step.to).await? {
+        let newer = source.resolve(&ImageName::Digest(step.to.clone())).await?;
+        for (old, new) in manifest_pairs(&*source, &step.from, &newer).await? {
             if let Presence::Present(listed) = source.referrers(&new).await?
                 && has_deltas_from(&listed, &old)
             {
@@ -166,11 +167,16 @@ impl Making<'_> {
             }
             let key = (old, new);
             if !made.contains_key(&key) {
-                let deltas = self.make(&source, step.names[0], &key.0, &key.1).await?;
+                let newer = if newer.digest() == &key.1 {
+                    newer.clone()
+                } else {
+                    source.resolve(&ImageName::Digest(key.1.clone())).await?
+                };
+                let deltas = self.make(&source, step.names[0], &key.0, newer).await?;
                 made.insert(key.clone(), deltas);
             }
             let Some(Some((artifact, bytes))) = made.get(&key) else { continue };
-            self.push(artifact, step.target).await?;
+            self.push(step.names[0], artifact, step.target).await?;
             let [new, old] = step.names;
             let [delta, whole] = bytes.map(size);
             if !self.settings.quiet {
@@ -193,10 +199,9 @@ impl Making<'_> {
         source: &Arc<dyn Source>,
         name: &str,
         old: &Digest,
-        new: &Digest,
+        new: Document,
     ) -> Result<Option<(Artifact, [u64; 2])>> {
         let old = source.resolve(&ImageName::Digest(old.clone())).await?;
-        let new = source.resolve(&ImageName::Digest(new.clone())).await?;
         let is_image = |one: &Document| one.manifest().is_ok_and(ImageManifest::has_diff_ids);
         if !is_image(&old) || !is_image(&new) {
             return Ok(None);
@@ -230,7 +235,7 @@ impl Making<'_> {
         Ok(artifact.map(|artifact| (artifact, sizes(&layers))))
     }
 
-    async fn push(&self, artifact: &Artifact, target: &Arc<dyn Target>) -> Result<()> {
+    async fn push(&self, image: &str, artifact: &Artifact, target: &Arc<dyn Target>) -> Result<()> {
         let options = TransferOptions {
             retry: self.settings.retry,
             throttle: self.throttle.clone(),
@@ -238,7 +243,7 @@ impl Making<'_> {
             ..TransferOptions::default()
         };
         let name = ImageName::Digest(artifact.document().digest().clone());
-        let request = artifact_request(artifact.clone(), name);
+        let request = artifact_request(image, artifact.clone(), name);
         let run = Box::pin(Transfer::new(options).image(request, target).run()).await;
         let error = run.images.iter().find_map(ImageResult::first_error);
         error.map_or(Ok(()), |error| Err(error.clone_for()))
@@ -255,6 +260,7 @@ fn steps<'a>(
     let digests = digests_at_targets(images, run);
     let digest = |position: usize| digests.get(position).cloned().flatten();
     let mut steps: Vec<Vec<Step<'_>>> = Vec::new();
+    let mut groups: HashMap<(Digest, Digest), usize> = HashMap::new();
     for pair in pairs {
         let (Some(from), Some(to)) = (digest(pair.old), digest(pair.new)) else { continue };
         let (Some(old), Some(new)) = (images.get(pair.old), images.get(pair.new)) else { continue };
@@ -263,11 +269,9 @@ fn steps<'a>(
             continue;
         }
         let names = [new.reference.as_str(), old.reference.as_str()];
+        let group = *groups.entry((from.clone(), to.clone())).or_insert(steps.len());
         let step = Step { pair, names, target, from, to };
-        let is_same = |group: &&mut Vec<Step<'_>>| {
-            group.first().is_some_and(|one| one.from == step.from && one.to == step.to)
-        };
-        match steps.iter_mut().find(is_same) {
+        match steps.get_mut(group) {
             Some(group) => group.push(step),
             None => steps.push(vec![step]),
         }
@@ -293,11 +297,10 @@ pub(super) fn digests_at_targets(images: &[MirrorImage], run: &RunReport) -> Vec
 async fn manifest_pairs(
     source: &dyn Source,
     from: &Digest,
-    to: &Digest,
+    new: &Document,
 ) -> Result<Vec<(Digest, Digest)>> {
-    let new = source.resolve(&ImageName::Digest(to.clone())).await?;
     if new.manifest().is_ok() {
-        return Ok(vec![(from.clone(), to.clone())]);
+        return Ok(vec![(from.clone(), new.digest().clone())]);
     }
     let old = source.resolve(&ImageName::Digest(from.clone())).await?;
     let mut pairs = Vec::new();
