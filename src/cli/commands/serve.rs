@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::blocking::run_cancellable;
 use crate::cli::args::Serve;
-use crate::cli::run::destination::open_to_write;
+use crate::cli::run::new_layout::open_to_write;
 use crate::cli::run::transfer_run::progress;
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};

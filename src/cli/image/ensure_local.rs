@@ -7,7 +7,8 @@ use crate::cli::args::{TransferArgs, Unpack};
 use crate::cli::image::open::{
     OpenedImage, OpenedLocation, Stored, error_after_fallback, registry,
 };
-use crate::cli::run::destination::{Destination, open_to_write};
+use crate::cli::run::destination::Destination;
+use crate::cli::run::new_layout::open_to_write;
 use crate::cli::run::transfer_run::options;
 use crate::cli::settings::{Settings, platform};
 use crate::cli::signals;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::archive::ArchiveOutput;
 use crate::cli::run::new_archive::NewArchive;
+use crate::cli::run::new_layout::{NewLayout, open_to_write};
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutOptions};
+use crate::layout::LayoutOptions;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::reference::Reference;
@@ -166,7 +167,8 @@ impl Destination {
         matches!(self, Self::Archive(archive, _) if archive.is_stdout())
     }
 
-    /// Opens the destination for this number of images. A missing directory or file is created.
+    /// Opens the destination for this number of images. A missing store or file is created; a missing layout is when
+    /// something is written to it.
     pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
@@ -183,6 +185,9 @@ impl Destination {
         };
         let private = matches!(self, Self::Store(_));
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
+        if !private && !path.exists() {
+            return Ok(Arc::new(NewLayout::new(path, options, settings.control.clone())));
+        }
         Ok(Arc::new(open_to_write(path, options, &settings.control).await?))
     }
 
@@ -290,15 +295,4 @@ impl Destination {
             Self::Store(None) | Self::Layout { .. } | Self::Archive(..) => None,
         }
     }
-}
-
-/// Opens the layout at this path and creates it if it is missing. Ctrl-C ends a wait for its lock and the check after a
-/// restart.
-pub(in crate::cli) async fn open_to_write(
-    path: PathBuf,
-    options: LayoutOptions,
-    control: &Control,
-) -> Result<Layout> {
-    let make = move |control: &Control| Layout::create_with_control(&path, options, control);
-    opened_unless_cancelled(control, "open", make).await
 }

@@ -55,9 +55,14 @@ pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCo
             .with_hint("leave out `--media-type`"));
     }
     let putting = async {
-        let target = destination.open(settings, 1, false).await?;
+        // A missing store or layout is not created for a manifest that is refused.
+        let target = destination.open_for_plan(settings).await?;
         target.check_document(&document)?;
         check_target(&*target, &document).await?;
+        let target = match destination {
+            Destination::Registry { .. } => target,
+            _ => destination.open(settings, 1, false).await?,
+        };
         give_name(&*target, &document, name).await
     };
     or_cancelled(&cancel, "put-manifest", Box::pin(putting)).await??;
@@ -117,7 +122,11 @@ async fn check_target(target: &dyn Target, document: &Document) -> Result<()> {
     let location = &target.endpoint().location;
     let is_there = |content: &Descriptor| Ok(!missing.contains(&content.digest));
     check_content(document, location, is_there).map_err(|error| {
-        error.with_hint("put it first, with `rpull put-blob` or `rpull put-manifest`")
+        Error::new(ErrorKind::NotFound, error.what())
+            .at(location)
+            .with_reason(error.reason())
+            .with_missing(error.missing().to_vec())
+            .with_hint("put it first, with `rpull put-blob` or `rpull put-manifest`")
     })?;
     for digest in document.children().map(|child| &child.digest) {
         if missing.contains(digest) {
