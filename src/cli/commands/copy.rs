@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::labels;
 use crate::cli::run::conversion::Conversion;
 use crate::cli::run::deltas::with_deltas;
@@ -55,17 +56,19 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     if source_settings.has_creds_of(&target_settings) {
         settings.check_creds(location.registry().into_iter().chain(destination.image()))?;
     }
+    let hint = StoreHint::new(&args.source, settings);
     let requests = if let Some(repository) = repository {
         let finding = tags(&repository, &destination, &platforms, &source_settings);
         or_cancelled(cancel, "copy", finding).await??
     } else {
         let opening = one(&location, &destination, platforms, &source_settings);
-        vec![or_cancelled(cancel, "copy", opening).await??]
+        vec![or_cancelled(cancel, "copy", hint.around(opening)).await??]
     };
     let requests = match conversion {
-        Some(conversion) => conversion.apply(requests, settings).await?,
+        Some(conversion) => hint.around(conversion.apply(requests, settings)).await?,
         None => requests,
     };
+    let run = run.with_hint(hint);
     let requests = with_deltas(requests, args.delta, &run, &destination, settings)?;
     let shape = if args.all_tags { JsonShape::List } else { JsonShape::Value };
     let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;

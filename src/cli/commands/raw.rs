@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use crate::cli::args::DocumentArgs;
 use crate::cli::image::open::{OpenedLocation, open, with_subject};
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;
 use crate::content::Effort;
+use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Result;
 use crate::layout::IndexEntry;
@@ -16,21 +18,14 @@ use crate::transfer::{PlatformRequest, read_small, resolve_image};
 
 pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let requested = typed(&args)?;
-    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    let digest = match &requested {
-        // HEAD is enough, and Docker Hub does not count it as a pull.
-        None => match opened.source.name(&opened.name, Effort::Request).await?.present() {
-            // For an image in the store, print the digest that `pull` and `images` print.
-            Some(descriptor) if opened.layout.is_some() => {
-                IndexEntry::from_descriptor(descriptor).digest()
-            }
-            Some(descriptor) => descriptor.digest,
-            None => opened.source.resolve(&opened.name).await?.digest().clone(),
-        },
-        Some(choice) => select_document(&opened, Some(choice), settings).await?.digest().clone(),
+    let reading = async {
+        let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+        let digest = digest_of(&opened, requested.as_ref(), settings).await?;
+        Ok((opened.reference, digest))
     };
+    let (reference, digest) = StoreHint::new(&args.image, settings).around(reading).await?;
     if settings.json {
-        output::json(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
+        output::json(&serde_json::json!({ "reference": reference, "digest": digest }))?;
     } else {
         output::line(digest.as_str())?;
     }
@@ -39,20 +34,45 @@ pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> R
 
 pub(in crate::cli) async fn manifest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let requested = typed(&args)?;
-    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    output::document(select_document(&opened, requested.as_ref(), settings).await?.bytes())?;
+    let reading = async {
+        let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+        select_document(&opened, requested.as_ref(), settings).await
+    };
+    let document = StoreHint::new(&args.image, settings).around(reading).await?;
+    output::document(document.bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(in crate::cli) async fn config(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let requested = platform(args.platform.platform.as_deref())?;
-    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    let manifest = select_document(&opened, Some(&requested), settings).await?;
-    let view = manifest.manifest().map_err(|error| with_subject(&opened.reference, &error))?;
-    let config = &view.config;
-    let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
+    let reading = async {
+        let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+        let manifest = select_document(&opened, Some(&requested), settings).await?;
+        let view = manifest.manifest().map_err(|error| with_subject(&opened.reference, &error))?;
+        read_small(&*opened.source, &view.config, CONFIG_LIMIT, settings.retry).await
+    };
+    let bytes = StoreHint::new(&args.image, settings).around(reading).await?;
     output::document(&bytes)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn digest_of(
+    opened: &OpenedLocation,
+    requested: Option<&PlatformRequest>,
+    settings: &Settings,
+) -> Result<Digest> {
+    if requested.is_some() {
+        return Ok(select_document(opened, requested, settings).await?.digest().clone());
+    }
+    // HEAD is enough, and Docker Hub does not count it as a pull.
+    match opened.source.name(&opened.name, Effort::Request).await?.present() {
+        // For an image in the store, print the digest that `pull` and `images` print.
+        Some(descriptor) if opened.layout.is_some() => {
+            Ok(IndexEntry::from_descriptor(descriptor).digest())
+        }
+        Some(descriptor) => Ok(descriptor.digest),
+        None => Ok(opened.source.resolve(&opened.name).await?.digest().clone()),
+    }
 }
 
 fn typed(args: &DocumentArgs) -> Result<Option<PlatformRequest>> {

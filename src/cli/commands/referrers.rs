@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Referrers;
 use crate::cli::image::open::open_location;
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output::{self, note_words};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::size::size;
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Exceeded, MAX_REFERRER_DEPTH};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
+use crate::reference::Reference;
 use crate::registry::Referrer;
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
@@ -31,8 +33,18 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
             local_tree(&*opened.source, &digest, kind, (0, &mut HashSet::new())).await?;
         return print(&opened.reference, &digest, &referrers, settings);
     };
-    let repository =
-        settings.client(&reference.to_string(), ForeignLayers::Ignore)?.repository(&reference)?;
+    let reading = in_registry(&reference, args.artifact_type.as_deref(), settings);
+    let (digest, referrers) = StoreHint::new(&args.image, settings).around(reading).await?;
+    print(&reference.to_string(), &digest, &referrers, settings)
+}
+
+async fn in_registry(
+    reference: &Reference,
+    artifact_type: Option<&str>,
+    settings: &Settings,
+) -> Result<(Digest, Vec<Referrer>)> {
+    let client = settings.client(&reference.to_string(), ForeignLayers::Ignore)?;
+    let repository = client.repository(reference)?;
     let digest = match reference.name() {
         ImageName::Digest(digest) => digest,
         name => match repository.name(&name, Effort::Request).await?.present() {
@@ -40,8 +52,8 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
             None => repository.resolve(&name).await?.digest().clone(),
         },
     };
-    let referrers = repository.referrer_tree(&digest, args.artifact_type.as_deref()).await?;
-    print(&reference.to_string(), &digest, &referrers, settings)
+    let referrers = repository.referrer_tree(&digest, artifact_type).await?;
+    Ok((digest, referrers))
 }
 
 /// The referrers in a layout or archive and their referrers, each once. What a layout lists is finite.

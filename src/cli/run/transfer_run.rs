@@ -7,6 +7,7 @@ use super::destination::Destination;
 use super::ledger;
 use super::report::{JsonShape, ReportOptions, print_reports};
 use crate::cli::args::TransferArgs;
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::labels::ProgressLabels;
 use crate::cli::plain_progress::PlainProgress;
 use crate::cli::progress_bars::ProgressBars;
@@ -31,6 +32,7 @@ pub(in crate::cli) struct TransferRun {
     options: TransferOptions,
     only_plan: bool,
     sync: bool,
+    hint: Option<StoreHint>,
 }
 
 impl TransferRun {
@@ -41,7 +43,7 @@ impl TransferRun {
         settings: &Settings,
     ) -> Result<Self> {
         let options = options(moving, settings)?;
-        Ok(Self { command, options, only_plan: moving.plan, sync: moving.sync })
+        Ok(Self { command, options, only_plan: moving.plan, sync: moving.sync, hint: None })
     }
 
     /// A run with the usual options.
@@ -56,12 +58,18 @@ impl TransferRun {
             control: settings.control.clone(),
             ..TransferOptions::default()
         };
-        Self { command, options, only_plan, sync }
+        Self { command, options, only_plan, sync, hint: None }
     }
 
     /// Includes referrers and digest tags.
     pub(in crate::cli) fn with_artifacts(mut self, artifacts: ArtifactOptions) -> Self {
         self.options.artifacts = artifacts;
+        self
+    }
+
+    /// Adds this hint to errors of images.
+    pub(in crate::cli) fn with_hint(mut self, hint: StoreHint) -> Self {
+        self.hint = Some(hint);
         self
     }
 
@@ -84,7 +92,10 @@ impl TransferRun {
     ) -> Result<Vec<ImageResult>> {
         let target = destination.open(settings, wanted.len(), self.sync).await?;
         let transfer = Transfer::new(self.options).images(wanted, &target);
-        let finished = Box::pin(transfer.run()).await.images;
+        let mut finished = Box::pin(transfer.run()).await.images;
+        for error in finished.iter_mut().map(|image| &mut image.error) {
+            *error = hinted(self.hint.as_ref(), error.take());
+        }
         let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
         ledger::append(self.command, ends.zip(&finished), settings);
         Ok(finished)
@@ -104,12 +115,15 @@ impl TransferRun {
         }
         if self.only_plan {
             let target = destination.open_for_plan(settings).await?;
-            let plans = or_cancelled(
+            let mut plans = or_cancelled(
                 cancel,
                 "plan",
                 Box::pin(Transfer::new(self.options).images(wanted, &target).plan()),
             )
             .await?;
+            for error in plans.iter_mut().map(|plan| &mut plan.error) {
+                *error = hinted(self.hint.as_ref(), error.take());
+            }
             let directory = destination.directory(settings);
             let code = super::plan::show(&plans, directory.as_deref(), shape, settings)?;
             return Ok((code, Vec::new()));
@@ -122,6 +136,13 @@ impl TransferRun {
         };
         let code = print_reports(&finished, report, settings)?;
         Ok((code, finished))
+    }
+}
+
+fn hinted(hint: Option<&StoreHint>, error: Option<Error>) -> Option<Error> {
+    match hint {
+        Some(hint) => error.map(|error| hint.add_to(error)),
+        None => error,
     }
 }
 

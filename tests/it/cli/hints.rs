@@ -144,3 +144,43 @@ async fn refused_credential_is_not_asked_for_again() {
     assert!(!refused.stderr.contains("--creds"), "{}", refused.stderr);
     cli.run(&[&name]).await.expect(4, "or pass `--creds USER:PASS`");
 }
+
+/// A directory for `--hosts-dir` that sends requests for Docker Hub to this registry.
+fn docker_hub_at(registry: &FakeRegistry, cli: &Cli) -> String {
+    let hosts = cli.dir().join("hosts");
+    std::fs::create_dir_all(hosts.join("docker.io")).unwrap();
+    let text = format!("server = \"http://{}\"\n", registry.server.host());
+    std::fs::write(hosts.join("docker.io/hosts.toml"), text).unwrap();
+    hosts.display().to_string()
+}
+
+#[tokio::test]
+async fn plain_name_of_image_in_store_is_found_by_hint() {
+    let (registry, _, name) = published().await;
+    let (cli, named) = (Cli::new(), format!("{name}:1"));
+    let hub = docker_hub_at(&registry, &cli);
+    cli.run(&["copy", &named, "store:app:1"]).await.expect(0, "");
+    let attach = ["artifact", "attach", "--artifact-type", "a/b", "app:1", "hosts:a/b"];
+    let hint = "hint: write `store:app:1` for the image of that name in the store";
+    let push = "hint: push the image of that name in the store first";
+    for (command, hint) in [
+        (&["digest", "app:1"][..], hint),
+        (&["manifest", "app:1"], hint),
+        (&["config", "app:1"], hint),
+        (&["referrers", "app:1"], hint),
+        (&["copy", "app:1", "oci:x"], hint),
+        (&["copy", "--plan", "app:1", "oci:x"], hint),
+        (&["artifact", "pull", "app:1", "-o", "files"], hint),
+        (&attach, push),
+    ] {
+        cli.run(&[command, &["--hosts-dir", &hub]].concat()).await.expect(3, hint);
+        let offline = cli.run(&[command, &["--offline"]].concat()).await;
+        offline.expect(3, hint);
+        assert!(!offline.stderr.contains("not in the store"), "{}", offline.stderr);
+    }
+    assert!(!cli.dir().join("x").exists());
+    for image in ["docker.io/library/app:1", "docker://app:1", "app:2", &format!("{name}:none")] {
+        let asked = cli.run(&["digest", "--hosts-dir", &hub, image]).await;
+        assert!(!asked.expect(3, "hint: ").stderr.contains("store:"), "{}", asked.stderr);
+    }
+}

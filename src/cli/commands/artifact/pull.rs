@@ -17,6 +17,7 @@ use crate::atomic_file::{AtomicFile, Fsync};
 use crate::blocking::run_cancellable;
 use crate::cli::args::artifact::ArtifactPull;
 use crate::cli::image::open::{OpenedLocation, open};
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output::{self, note, write_failed};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
@@ -40,8 +41,12 @@ pub(super) async fn run(args: ArtifactPull, settings: &Settings) -> Result<ExitC
 }
 
 async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
-    let opened = open(&args.reference, DefaultLocation::Registry, settings).await?;
-    let document = opened.source.resolve(&opened.name).await?;
+    let reading = async {
+        let opened = open(&args.reference, DefaultLocation::Registry, settings).await?;
+        let document = opened.source.resolve(&opened.name).await?;
+        Ok((opened, document))
+    };
+    let (opened, document) = StoreHint::new(&args.reference, settings).around(reading).await?;
     let blobs = titled(&document, &opened.reference)?;
     let directory = OutputDir::open(&args.output)?;
     directory.check_absent(blobs.iter().filter(|(title, blob)| is_unpacked(title, blob)))?;

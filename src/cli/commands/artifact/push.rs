@@ -8,6 +8,7 @@ use crate::artifact::Artifact;
 use crate::blocking::run_cancellable;
 use crate::cli::args::artifact::{ArtifactAttach, ArtifactContent, ArtifactPush};
 use crate::cli::image::open::{OpenedLocation, registry, registry_reference};
+use crate::cli::image::store_hint::StoreHint;
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
@@ -44,10 +45,12 @@ pub(super) async fn attach(args: ArtifactAttach, settings: &Settings) -> Result<
     let image = registry_reference(&args.image)?;
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
     let platform = platform.map(PlatformRequest::explicit);
-    let opened = registry(&image, settings)?;
-    let OpenedLocation { source, name, reference, .. } = &opened;
-    let retry = &settings.retry;
-    let resolving = resolve_image(&**source, name, reference, platform.as_ref(), retry);
+    let resolving = async {
+        let OpenedLocation { source, name, reference, .. } = registry(&image, settings)?;
+        resolve_image(&*source, &name, &reference, platform.as_ref(), &settings.retry).await
+    };
+    let hint = StoreHint::to_push(&args.image, settings);
+    let resolving = hint.around(resolving);
     let resolved = or_cancelled(&settings.control.cancel, "attach", resolving).await??;
     let ResolvedImage { manifest, .. } = resolved;
     let ArtifactAttach { artifact_type, content, .. } = args;
