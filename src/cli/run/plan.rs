@@ -72,7 +72,7 @@ fn sum(plans: &[&PlanReport], free: Option<u64>) -> Option<String> {
 }
 
 /// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %), 52.4 GB free`
-fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
+pub(in crate::cli) fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
     let mut parts =
         vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
     if bytes.rebuildable > 0 {

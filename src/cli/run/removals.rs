@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::cli::size::plural;
-use crate::content::{Effort, Lookup as _};
+use crate::content::{Effort, Lookup as _, Presence};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::layout::Layout;
@@ -145,6 +145,23 @@ impl LayoutRemovals {
 }
 
 impl RepositoryRemovals {
+    /// Leaves out the tags of manifests that stay, so that a plan counts what a run deletes. One request for each tag if
+    /// there are such manifests. A tag that cannot be resolved is left to the deletion, which reports it.
+    pub(in crate::cli) async fn keep_pinned(&mut self) {
+        if self.pinned.is_empty() {
+            return;
+        }
+        let mut tags = Vec::new();
+        for tag in std::mem::take(&mut self.tags) {
+            let found = self.repository.name(&ImageName::Tag(tag.clone()), Effort::Request).await;
+            let digest = found.ok().and_then(Presence::present).map(|found| found.digest);
+            if digest.is_none_or(|digest| !self.pinned.contains(&digest)) {
+                tags.push(tag);
+            }
+        }
+        self.tags = tags;
+    }
+
     async fn delete(&self, removed: &mut Removed) {
         let mut by_digest: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         for tag in &self.tags {
@@ -194,12 +211,14 @@ impl RepositoryRemovals {
 pub(in crate::cli) fn excess(count: usize, max: usize) -> Option<Error> {
     (count > max).then(|| {
         let tags = plural(count as u64, "tag");
-        Error::new(ErrorKind::Stopped, "delete")
-            .with_detail(ErrorDetail::DeletionLimit)
-            .with_reason(format!("{tags} may go, more than `--max-delete {max}` allows"))
-            .with_hint(format!(
-                "look at them with `--plan`, and allow them with `--max-delete {count}`"
-            ))
+        Error::new(
+            ErrorKind::Stopped,
+            format!("{tags} may go, more than `--max-delete {max}` allows"),
+        )
+        .with_detail(ErrorDetail::DeletionLimit)
+        .with_hint(format!(
+            "look at them with `--plan`, and allow them with `--max-delete {count}`"
+        ))
     })
 }
 

@@ -52,3 +52,14 @@ async fn age_of_unchanged_images_costs_one_head() {
     assert_eq!(asked.iter().filter(|line| line.starts_with("HEAD")).count(), 5, "{asked:?}");
     assert_eq!(asked.len(), 6, "one list of tags: {asked:?}");
 }
+
+#[tokio::test]
+async fn entry_with_old_images_only_selects_nothing() {
+    let fleet = Fleet::start().await;
+    publish(&fleet);
+    fleet.write(
+        "mirror: [{from: FROM/team/old, to: 'TO/m/a', tags: {include: ['ol*'], created: 30d}}]",
+    );
+    let reason = "selects no image: `created` excludes 1 image";
+    fleet.run(&[]).await.expect(0, reason);
+}

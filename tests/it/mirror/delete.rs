@@ -47,10 +47,7 @@ async fn delete_of_more_tags_than_allowed_deletes_none() {
     app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
     for options in [&["--delete"][..], &["--delete", "--max-delete", "2"]] {
         let output = fleet.run(options).await;
-        output.expect(
-            1,
-            "error: nothing was deleted: delete: 3 tags may go, more than `--max-delete",
-        );
+        output.expect(1, "error: nothing was deleted: 3 tags may go, more than `--max-delete");
         output.expect(1, "allow them with `--max-delete 3`");
         assert_eq!(fleet.to.server.count("DELETE "), 0);
     }
@@ -62,7 +59,11 @@ async fn delete_of_more_tags_than_allowed_deletes_none() {
 async fn delete_is_shown_in_plan() {
     let fleet = fleet_with_less().await;
     let output = fleet.run(&["--plan", "--delete"]).await;
-    output.expect(0, "warning: nothing would be deleted: delete: 3 tags may go");
+    output.expect(0, "warning: nothing would be deleted: 3 tags may go");
+    output.expect(0, "hint: look at them with `--plan`, and allow them with `--max-delete 3`");
+    assert!(output.stdout.contains("(2 unchanged), delete nothing; "), "{}", output.stdout);
+    assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" not selected")).count(), 3);
+    let output = fleet.run(&["--plan", "--delete", "--max-delete", "3"]).await;
     assert!(output.stdout.contains("(2 unchanged), delete 3 tags; "), "{}", output.stdout);
     assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" delete")).count(), 3);
     let output = fleet.run(&["--plan", "--delete", "--max-delete", "3", "--json"]).await;
@@ -134,7 +135,7 @@ mirror:
 ",
     );
     let plan = fleet.run(&["--delete", "--plan"]).await;
-    plan.expect(0, "nothing would be deleted: delete: 3 tags may go");
+    plan.expect(0, "nothing would be deleted: 3 tags may go");
     assert!(plan.stdout.contains("oci:short:vlatest"), "{}", plan.stdout);
     // The new image is mirrored nevertheless.
     fleet.run(&["--delete"]).await.expect(1, "allow them with `--max-delete 3`");

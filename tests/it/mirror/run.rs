@@ -110,16 +110,24 @@ async fn image_keeps_its_tag_in_untagged_local_target() {
 }
 
 #[tokio::test]
-async fn plan_moves_nothing_and_counts_unique_blobs() {
+async fn plan_moves_nothing_and_has_numbers_of_run() {
     let fleet = Fleet::start().await;
     fleet.write_usual();
     let output = fleet.run(&["--plan"]).await;
-    let summary = "would mirror 4 images (0 unchanged); 7 unique blobs, ";
+    let summary = "would mirror 4 images (0 unchanged); would transfer ";
     assert!(output.expect(0, "").stdout.contains(summary), "{}", output.stdout);
+    let bytes = |text: &str, start: &str, end: &str| {
+        let text = text.split_once(start).unwrap().1;
+        text.split_once(end).unwrap().0.to_owned()
+    };
+    let planned = bytes(&output.stdout, "; would transfer ", " request");
     assert_eq!(fleet.from.server.count("/blobs/"), 0);
     assert!(fleet.sent().iter().all(|line| line.starts_with("HEAD ")), "{:?}", fleet.sent());
     assert!(!fleet.cli.home().join(".local/state").exists());
-    fleet.run(&[]).await.expect(0, "");
+    let run = fleet.run(&[]).await;
+    let done = bytes(&run.expect(0, "").stderr, "; transferred ", " request");
+    let without_requests = |text: &str| text.rsplit_once(", ").unwrap().0.to_owned();
+    assert_eq!(without_requests(&planned), without_requests(&done));
     let output = fleet.run(&["--plan", "--json"]).await;
     let lines = json_lines(&output.expect(0, "").stdout);
     assert_eq!(lines.len(), 4);
@@ -216,4 +224,29 @@ async fn shards_are_disjoint_and_complete() {
     all.sort();
     assert_eq!(all, ALL);
     fleet.run(&["--shard", "4/3"]).await.expect(2, "expected K/N");
+}
+
+#[tokio::test]
+async fn entries_that_select_nothing_are_named() {
+    let fleet = Fleet::start().await;
+    fleet.write(
+        "mirror:
+- {from: FROM/team/a, to: 'TO/m/a', tags: ['9.*']}
+- {from: 'FROM/other/*', to: 'TO/m/{{name}}'}
+- {from: 'FROM/team/*', to: 'TO/m/{{name}}', tags: {semver: '>=7'}}
+- {from: FROM/team/b, to: 'TO/m/b', tags: ['1.*']}
+",
+    );
+    for plan in [&["--plan"][..], &[]] {
+        let output = fleet.run(plan).await;
+        let errors = &output.expect(0, "").stderr;
+        for reason in [
+            ":2: selects no image: 0 of 3 tags of ",
+            ":3: selects no image: no repository of ",
+            ":4: selects no image: 0 of ",
+        ] {
+            assert!(errors.contains(reason), "{errors}");
+        }
+        assert_eq!(errors.matches("selects no image").count(), 3, "{errors}");
+    }
 }

@@ -190,7 +190,7 @@ async fn retain_of_more_tags_than_allowed_deletes_none() {
     let registry = repository().await;
     let rules = ["--keep-tag", "edge", "--max-delete", "3"];
     let plan = retain(&registry, &[&rules[..], &["--plan"]].concat()).await;
-    plan.expect(0, "nothing would be deleted: delete: 4 tags may go, more than `--max-delete 3`");
+    plan.expect(0, "nothing would be deleted: 4 tags may go, more than `--max-delete 3`");
     let output = retain(&registry, &[&rules[..], &["--yes", "--json"]].concat()).await;
     output.expect(1, "allow them with `--max-delete 4`");
     assert_eq!(printed(&output)["stopped"], "max-delete");

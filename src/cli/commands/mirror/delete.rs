@@ -62,7 +62,9 @@ pub(super) async fn removals(
         match tags {
             Ok(tags) => {
                 let tags = tags.into_iter().filter(|tag| own.may_go(tag)).collect();
-                removals.add(RepositoryRemovals { name, repository, tags, pinned: own.pinned });
+                let mut one = RepositoryRemovals { name, repository, tags, pinned: own.pinned };
+                one.keep_pinned().await;
+                removals.add(one);
             }
             // Nothing has been mirrored there yet.
             Err(error) if error.kind() == ErrorKind::NotFound => {}

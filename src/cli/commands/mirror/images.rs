@@ -1,6 +1,6 @@
 //! Which images go where.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use super::sources::sources;
 use crate::cli::args::Shard;
 use crate::cli::image::open::OpenedLocation;
 use crate::cli::run::destination::Destination;
+use crate::cli::size::plural;
 use crate::content::EndpointKind;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -53,6 +54,9 @@ pub(super) async fn find<'a>(
     let mut found: Vec<Result<Found<'_>, MirrorImage>> = Vec::new();
     let (mut targets, mut layouts) = (Vec::new(), Vec::new());
     for (entry, sources) in entries.iter().zip(sources(entries, ends).await) {
+        if let Some(reason) = sources.nothing_selected(entry) {
+            tracing::warn!("{}: selects no image: {reason}", entry.place);
+        }
         for repository in &sources.repositories {
             let parts = ImageParts::from(repository);
             let to = entry.to.iter();
@@ -142,12 +146,31 @@ async fn young_enough<'a>(
     });
     let checks = stream::iter(checks.collect::<Vec<_>>()).buffered(CONCURRENCY);
     let accepted: Vec<bool> = checks.collect().await;
+    warn_of_too_old(&found, &accepted);
     found
         .into_iter()
         .zip(accepted)
         .filter(|(_, is_accepted)| *is_accepted)
         .map(|(one, _)| one)
         .collect()
+}
+
+/// Warns about entries of which `created` leaves nothing.
+fn warn_of_too_old(found: &[Result<Found<'_>, MirrorImage>], accepted: &[bool]) {
+    let mut remaining: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+    for (one, is_accepted) in found.iter().zip(accepted) {
+        if let Ok(one) = one {
+            let (count, is_any) = remaining.entry(&one.entry.place).or_default();
+            *count += 1;
+            *is_any |= is_accepted;
+        }
+    }
+    for (place, (count, is_any)) in remaining {
+        if !is_any {
+            let images = plural(count, "image");
+            tracing::warn!("{place}: selects no image: `created` excludes {images}");
+        }
+    }
 }
 
 /// Opens the source of an image, and finds its targets.

@@ -1,6 +1,5 @@
 //! What `--plan` prints.
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -10,6 +9,7 @@ use super::image::{MirrorImage, Pending, Status};
 use super::report::{counts, failure, insert, requests, unchanged_json};
 use crate::cli::exit;
 use crate::cli::output::{self, Lines};
+use crate::cli::run::plan::receipt;
 use crate::cli::run::removals::Removals;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
@@ -18,9 +18,8 @@ use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::wrap::wrap_line;
 use crate::content::Presence;
-use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::transfer::{BlobState, PlannedImage};
+use crate::transfer::{PlanBytes, PlannedImage};
 
 /// Prints what a run would do.
 pub(super) fn print(
@@ -49,6 +48,7 @@ pub(super) fn print(
         let counts = counts(images, images.len() - failed).replacen("mirrored", "would mirror", 1);
         let deleted = match removals.names().len() as u64 {
             0 => String::new(),
+            _ if removals.excess().is_some() => ", delete nothing".to_owned(),
             count => format!(", delete {}", plural(count, "tag")),
         };
         let deltas = match deltas.len() as u64 {
@@ -56,9 +56,9 @@ pub(super) fn print(
             count => format!(", look at deltas of {}", plural(count, "image")),
         };
         let requests = plural(requests(images, ends).total(), "request");
-        let blobs = table.blobs.summary();
         table.print()?;
-        let summary = format!("{counts}{deleted}{deltas}; {blobs}; {requests} for this plan");
+        let bytes = receipt(&table.bytes, None);
+        let summary = format!("{counts}{deleted}{deltas}; {bytes}, {requests} for this plan");
         output::line(&wrap_line(&summary, terminal_width()))?;
     }
     for (reference, error) in &table.failed {
@@ -66,6 +66,7 @@ pub(super) fn print(
     }
     if let Some(error) = removals.excess() {
         tracing::warn!("nothing would be deleted: {}", error.chain());
+        error.hint().into_iter().for_each(output::warning_hint);
     }
     Ok(exit::code_of_all(table.failed.iter().map(|(_, error)| error)))
 }
@@ -75,14 +76,14 @@ struct PlanTable {
     json: bool,
     lines: Lines,
     rows: Vec<[String; 4]>,
-    blobs: UniqueBlobs,
+    bytes: PlanBytes,
     failed: Vec<(String, Error)>,
 }
 
 impl PlanTable {
     fn new(json: bool) -> Self {
-        let (lines, blobs) = (Lines::default(), UniqueBlobs::default());
-        Self { json, lines, rows: Vec::new(), blobs, failed: Vec::new() }
+        let (lines, bytes) = (Lines::default(), PlanBytes::default());
+        Self { json, lines, rows: Vec::new(), bytes, failed: Vec::new() }
     }
 
     fn row(&mut self, name: &str, [size, missing]: [String; 2], state: &str) {
@@ -111,7 +112,7 @@ impl PlanTable {
         let bytes = &plan.report.bytes;
         let sizes = [size(bytes.total), size(bytes.missing)];
         self.row(&image.reference, sizes, state(pending, &plan));
-        self.blobs.add(&plan);
+        self.bytes += plan.report.bytes;
         self.failed.extend(plan.error.map(|error| (image.reference.clone(), error)));
         Ok(())
     }
@@ -135,11 +136,12 @@ impl PlanTable {
 
     /// Tags that would be deleted.
     fn removals(&mut self, removals: &Removals) -> Result<()> {
+        let state = if removals.excess().is_some() { "not selected" } else { "delete" };
         for name in removals.names() {
             if self.json {
                 self.lines.push_json(&json!({ "reference": name, "outcome": "delete" }))?;
             }
-            self.row(&name, Default::default(), "delete");
+            self.row(&name, Default::default(), state);
         }
         let unlisted = removals.errors();
         self.failed.extend(unlisted.map(|(name, error)| (name.to_owned(), error.clone_for())));
@@ -165,48 +167,5 @@ fn state(image: &Pending, plan: &PlannedImage) -> &'static str {
             "unchanged"
         }
         (None, _) => "changed",
-    }
-}
-
-/// The blobs of a plan, each once, whatever number of targets it has.
-#[derive(Default)]
-struct UniqueBlobs {
-    missing: HashMap<Digest, u64>,
-    shared: HashMap<Digest, u64>,
-    /// Bytes that are mounted, once for each target.
-    mountable: u64,
-}
-
-impl UniqueBlobs {
-    fn add(&mut self, plan: &PlannedImage) {
-        self.mountable += plan.report.bytes.mountable;
-        for blob in &plan.report.blobs {
-            match blob.state {
-                BlobState::Missing | BlobState::Partial(_) | BlobState::Rebuildable(_) => {
-                    self.missing.insert(blob.digest.clone(), blob.size);
-                }
-                BlobState::Shared | BlobState::Mountable => {
-                    self.shared.insert(blob.digest.clone(), blob.size);
-                }
-                BlobState::Skipped => {}
-            }
-        }
-    }
-
-    /// `12 unique blobs, 134 MB: 100 MB missing, 20 MB mountable, 14 MB shared`
-    fn summary(&self) -> String {
-        // A later image says shared of what an earlier one transfers.
-        let shared = self.shared.iter().filter(|(digest, _)| !self.missing.contains_key(digest));
-        let shared: Vec<u64> = shared.map(|(_, size)| *size).collect();
-        let missing: u64 = self.missing.values().sum();
-        let existing: u64 = shared.iter().sum();
-        format!(
-            "{}, {}: {} missing, {} mountable, {} shared",
-            plural((self.missing.len() + shared.len()) as u64, "unique blob"),
-            size(missing + existing),
-            size(missing),
-            size(self.mountable),
-            size(existing.saturating_sub(self.mountable)),
-        )
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use futures_util::{StreamExt as _, stream};
 
 use super::ends::Ends;
+use crate::cli::size::plural;
 use crate::error::{Error, Result, Side};
 use crate::location::Location;
 use crate::mirror::{EntrySource, MirrorEntry, tag_in_layout};
@@ -24,6 +25,29 @@ pub(super) struct Sources {
     pub(super) images: Vec<Listed<Location>>,
     /// Repositories that were looked at, also those without images.
     pub(super) repositories: Vec<Reference>,
+    /// How many tags or names they have, as far as they were listed.
+    listed: usize,
+}
+
+impl Sources {
+    /// Why the entry selects no image, if so.
+    pub(super) fn nothing_selected(&self, entry: &MirrorEntry) -> Option<String> {
+        if !self.images.is_empty() {
+            return None;
+        }
+        let tags = plural(self.listed as u64, "tag");
+        Some(match &entry.from {
+            EntrySource::Repositories { registry, rules } if self.repositories.is_empty() => {
+                format!("no repository of {registry} matches `{rules}`")
+            }
+            EntrySource::Repositories { registry, rules } => {
+                format!("0 of {tags} of repositories `{registry}/{rules}` match")
+            }
+            EntrySource::Repository(repository) => format!("0 of {tags} of {repository} match"),
+            EntrySource::Layout(path) => format!("0 of {tags} of oci:{} match", path.display()),
+            EntrySource::Image(location) => format!("{location} is not an image"),
+        })
+    }
 }
 
 /// Finds the sources of all entries; tags of a repository are listed once.
@@ -67,17 +91,23 @@ pub(super) async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec
     let listing = stream::iter(listing.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY);
     lists.extend(listing.collect::<Vec<_>>().await);
     let each = entries.iter().zip(repositories).map(|(entry, listed)| {
-        let repositories = listed.iter().flatten().cloned().collect();
+        let repositories: Vec<Reference> = listed.iter().flatten().cloned().collect();
+        let tags = repositories.iter().filter_map(|one| lists.get(one)?.as_ref().ok());
+        let mut count = tags.map(Vec::len).sum();
         let images = match &entry.from {
             EntrySource::Image(location) => vec![Ok(location.clone())],
-            EntrySource::Layout(path) => in_layout(entry, path, ends),
+            EntrySource::Layout(path) => {
+                let (images, names) = in_layout(entry, path, ends);
+                count = names;
+                images
+            }
             EntrySource::Repository(_) | EntrySource::Repositories { .. } => {
                 let tagged = listed.into_iter().map(|one| tagged(entry, &one?, &lists));
                 let tagged = tagged.map(|one| one.unwrap_or_else(|failed| vec![Err(failed)]));
                 tagged.flatten().collect()
             }
         };
-        Sources { images, repositories }
+        Sources { images, repositories, listed: count }
     });
     each.collect()
 }
@@ -100,24 +130,28 @@ fn tagged(
     Ok(images.collect())
 }
 
-/// The selected images of a layout; one without names has only one image.
-fn in_layout(entry: &MirrorEntry, path: &Path, ends: &mut Ends<'_>) -> Vec<Listed<Location>> {
+/// The selected images of a layout, and how many names it has; one without names has only one image.
+fn in_layout(
+    entry: &MirrorEntry,
+    path: &Path,
+    ends: &mut Ends<'_>,
+) -> (Vec<Listed<Location>>, usize) {
     let location = |name: ImageName| Location::Layout { path: path.to_owned(), name };
     let entries = match ends.layout(path).and_then(|layout| layout.entries()) {
         Ok(entries) => entries,
-        Err(error) => return vec![Err((location(ImageName::Only).to_string(), error))],
+        Err(error) => return (vec![Err((location(ImageName::Only).to_string(), error))], 0),
     };
     let mut names: Vec<String> =
         entries.into_iter().filter_map(|entry| entry.names.into_iter().next()).collect();
     // There may be one for each platform.
     names.dedup();
     if names.is_empty() {
-        return vec![Ok(location(ImageName::Only))];
+        return (vec![Ok(location(ImageName::Only))], 0);
     }
     let tags: Vec<String> = names.iter().map(|name| tag_in_layout(name)).collect();
     let selected = entry.tags.select(&tags);
     let missing = selected.iter().filter(|tag| !tags.contains(tag)).cloned();
     let found = names.iter().zip(&tags).filter(|(_, tag)| selected.contains(tag));
     let images = missing.chain(found.map(|(name, _)| name.clone()));
-    images.map(|name| Ok(location(ImageName::Layout(name)))).collect()
+    (images.map(|name| Ok(location(ImageName::Layout(name)))).collect(), names.len())
 }
