@@ -28,6 +28,8 @@ pub struct IndexEdit {
     /// The index before any change, and where it came from.
     base: Option<(Arc<dyn Source>, Document)>,
     owners: HashMap<Digest, Arc<dyn Source>>,
+    /// The entries of images that were added.
+    added: Vec<Descriptor>,
     retry: RetryPolicy,
 }
 
@@ -45,7 +47,7 @@ impl IndexEdit {
     pub fn create(retry: RetryPolicy) -> Result<Self> {
         let index = RawIndex::parse(EMPTY_INDEX.as_bytes()).map_err(malformed)?;
         let media_type = MediaType::OCI_INDEX;
-        Ok(Self { index, media_type, base: None, owners: HashMap::new(), retry })
+        Ok(Self { index, media_type, base: None, owners: HashMap::new(), added: Vec::new(), retry })
     }
 
     /// An existing index.
@@ -65,14 +67,17 @@ impl IndexEdit {
             media_type,
             base: Some((source, document)),
             owners: HashMap::new(),
+            added: Vec::new(),
             retry,
         })
     }
 
-    /// Adds an image, or all entries of an index. An entry for the same platform is replaced, with what refers to it.
+    /// Adds an image, or all entries of an index. An entry that the index had before for the same platform is replaced, with
+    /// what refers to it.
     ///
     /// # Errors
-    /// Those of the source; [`ErrorKind::Unsupported`] for an artifact.
+    /// Those of the source; [`ErrorKind::Unsupported`] for an artifact; [`ErrorKind::InvalidInput`] if another image was added
+    /// for the same platform.
     pub async fn add(&mut self, source: &Arc<dyn Source>, image: &Document) -> Result<()> {
         let added = match image.parsed() {
             // Verbatim: entries may have members that are unknown here.
@@ -88,6 +93,7 @@ impl IndexEdit {
             }
         };
         let entries = parse_all(&added)?;
+        self.check_platforms(&entries)?;
         self.collect_owners(source, entries.clone()).await?;
         for (added, entry) in added.into_iter().zip(entries) {
             self.remove_matching(|own| {
@@ -95,6 +101,23 @@ impl IndexEdit {
                     || (!entry.is_attestation() && has_same_platform(own, &entry))
             })?;
             self.index.manifests.push(added);
+            self.added.push(entry);
+        }
+        Ok(())
+    }
+
+    fn check_platforms(&self, entries: &[Descriptor]) -> Result<()> {
+        for entry in entries.iter().filter(|entry| !entry.is_attestation()) {
+            let is_other = |own: &Descriptor| {
+                !own.is_attestation() && own.digest != entry.digest && has_same_platform(own, entry)
+            };
+            if let (true, Some(platform)) = (self.added.iter().any(is_other), &entry.platform) {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("platform {platform}"))
+                    .with_reason("another of the images is for this platform, too")
+                    .with_hint(
+                        "leave out one of them; `rpull index add` replaces an entry of an index",
+                    ));
+            }
         }
         Ok(())
     }

@@ -98,3 +98,25 @@ async fn index_create_takes_entries_of_an_index() {
     assert_eq!(entries(&cli, "store:all:1").await.len(), 2);
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }
+
+#[tokio::test]
+async fn index_of_two_images_for_one_platform_is_refused() {
+    let registry = FakeRegistry::start().await;
+    let own = index(Family::Oci, &[("amd64", of("amd64", 1)), ("arm64", of("arm64", 2))]);
+    own.publish(&registry, "app", "1");
+    of("arm64", 3).publish(&registry, "arm", Some("1"));
+    of("arm64", 4).publish(&registry, "arm", Some("2"));
+    let cli = Cli::new();
+    let [app, arm, other] = ["app:1", "arm:1", "arm:2"].map(|name| registry.repository(name));
+    let refusal =
+        format!("platform linux/arm64: {arm}: another of the images is for this platform");
+    let both = cli.run(&["index", "create", "all:1", &app, &arm]).await;
+    both.expect(2, &refusal).expect(2, "hint: leave out one of them; `rpull index add`");
+    assert!(!cli.store().exists());
+    cli.run(&["index", "create", "all:1", &app, &app]).await.expect(0, "");
+    cli.run(&["index", "add", "all:1", &other, &arm]).await.expect(2, &refusal);
+    cli.run(&["index", "add", "all:1", &arm]).await.expect(0, "");
+    let names: Vec<_> =
+        entries(&cli, "store:all:1").await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["linux/amd64", "unknown/unknown", "linux/arm64"]);
+}

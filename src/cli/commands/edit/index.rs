@@ -54,7 +54,8 @@ async fn with_images(
         };
         let opening = Box::pin(store_else_registry(image, &edit.settings, read));
         let (opened, root) = edit.until_cancelled(opening).await?;
-        edit.until_cancelled(Box::pin(index.add(&opened.source, &root))).await?;
+        let added = edit.until_cancelled(Box::pin(index.add(&opened.source, &root))).await;
+        added.map_err(|error| error.at(&opened.reference))?;
     }
     edit.write(index.build()?, full_name).await
 }
