@@ -26,18 +26,16 @@ pub(super) fn size_if_known(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "unknown".to_owned(), size)
 }
 
-/// Returns for example `95 %`. Only all is 100 %, only nothing is 0 %.
+/// Returns for example `95 %`, and `<1 %` for less than half of one. Only all is 100 %, only nothing is 0 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
-    let rounded = match (part, whole) {
-        (_, 0) => 100,
-        (part, whole) if part == whole => 100,
-        (0, _) => 0,
-        (part, whole) => {
-            let (part, whole) = (u128::from(part), u128::from(whole));
-            ((part * 200 + whole) / (whole * 2)).clamp(1, 99)
-        }
-    };
-    format!("{rounded} %")
+    if whole == 0 || part == whole {
+        return "100 %".to_owned();
+    }
+    let (share, all) = (u128::from(part), u128::from(whole));
+    match (share * 200 + all) / (all * 2) {
+        0 if part > 0 => "<1 %".to_owned(),
+        rounded => format!("{} %", rounded.min(99)),
+    }
 }
 
 /// Parses a rate in bytes per second: `500k`, `2M`, `1.5MB/s`, `800000`.
@@ -88,7 +86,9 @@ mod tests {
     fn percent_never_rounds_to_0_or_100() {
         assert_eq!(percent(0, 0), "100 %");
         assert_eq!(percent(999_999, 1_000_000), "99 %");
-        assert_eq!(percent(1, 1_000_000), "1 %");
+        assert_eq!(percent(1, 1_000_000), "<1 %");
+        assert_eq!(percent(6, 1000), "1 %");
+        assert_eq!(percent(0, 1000), "0 %");
         assert_eq!(percent(58_300, 61_500), "95 %");
     }
 
