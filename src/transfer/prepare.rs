@@ -153,6 +153,9 @@ impl Run {
             self.images.rows().map(|image| &image.request).collect();
         self.rebuilders = find_rebuildable(&mut plan, self.images.iter()).await;
         let refused = plan.images_without_source(&requests, &targets).await.on(Side::Target);
+        if detail == PlanDetail::ForShow {
+            plan.mount_from_uploads(&targets);
+        }
         self.plan = plan;
         for (target, error) in failed {
             self.fail_target(target, &error);

@@ -115,6 +115,21 @@ impl Plan {
         }
     }
 
+    /// Marks blobs that the run uploads to one repository of a registry and mounts in the others, for a plan that is shown.
+    pub(in crate::transfer) fn mount_from_uploads(
+        &mut self,
+        targets: &Table<TargetId, &TargetState>,
+    ) {
+        let mut uploaded = HashSet::new();
+        for (_, blob) in self.blobs.iter_mut().filter(|(_, blob)| blob.state == BlobState::Missing)
+        {
+            let Some((scope, _)) = targets[blob.target].mount_point() else { continue };
+            if !uploaded.insert((scope, blob.descriptor.digest.clone())) {
+                blob.state = BlobState::Mountable;
+            }
+        }
+    }
+
     /// Asks the targets about each blob that counts as missing, for a plan that is shown. Costs one request per blob. Returns the
     /// errors of targets that cannot be asked.
     pub(in crate::transfer) async fn probe_blobs(

@@ -227,8 +227,10 @@ async fn shards_are_disjoint_and_complete() {
 }
 
 #[tokio::test]
-async fn entries_that_select_nothing_are_named() {
+async fn entry_without_selected_image_is_named() {
     let fleet = Fleet::start().await;
+    let repositories = r#"{"repositories": ["team/a", "team/b"]}"#;
+    fleet.from.fail_requests("GET /v2/_catalog", 0..9, Reply::new(200, repositories));
     fleet.write(
         "mirror:
 - {from: FROM/team/a, to: 'TO/m/a', tags: ['9.*']}

@@ -149,6 +149,9 @@ impl PlanTable {
     }
 
     fn print(&self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         let [size, missing, state] = ["SIZE", "MISSING", "STATE"].map(Column::whole);
         let columns = [Column::cut_start("IMAGE", 16), size, missing, state];
         output::text(&table(columns, &self.rows, terminal_width()))
