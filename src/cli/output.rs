@@ -21,8 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::args::When;
 use super::template::Template;
 use super::terminal_width::stderr_width;
-use super::text_width::width;
-use super::wrap::wrap;
+use super::wrap::fit;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{NOTICE, Redactor, TextKind};
@@ -139,9 +138,13 @@ impl Write for LogLine {
     }
 }
 
-/// Writes text to stderr, redacted. Errors of a closed stderr are ignored.
+/// Writes text to stderr, redacted; a terminal gets lines that fit. Errors of a closed stderr are ignored.
 pub(super) fn stderr_text(text: &str) {
     let text = REDACTOR.redact(text, TextKind::Message);
+    let text = match stderr_width() {
+        Some(columns) => fit(&text, columns),
+        None => text.into_owned(),
+    };
     above_bars(|| drop(anstream::stderr().write_all(text.as_bytes())));
 }
 
@@ -156,14 +159,6 @@ fn above_bars<T>(write: impl FnOnce() -> T) -> T {
 /// Writes one line to stderr.
 pub(super) fn note(line: &str) {
     stderr_text(&format!("{line}\n"));
-}
-
-/// Writes one line to stderr; a terminal breaks it between two words.
-pub(super) fn note_words(line: &str) {
-    match stderr_width() {
-        Some(columns) if width(line) > columns => stderr_text(&wrap("", line, columns)),
-        _ => note(line),
-    }
 }
 
 pub(super) fn error_line(text: &str) {

@@ -38,6 +38,18 @@ pub(super) fn counterpart_of_option(verb: &str, option: &str) -> Option<&'static
         (_, "--cert-dir") => "pass the files with `--ca-file`, `--cert-file` and `--key-file`",
         ("copy" | "cp", "--all" | "-a") => "omit it: all platforms are copied by default",
         ("pull", "--all") => "use `--all-tags` or `--all-platforms`",
+        ("images" | "ls" | "df" | "history" | "layers" | "files", "-l") => {
+            "pass `--wide` for whole tables"
+        }
+        ("inspect", "--raw") => "use `rpull manifest`, which prints the bytes as they are",
+        ("append", "-b" | "--base") => "write the base first: `rpull append BASE PATH… -t NAME`",
+        ("append", "-f" | "--new_layer") => "write it as it is: `rpull append BASE PATH… -t NAME`",
+        ("serve", "-p" | "--port") => "pass the address with the port, as `--addr 127.0.0.1:5000`",
+        (
+            "pull" | "copy" | "cp" | "save" | "digest" | "manifest" | "config" | "inspect"
+            | "history" | "layers" | "files" | "unpack" | "export" | "mutate" | "append",
+            "-p",
+        ) => "write it out: `--platform os/arch`",
         (_, "--user" | "-u" | "--username") => "pass `--creds USER:PASS`, or run `rpull login`",
         _ => return None,
     })
@@ -98,10 +110,21 @@ mod tests {
             ("pull", "--cert-dir"),
             ("pull", "--all"),
             ("pull", "--username"),
+            ("images", "-l"),
+            ("inspect", "--raw"),
+            ("append", "-b"),
+            ("append", "-f"),
+            ("serve", "-p"),
+            ("digest", "-p"),
+            ("unpack", "-p"),
+            ("mutate", "-p"),
         ] {
             let known = command.find_subcommand(verb).unwrap();
             let exists = |name: &str| known.get_arguments().any(|arg| arg.get_long() == Some(name));
+            let short = option.strip_prefix('-').and_then(|name| name.parse::<char>().ok());
+            let has_short = known.get_arguments().any(|arg| arg.get_short() == short);
             assert!(!exists(option.trim_start_matches("--")), "{verb} {option}");
+            assert!(short.is_none() || !has_short, "{verb} {option}");
             let hint = counterpart_of_option(verb, option).unwrap();
             for named in hint.split('`').filter_map(|word| word.strip_prefix("--")) {
                 assert!(exists(named.split(' ').next().unwrap()), "{named} of {verb}");

@@ -21,10 +21,15 @@ pub(super) fn print(mut error: clap::Error, verb: &str) -> Result<()> {
             error.insert(ContextKind::Usage, ContextValue::StyledStr(verb.render_usage()));
         }
     }
-    check_write(error.print())?;
-    if error.exit_code() != 0
-        && let Some(hint) = counterpart_of_option(verb, &option)
-    {
+    if error.kind() == clap::error::ErrorKind::UnknownArgument {
+        // "to pass it as a value": no value of these commands begins with a dash.
+        error.remove(ContextKind::Suggested);
+    }
+    if error.exit_code() == 0 {
+        return check_write(error.print());
+    }
+    output::stderr_text(&error.render().ansi().to_string());
+    if let Some(hint) = counterpart_of_option(verb, &option) {
         output::hint_line(hint);
     }
     Ok(())

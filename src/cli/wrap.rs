@@ -1,6 +1,9 @@
 //! Fits text to the width of the terminal.
 
+use anstream::adapter::strip_str;
+
 use super::terminal_width::terminal_width;
+use super::text_width::width;
 
 /// Columns where the width is not known.
 const DEFAULT_COLUMNS: usize = 80;
@@ -19,6 +22,41 @@ pub(super) fn columns() -> usize {
 /// Breaks a line between words for a terminal of this width; without one it stays whole, for scripts.
 pub(super) fn wrap_line(line: &str, width: Option<usize>) -> String {
     width.map_or_else(|| line.to_owned(), |width| wrap("", line, width).trim_end().to_owned())
+}
+
+/// Breaks long lines between words. Escape sequences take no columns. A word that is longer than a line is left to the
+/// terminal, so that it is copied as it is.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    let line = |line: &str| match line.strip_suffix('\n') {
+        Some(line) => fit_line(line, columns) + "\n",
+        None => fit_line(line, columns),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+fn fit_line(line: &str, columns: usize) -> String {
+    let visible = |text: &str| width(&strip_str(text).to_string());
+    if visible(line) <= columns {
+        return line.to_owned();
+    }
+    let (mut fitted, mut used) = (String::new(), 0);
+    for (at, word) in line.split(' ').enumerate() {
+        let length = visible(word);
+        if used > 0 && used + 1 + length > columns {
+            fitted.push('\n');
+            used = 0;
+        } else if at > 0 {
+            fitted.push(' ');
+            used += 1;
+        }
+        fitted.push_str(word);
+        used += length;
+        if used > columns {
+            // What a long word takes of its last line.
+            used = (used - 1) % columns.max(1) + 1;
+        }
+    }
+    fitted
 }
 
 /// Breaks a text into lines of at most `columns`, between words where possible. The first line begins with `first`, the
@@ -71,5 +109,16 @@ mod tests {
         assert_eq!(wrap("x", "", 80), "x\n");
         assert_eq!(wrap_line("one two three", Some(9)), "one two\nthree");
         assert_eq!(wrap_line("one two three", None), "one two three");
+    }
+
+    #[test]
+    fn messages_fit_without_escape_sequences_and_long_words_stay_whole() {
+        let error = "\u{1b}[1;31merror:\u{1b}[0m one two\n";
+        assert_eq!(fit(error, 14), error);
+        assert_eq!(fit(error, 10), "\u{1b}[1;31merror:\u{1b}[0m one\ntwo\n");
+        assert_eq!(fit("a abcdefghijkl b c d", 5), "a\nabcdefghijkl b\nc d");
+        assert_eq!(fit("  a b\n\n  c d e f", 7), "  a b\n\n  c d e\nf");
+        assert_eq!(fit("a b", 0), "a\nb");
+        assert_eq!(fit("漢字 漢字", 8), "漢字\n漢字");
     }
 }

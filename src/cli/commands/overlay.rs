@@ -161,7 +161,7 @@ fn report_kept_layers(args: &Unpack, settings: &Settings) {
         text.push_str("; `rpull prune` deletes what no image uses");
     }
     if !settings.quiet {
-        output::note_words(&text);
+        note(&text);
     }
 }
 

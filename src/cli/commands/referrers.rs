@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::args::Referrers;
 use crate::cli::image::open::open_location;
 use crate::cli::image::store_hint::StoreHint;
-use crate::cli::output::{self, note_words};
+use crate::cli::output::{self, note};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::size::size;
 use crate::cli::terminal_width::terminal_width;
@@ -104,7 +104,7 @@ fn print(
         let subject = if is_narrow { digest.short() } else { digest.as_str() };
         output::text(&format!("{subject}\n{}", tree(referrers, "", terminal)))?;
         if referrers.is_empty() && !settings.quiet {
-            note_words(&format!("no referrers of {}", crate::escape(reference)));
+            note(&format!("no referrers of {}", crate::escape(reference)));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::OpenedImage;
 use crate::cli::hint;
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
-use crate::cli::output::{note, note_words};
+use crate::cli::output::note;
 use crate::cli::run::ledger;
 use crate::cli::run::report::receipt;
 use crate::cli::settings::Settings;
@@ -38,7 +38,7 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
         let ends = arriving.endpoints(&*image.opened.source);
         let pulled = |pulled: &ImageResult| {
             if !settings.quiet && !pulled.report.blobs.is_empty() {
-                note_words(&receipt(&pulled.report));
+                note(&receipt(&pulled.report));
             }
             ledger::append("pull", [((&ends.0, &ends.1), pulled)], settings);
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::transfer_run;
 use crate::cli::args::{ConversionArgs, TransferArgs};
 use crate::cli::format::NamedFormat;
-use crate::cli::output::note_words;
+use crate::cli::output::note;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::plural;
@@ -67,13 +67,13 @@ impl Conversion {
             let new = or_cancelled(&settings.control.cancel, "convert", work).await??;
             let Some(new) = new else {
                 if !settings.quiet {
-                    note_words(&format!("{}: nothing to convert", request.reference));
+                    note(&format!("{}: nothing to convert", request.reference));
                 }
                 converted.push(request);
                 continue;
             };
             if !settings.quiet {
-                note_words(&crate::escape(&summary(&request.reference, &new)));
+                note(&summary(&request.reference, &new));
             }
             converted.push(ImageRequest {
                 source: Arc::new(new.image),
@@ -89,9 +89,10 @@ impl Conversion {
 
 fn summary(reference: &str, new: &ConvertedImage) -> String {
     let digest = new.image.document().digest();
-    let layers = match new.recompressed {
-        0 => String::new(),
-        count => format!(", {} recompressed", plural(count as u64, "layer")),
+    let reference = crate::escape(reference);
+    let done = match new.recompressed {
+        0 => "converted".to_owned(),
+        count => format!("{} recompressed", plural(count as u64, "layer")),
     };
     let left_out = match new.left_out {
         0 => String::new(),
@@ -100,5 +101,6 @@ fn summary(reference: &str, new: &ConvertedImage) -> String {
             format!("; left out {attestations}, which Docker's format does not have")
         }
     };
-    format!("{reference}: new digest {digest} instead of {}{layers}{left_out}", new.original)
+    // Digests on lines of their own: they are compared, and too long for a sentence.
+    format!("{reference}: {done}{left_out}\n  old digest {}\n  new digest {digest}", new.original)
 }

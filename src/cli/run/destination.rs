@@ -269,6 +269,14 @@ impl Destination {
         }
     }
 
+    /// Whether the user named only the layout or archive, and not the image in it.
+    pub(in crate::cli) fn is_unnamed(&self) -> bool {
+        matches!(
+            self,
+            Self::Layout { name: ImageName::Only, .. } | Self::Archive(_, ImageName::Only)
+        )
+    }
+
     /// Returns the directory that blobs are written to, if there is one.
     pub(in crate::cli) fn directory(&self, settings: &Settings) -> Option<PathBuf> {
         match self {

@@ -1,6 +1,5 @@
 //! `--plan`: prints what would be transferred.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
+use crate::cli::wrap::wrap_line;
 use crate::cli::{exit, output};
 use crate::error::Result;
 use crate::free_space::available_space;
@@ -56,8 +56,7 @@ fn text(plan: &PlanReport, free: Option<u64>) -> String {
     let [blob, size, state] = ["BLOB", "SIZE", "STATE"].map(Column::whole);
     let columns = [blob, size, state, Column::cut_start("TYPE", 16).optional(1)];
     let mut text = table(columns, &rows, terminal_width());
-    // Writing to a `String` cannot fail.
-    _ = writeln!(text, "{}: {}", plan.summary.reference, receipt(&plan.bytes, free));
+    text.push_str(&last_line(&plan.summary.reference, &receipt(&plan.bytes, free)));
     text
 }
 
@@ -68,7 +67,11 @@ fn sum(plans: &[&PlanReport], free: Option<u64>) -> Option<String> {
         bytes += plan.bytes;
     }
     let count = plans.len() as u64;
-    (count > 1).then(|| format!("{}: {}\n", plural(count, "image"), receipt(&bytes, free)))
+    (count > 1).then(|| last_line(&plural(count, "image"), &receipt(&bytes, free)))
+}
+
+fn last_line(what: &str, receipt: &str) -> String {
+    wrap_line(&format!("{what}: {receipt}"), terminal_width()) + "\n"
 }
 
 /// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %), 52.4 GB free`

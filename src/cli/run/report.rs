@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::output::{self, note, note_words};
+use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
 use crate::cli::{exit, hint};
@@ -46,9 +46,9 @@ pub(in crate::cli) fn print_reports(
         }
         if !settings.quiet && (one.error.is_none() || !one.report.blobs.is_empty()) {
             if let (Some(digest), None) = (&one.report.summary.digest, &one.error) {
-                note_words(&format!("digest: {digest}"));
+                note(&format!("digest: {digest}"));
             }
-            note_words(&receipt(&one.report));
+            note(&receipt(&one.report));
             if let Some(limit) = &one.report.rate_limit {
                 note(&format!("rate limit: {}", rate_limit(limit)));
             }

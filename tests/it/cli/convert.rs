@@ -64,7 +64,7 @@ async fn conversion_to_other_format_and_back_gives_first_digest() {
         let (to, own) = if is_docker { ("oci", "docker") } else { ("docker", "oci") };
         let old = image.manifest.digest();
         let output = cli.run(&["copy", "--format", to, &from, &there]).await;
-        output.expect(0, &format!("instead of {old}\n")).expect(0, "new digest sha256:");
+        output.expect(0, &format!("old digest {old}\n")).expect(0, "new digest sha256:");
         let manifest = cli.json(&["manifest", &there]).await;
         let family = if is_docker { ".oci." } else { ".docker." };
         assert!(media_types(&manifest).iter().all(|kind| kind.contains(family)), "{manifest}");

@@ -329,6 +329,21 @@ async fn rebase_exchanges_lower_layers_and_history() {
 }
 
 #[tokio::test]
+async fn edit_into_unnamed_archive_warns_of_kept_name() {
+    let registry = FakeRegistry::start().await;
+    image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
+    let (cli, name) = (Cli::new(), registry.repository("app:1"));
+    let warning = format!("the new image keeps the name of the one that it is made of: {name}");
+    for place in ["docker-archive:a.tar", "oci:l"] {
+        let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", place]).await;
+        edited.expect(0, &warning).expect(0, "hint: give it a name of its own");
+        let named = format!("{place}:app:2");
+        let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", &named]).await;
+        assert!(!edited.expect(0, "").stderr.contains("warning:"), "{}", edited.stderr);
+    }
+}
+
+#[tokio::test]
 async fn flatten_keeps_files_and_config() {
     let own = image(
         Family::Oci,

@@ -82,6 +82,22 @@ async fn refused_connection_and_unknown_host_have_hints() {
 }
 
 #[tokio::test]
+async fn unknown_option_is_not_said_to_be_a_value() {
+    let cli = Cli::new();
+    for (args, hint) in [
+        (&["inspect", "--raw", "x"][..], "hint: use `rpull manifest`"),
+        (&["images", "-l"], "hint: pass `--wide`"),
+        (&["serve", "-p", "5000"], "hint: pass the address with the port"),
+        (&["copy", "-p", "linux/amd64", "a", "b"], "hint: write it out: `--platform os/arch`"),
+        (&["history", "-b", "x"], "Usage: rpull history"),
+    ] {
+        let refused = cli.run(args).await;
+        let errors = &refused.expect(2, hint).stderr;
+        assert!(!errors.contains("tip:") && !errors.contains("as a value"), "{errors}");
+    }
+}
+
+#[tokio::test]
 async fn option_of_other_tool_gets_no_misleading_tip() {
     let cli = Cli::new();
     let verify = cli.run(&["pull", "--tls-verify", "x"]).await;

@@ -7,7 +7,7 @@ use crate::cli::args::edit::NewImage;
 use crate::cli::args::{EditedPlatforms, Writing};
 use crate::cli::image::open::{OpenedLocation, store_else_registry};
 use crate::cli::labels;
-use crate::cli::output::note_words;
+use crate::cli::output::{self, note};
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, interruptible};
@@ -164,6 +164,13 @@ impl Edit {
     pub(super) async fn write(self, edited: EditedImage, full_name: &str) -> Result<ExitCode> {
         let Self { command, destination, only_plan, sync, settings } = self;
         let target_name = destination.name(full_name)?;
+        if let (ImageName::Layout(name), false) = (&target_name, full_name.is_empty())
+            && name == full_name
+            && destination.is_unnamed()
+        {
+            tracing::warn!("the new image keeps the name of the one that it is made of: {name}");
+            output::warning_hint("give it a name of its own after the path, as in `oci:PATH:NAME`");
+        }
         let reference = destination.reference().unwrap_or_else(|| target_name.to_string());
         let platforms = destination.platforms(None, PlatformSelection::All)?;
         let source = Arc::new(edited);
@@ -213,7 +220,7 @@ impl OpenedEdit {
         }
         if attestations > 0 && !settings.quiet {
             let attestations = plural(attestations as u64, "attestation");
-            note_words(&crate::escape(&format!(
+            note(&crate::escape(&format!(
                 "{reference}: left out {attestations}, which are about the images before the change"
             )));
         }

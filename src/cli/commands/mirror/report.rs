@@ -14,8 +14,6 @@ use crate::cli::run::removals::Removed;
 use crate::cli::run::report::{full_name, json_of, receipt, warn_of_skipped};
 use crate::cli::settings::Settings;
 use crate::cli::size::plural;
-use crate::cli::terminal_width::stderr_width;
-use crate::cli::wrap::wrap_line;
 use crate::cli::{exit, hint};
 use crate::content::RequestCounts;
 use crate::error::{Error, ErrorKind, Result};
@@ -158,7 +156,7 @@ pub(super) fn finished(
             count => format!(", deleted {}", plural(count, "tag")),
         };
         let counts = format!("{}{deleted}{}", counts(images, mirrored), deltas.summary());
-        note(&wrap_line(&format!("{counts}; {}", receipt(&sum)), stderr_width()));
+        note(&format!("{counts}; {}", receipt(&sum)));
     }
     let unchanged = unchanged_count(images);
     let outcome = Outcome {

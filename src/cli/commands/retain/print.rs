@@ -14,7 +14,7 @@ use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::plural;
 use crate::cli::table::{Column, table};
-use crate::cli::terminal_width::{stderr_width, terminal_width};
+use crate::cli::terminal_width::terminal_width;
 use crate::cli::wrap::wrap_line;
 use crate::content::RequestCounts;
 use crate::digest::Digest;
@@ -96,7 +96,7 @@ impl<'a> Printer<'a> {
                 plural((all - gone) as u64, "tag"),
                 plural(requests.total(), "request"),
             );
-            note(&wrap_line(&line, stderr_width()));
+            note(&line);
         }
         Ok(exit::code_of_all(deleted.errors.iter().map(|(_, error)| error)))
     }
