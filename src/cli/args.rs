@@ -11,6 +11,7 @@ mod diff;
 pub(crate) mod edit;
 mod inspect;
 mod mirror;
+mod offering;
 mod registry;
 mod report;
 mod retain;
@@ -27,6 +28,7 @@ use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::analyze::Analyze;
 pub(crate) use self::archives::{Load, Save};
+pub(crate) use self::command::format_names;
 pub(crate) use self::common::{CommonArgs, ProgressKind, When};
 pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::delta::Delta;

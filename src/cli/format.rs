@@ -1,6 +1,6 @@
 //! `--format`: a template, or the name of a format.
 
-use super::args::Verb;
+use super::args::{Verb, format_names};
 use super::output;
 use super::template::{Template, is_template};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,22 +18,28 @@ pub(super) enum NamedFormat {
     Docker,
 }
 
-/// The formats of a command, by name.
-fn named_formats(verb: &Verb) -> &'static [(&'static str, NamedFormat)] {
-    match verb {
-        Verb::Analyze(_) => &[
-            ("text", NamedFormat::Text),
-            ("json", NamedFormat::Json),
-            ("sarif", NamedFormat::Sarif),
-        ],
-        Verb::Inspect(_) => &[("json", NamedFormat::Json), ("skopeo", NamedFormat::Skopeo)],
-        Verb::Copy(_) => &[
-            ("json", NamedFormat::Json),
-            ("oci", NamedFormat::Oci),
-            ("docker", NamedFormat::Docker),
-        ],
-        _ => &[("json", NamedFormat::Json)],
+impl NamedFormat {
+    fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "text" => Self::Text,
+            "json" => Self::Json,
+            "sarif" => Self::Sarif,
+            "skopeo" => Self::Skopeo,
+            "oci" => Self::Oci,
+            "docker" => Self::Docker,
+            _ => return None,
+        })
     }
+}
+
+/// The names of formats that a command has.
+fn names(verb: &Verb) -> &'static [&'static str] {
+    format_names(match verb {
+        Verb::Analyze(_) => "analyze",
+        Verb::Inspect(_) => "inspect",
+        Verb::Copy(_) => "copy",
+        _ => "",
+    })
 }
 
 /// Parses `--format` of a command. With a template, what is printed as JSON is printed by it.
@@ -51,10 +57,9 @@ pub(super) fn apply(typed: &str, verb: &Verb, json: bool) -> Result<NamedFormat>
         output::set_template(Template::parse(typed)?);
         return Ok(NamedFormat::Json);
     }
-    let formats = named_formats(verb);
-    let found = formats.iter().find(|(name, _)| *name == typed);
-    found.map(|(_, format)| *format).ok_or_else(|| {
-        let names: Vec<&str> = formats.iter().map(|(name, _)| *name).collect();
+    let names = names(verb);
+    let known = names.contains(&typed).then(|| NamedFormat::of_name(typed));
+    known.flatten().ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("`--format {typed}`"))
             .with_reason(format!(
                 "expected a template such as `{{{{digest}}}}`, or {}",

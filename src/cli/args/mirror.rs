@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::offering::Offering;
 use super::transfer::TransferArgs;
 use crate::duration::parse_duration;
 use crate::mirror::{Cron, FileFormat};
@@ -44,7 +45,13 @@ pub(crate) struct Mirror {
     #[arg(long, conflicts_with = "file")]
     pub(crate) from_stdin: bool,
     /// Tool that the file is for: rpull, skopeo or regsync [default: recognized by its keys]
-    #[arg(long, value_name = "TOOL", conflicts_with_all = ["from_stdin", "schema"])]
+    #[arg(
+        long,
+        value_name = "TOOL",
+        conflicts_with_all = ["from_stdin", "schema"],
+        value_parser = Offering::new(&["rpull", "skopeo", "regsync"], FileFormat::from_str),
+        hide_possible_values = true
+    )]
     pub(crate) from: Option<FileFormat>,
     /// Where the images of a file for `skopeo sync` go: a registry with or without a path, oci:DIR
     #[arg(long, value_name = "LOCATION", conflicts_with_all = ["from_stdin", "schema"])]

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::StringValueParser;
 use clap::{Args, ValueEnum};
+
+use super::offering::Offering;
 
 /// What follows the options of `rm` in the help.
 pub(super) const RM_HELP: &str = "Examples:
@@ -121,7 +124,12 @@ pub(crate) struct Verify {
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
     /// Only runs since then: a duration such as 7d or 12h, or a date such as 2026-11-01 (UTC)
-    #[arg(long, value_name = "DUR|DATE")]
+    #[arg(
+        long,
+        value_name = "DUR|DATE",
+        value_parser = Offering::new(&["24h", "7d", "30d", "1y"], StringValueParser::new()),
+        hide_possible_values = true
+    )]
     pub(crate) since: Option<String>,
     /// Sums per registry, repository or day
     #[arg(long, value_name = "WHAT")]

@@ -78,7 +78,7 @@ impl Takes {
 }
 
 /// Commands whose arguments are images.
-pub(in crate::cli) const TAKE_IMAGES: [&str; 33] = [
+pub(in crate::cli) const TAKE_IMAGES: [&str; 34] = [
     "analyze",
     "append",
     "artifact",
@@ -88,6 +88,7 @@ pub(in crate::cli) const TAKE_IMAGES: [&str; 33] = [
     "config",
     "copy",
     "delete",
+    "delta",
     "diff",
     "digest",
     "export",
@@ -113,6 +114,10 @@ pub(in crate::cli) const TAKE_IMAGES: [&str; 33] = [
     "unpack",
     "verify",
 ];
+
+/// Options whose values are images, by command.
+pub(in crate::cli) const OPTIONS_TAKE_IMAGES: [(&str, &str); 4] =
+    [("check-base", "base"), ("rebase", "new-base"), ("rebase", "old-base"), ("save", "since")];
 
 /// Candidates of this machine that begin with the word.
 fn local(word: &str, takes: Takes, settings: &Settings) -> BTreeSet<String> {
@@ -225,6 +230,10 @@ mod tests {
             assert!(Takes::of(verb).is_some(), "{verb}");
         }
         assert_eq!(Takes::of("load"), None);
+        for (verb, option) in OPTIONS_TAKE_IMAGES {
+            let verb = command.find_subcommand(verb).unwrap();
+            assert!(verb.get_arguments().any(|arg| arg.get_long() == Some(option)), "{option}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-use super::complete::TAKE_IMAGES;
+use super::complete::{OPTIONS_TAKE_IMAGES, TAKE_IMAGES};
 use crate::cli::args::{self, ShellVerb};
 use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
@@ -94,6 +94,7 @@ fn taking_images(label: &str) -> Option<&'static str> {
 /// offers the options there, so that bash inserts the `-` that they all begin with.
 fn with_images(script: &str) -> String {
     let (mut text, mut verb, mut offers) = (String::new(), None, 0);
+    let mut option = "";
     for line in script.lines() {
         if let Some(label) = line.trim_start().strip_prefix("rpull__subcmd__") {
             // Only the labels of the last `case` stand alone; `help` is followed by commands.
@@ -102,11 +103,22 @@ fn with_images(script: &str) -> String {
             verb = own.filter(|verb| !verb.starts_with("help") && !verb.contains(','));
             offers = 0;
         }
+        if let Some(label) = line.trim_start().strip_prefix("--") {
+            option = label.trim_end_matches(')');
+        }
         let indent = line.len() - line.trim_start().len();
         let code = line.trim_start();
         let replaced = match verb {
             Some(verb) if !has_commands(verb) && code.starts_with("if [[ ${cur} == -* ||") => {
                 "if [[ ${cur} == -* ]] ; then".to_owned()
+            }
+            Some(verb) if code == r#"COMPREPLY=($(compgen -f "${cur}"))"# => {
+                match taking_images(verb)
+                    .filter(|verb| OPTIONS_TAKE_IMAGES.contains(&(verb, option)))
+                {
+                    Some(verb) => format!("_rpull_images {verb}"),
+                    None => code.to_owned(),
+                }
             }
             // clap offers the commands of a command.
             Some(verb) if has_commands(verb) => code.to_owned(),
@@ -128,13 +140,15 @@ fn with_images(script: &str) -> String {
 }
 
 /// How the arguments that are images begin in clap's script for zsh.
-const ZSH_ARGUMENTS: [&str; 9] = [
+const ZSH_ARGUMENTS: [&str; 11] = [
     "':image -- ",
     "'*::images -- ",
     "':source -- ",
     "':destination -- ",
     "':a -- ",
     "':b -- ",
+    "':old -- ",
+    "':new -- ",
     "':name -- ",
     "':reference -- ",
     "':repository -- ",
@@ -144,12 +158,17 @@ const ZSH_ARGUMENTS: [&str; 9] = [
 fn with_images_for_zsh(script: &str) -> String {
     let is_image = |line: &str| {
         let line = line.trim_start();
+        let takes_image = |(_, option): &(&str, &str)| {
+            let of_image = line.contains("IMAGE:_") || line.contains("NAME:_");
+            line.starts_with(&format!("'--{option}=")) && of_image
+        };
         ZSH_ARGUMENTS.iter().any(|argument| line.starts_with(argument))
+            || OPTIONS_TAKE_IMAGES.iter().any(takes_image)
     };
     let mut text = String::new();
     for line in script.lines() {
         let line = if is_image(line) {
-            line.replace(":_default'", ":_rpull_images'")
+            line.replace(":_default'", ":_rpull_images'").replace(":_files'", ":_rpull_images'")
         } else {
             line.to_owned()
         };
@@ -170,8 +189,14 @@ fn fish_images() -> String {
             "complete -c rpull -n \"{condition}\" -a \"(rpull complete-word (commandline -opc)[2] -- (commandline -ct) 2>/dev/null)\"\n"
         )
     };
+    let of_option = |(verb, option): (&str, &str)| {
+        format!(
+            "complete -c rpull -n \"__fish_seen_subcommand_from {verb}\" -l {option} -r -a \"(rpull complete-word {verb} -- (commandline -ct) 2>/dev/null)\"\n"
+        )
+    };
     let plain: Vec<_> = TAKE_IMAGES.into_iter().filter(|verb| !has_commands(verb)).collect();
     let mut text = offer(&format!("__fish_seen_subcommand_from {}", plain.join(" ")));
+    text.extend(OPTIONS_TAKE_IMAGES.map(of_option));
     for verb in args::command().get_subcommands().filter(|verb| has_commands(verb.get_name())) {
         let own: Vec<_> = verb.get_subcommands().map(clap::Command::get_name).collect();
         text.push_str(&offer(&format!(

@@ -232,7 +232,29 @@ async fn completions_and_man_page_list_every_verb() {
         }
     }
     cli.run(&["completions", "tcsh"]).await.expect(2, "possible values: bash, elvish, fish");
+    cli.run(&["completions", "tcsh"]).await.expect(2, "possible values: bash, elvish, fish");
     let page = cli.run(&["man"]).await.expect(0, "").stdout.clone();
     assert!(page.contains(".TH rpull 1") && !page.contains('\u{1b}'));
     assert!(verbs.iter().all(|verb| page.contains(&format!("rpull\\-{verb}"))), "{page}");
+}
+
+#[tokio::test]
+async fn completions_offer_values_and_images_of_options() {
+    let cli = Cli::new();
+    let bash = cli.run(&["completions", "bash"]).await.stdout;
+    for offer in [
+        "compgen -W \"text json sarif\"",
+        "compgen -W \"json skopeo\"",
+        "compgen -W \"rpull skopeo regsync\"",
+        "compgen -W \"24h 7d 30d 1y\"",
+        "_rpull_images delta",
+        "_rpull_images rebase",
+        "_rpull_images save",
+    ] {
+        assert!(bash.contains(offer), "{offer}");
+    }
+    for verb in ["files", "mirror"] {
+        let help = cli.run(&[verb, "--help"]).await.stdout;
+        assert!(help.contains("Print one JSON object per line"), "{help}");
+    }
 }
