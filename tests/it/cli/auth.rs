@@ -126,3 +126,13 @@ async fn auth_without_files_or_with_wrong_name_says_so() {
     std::fs::write(cli.dir().join("broken"), "{").unwrap();
     cli.run(&["auth", "--authfile", "broken"]).await.expect(4, "broken: malformed at line 1");
 }
+
+#[tokio::test]
+async fn auth_without_any_credential_has_no_table() {
+    let cli = configured();
+    let failed = cli.run(&["auth", "locked.example"]).await;
+    assert_eq!(failed.expect(4, "docker-credential-vault").stdout, "");
+    let nothing = Cli::new().run(&["auth"]).await;
+    let words = "the auth files have no credentials; `rpull login HOST` saves one\n";
+    assert_eq!((nothing.expect(0, words).stdout.as_str(), nothing.stderr.as_str()), ("", words));
+}

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Auth, settings: &Settings) -> Result<ExitCode> {
         known.into_iter().try_for_each(|row| output::line(&crate::escape(&row.name())))?;
     } else if rows.is_empty() {
         note("the auth files have no credentials; `rpull login HOST` saves one");
-    } else {
+    } else if rows.iter().any(|row| row.found.is_ok()) {
         let columns = [
             Column::cut_start("REGISTRY", 12),
             Column::cut("USER", 8).optional(1),
