@@ -240,6 +240,7 @@ pub mod secret;
 pub mod serve;
 mod setters;
 mod sharing;
+mod size;
 mod symlinks;
 mod tar_block;
 mod toml_file;

@@ -42,6 +42,7 @@ use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_
 use crate::limits::BUFFER_SIZE;
 use crate::name::ImageName;
 use crate::progress::Phase;
+use crate::size::size;
 use crate::symlinks::parent_dir;
 
 pub(super) struct DockerTarget(Arc<DockerTargetInner>);
@@ -166,7 +167,7 @@ impl DockerTargetInner {
     fn config(&self, manifest: &ImageManifest) -> Result<Bytes> {
         self.area()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
             Error::new(ErrorKind::InvalidDocument, format!("config {}", manifest.config.digest))
-                .with_reason(format!("missing, or larger than {CONFIG_LIMIT} bytes"))
+                .with_reason(format!("missing, or larger than {}", size(CONFIG_LIMIT)))
         })
     }
 

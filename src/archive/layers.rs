@@ -100,7 +100,7 @@ impl LayerFiles {
             decompress_with_guard(&self.inflation, compression, reading).map_err(io_failure)?;
         let size = count(decompressed.take(MAX_LAYER_BYTES + 1), control).map_err(io_failure)?;
         if size > MAX_LAYER_BYTES {
-            let reason = format!("expands to more than {MAX_LAYER_BYTES} bytes");
+            let reason = format!("expands to more than {}", crate::size::size(MAX_LAYER_BYTES));
             return Err(unusable(name, &reason));
         }
         Ok(BlobSpan { span, compression, size })

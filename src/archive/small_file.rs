@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::tarball::{EntryError, TarIndex};
 use crate::error::{Error, ErrorKind, Result};
+use crate::size::size;
 
 /// Maximum size of a JSON file in an archive, in bytes; containerd has the same limit.
 pub(super) const MAX_JSON_BYTES: u64 = 20 << 20;
@@ -25,7 +26,7 @@ pub(super) fn read_small(
     limit: u64,
 ) -> Result<Vec<u8>> {
     if span.end - span.start > limit {
-        return Err(unusable(name, &format!("is larger than the limit of {limit} bytes")));
+        return Err(unusable(name, &format!("is larger than the limit of {}", size(limit))));
     }
     tar.bytes(span).map_err(|error| {
         Error::new(ErrorKind::Store, format!("read {name} of the archive")).with_source(error)

@@ -14,6 +14,7 @@ use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::setters::setters;
+use crate::size::size;
 use crate::verifier::verified_inline_data;
 
 /// What an answer may cost.
@@ -62,7 +63,7 @@ impl<T> Presence<T> {
 /// The error for a document or small blob over the limit of [`Lookup::read`], without its location.
 pub(crate) fn over_limit(digest: &Digest, limit: u64) -> Error {
     Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-        .with_reason(format!("larger than the limit of {limit} bytes"))
+        .with_reason(format!("larger than the limit of {}", size(limit)))
 }
 
 impl<T> From<Option<T>> for Presence<T> {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::beneath::open_below;
 use crate::error::{Error, ErrorKind, Result};
+use crate::size::size;
 
 /// Flags of a file. Without waiting: what another process put in its place may be a pipe.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
@@ -68,7 +69,7 @@ impl EngineDir {
         let read = file.take(limit + 1).read_to_end(&mut bytes);
         read.map_err(|error| self.failed("read", name, error))?;
         if bytes.len() as u64 > limit {
-            let reason = format!("is larger than the limit of {limit} bytes");
+            let reason = format!("is larger than the limit of {}", size(limit));
             return Err(self.corrupt(name, &reason));
         }
         Ok(Some(bytes))

@@ -8,6 +8,7 @@ use crate::delta::{self, Delta, MakeOptions, NewLayer, TarFile};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_layers::LayerBlob;
+use crate::size::size;
 
 /// A layer, and its delta if it has one.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ fn one(
         .and_then(|tar| delta::make(old, NewLayer::new(&layer, &tar), || Ok(open()), options));
     let delta = match made {
         Ok(delta) if pays(delta.size(), layer.size) => Ok(delta),
-        Ok(delta) => Err(format!("the delta would have {} bytes", delta.size())),
+        Ok(delta) => Err(format!("the delta would have {}", size(delta.size()))),
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
         Err(error) if is_disk_full(&error) => {
             return Err(error.at(options.dir.display().to_string()));

@@ -42,6 +42,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
 use crate::name::ImageName;
+use crate::size::size;
 use crate::verifier::verify;
 
 /// Blobs and manifests by digest, and names. Clones share all of it, and are the same endpoint.
@@ -143,7 +144,7 @@ impl Lookup for Memory {
                 let what = format!("blob {}", descriptor.digest);
                 return Err(Error::new(ErrorKind::InvalidDocument, what)
                     .at(LOCATION)
-                    .with_reason(format!("larger than the limit of {limit} bytes")));
+                    .with_reason(format!("larger than the limit of {}", size(limit))));
             }
             verify(descriptor, &bytes).map_err(|error| error.at(LOCATION))?;
             Ok(Presence::Present(bytes))

@@ -24,6 +24,7 @@ use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::origin::Origin;
 use crate::registry::http::request::ConnectionUse;
 use crate::retry::retry;
+use crate::size::size;
 use crate::verifier::verify;
 
 /// Opens the blob at the registry. A foreign layer missing there is fetched from its `urls`.
@@ -116,7 +117,7 @@ pub(super) async fn read(
     let error =
         |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.full_name());
     if descriptor.size > limit {
-        let reason = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
+        let reason = format!("{}, larger than the limit of {}", size(descriptor.size), size(limit));
         return Err(error(ErrorKind::InvalidDocument).with_reason(reason));
     }
     let idle = repository.transport.http.options.timeouts.idle;

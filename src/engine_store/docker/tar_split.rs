@@ -68,7 +68,7 @@ impl TarSplit {
             let size = part.size();
             self.total = self.total.saturating_add(size);
             if self.total > MAX_TAR_BYTES {
-                return Err(corrupt(&format!("more than {MAX_TAR_BYTES} bytes")));
+                return Err(corrupt(&format!("more than {}", crate::size::size(MAX_TAR_BYTES))));
             }
             if size > 0 {
                 return Ok(Some(part));
@@ -91,7 +91,10 @@ impl TarSplit {
             return Ok(None);
         }
         if self.line.len() as u64 == MAX_LINE_BYTES {
-            return Err(corrupt(&format!("a line of more than {MAX_LINE_BYTES} bytes")));
+            return Err(corrupt(&format!(
+                "a line of more than {}",
+                crate::size::size(MAX_LINE_BYTES)
+            )));
         }
         let Object(line): Object<Line> =
             serde_json::from_slice(&self.line).map_err(|error| corrupt(&error.to_string()))?;

@@ -17,6 +17,7 @@ use super::key::{AuthFileFormat, RepositoryKey};
 use super::origin::{CredentialOrigin, OriginKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
+use crate::size::size;
 
 /// Most bytes read of an auth file.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -211,7 +212,7 @@ pub(super) fn read_all(path: &Path) -> io::Result<SecretText> {
     let mut text = Zeroizing::new(Vec::new());
     std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("larger than {MAX_FILE_BYTES} bytes")));
+        return Err(io::Error::other(format!("larger than {}", size(MAX_FILE_BYTES))));
     }
     Ok(text)
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::size::size;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
@@ -73,7 +74,7 @@ async fn exchange(child: &mut Child, input: &[u8]) -> Result<HelperExit, String>
                     .map_err(io_error)?;
             }
             if output.len() as u64 > MAX_OUTPUT_BYTES {
-                return Err(format!("printed more than {MAX_OUTPUT_BYTES} bytes"));
+                return Err(format!("printed more than {}", size(MAX_OUTPUT_BYTES)));
             }
             child.wait().await.map_err(io_error)
         };

@@ -19,6 +19,7 @@ use crate::descriptor::Descriptor;
 use crate::document::DOCUMENT_LIMIT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
+use crate::size::size;
 use crate::verifier::verify;
 
 /// Reads a body of at most `limit` bytes and decodes it; the limit applies before and after decoding.
@@ -49,8 +50,9 @@ pub(in crate::registry) async fn read_up_to(
 async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration) -> Result<Bytes> {
     let url = response.url().clone();
     let error_of = |kind, reason: &str| Error::new(kind, what).at(redact(&url)).with_reason(reason);
-    let too_large =
-        || error_of(ErrorKind::InvalidDocument, &format!("larger than the limit of {limit} bytes"));
+    let too_large = || {
+        error_of(ErrorKind::InvalidDocument, &format!("larger than the limit of {}", size(limit)))
+    };
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_large());
     }

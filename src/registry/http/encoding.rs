@@ -9,6 +9,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::layer::{Compression, decompress};
+use crate::size::size;
 
 /// Longest encoding name that is shown, in characters.
 const MAX_NAME_CHARS: usize = 40;
@@ -61,7 +62,7 @@ pub(in crate::registry) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> 
     let bytes = decompress(Compression::Gzip, body.as_ref())?;
     bytes.take(limit.saturating_add(1)).read_to_end(&mut decoded)?;
     if decoded.len() as u64 > limit {
-        return Err(io::Error::other(format!("larger than the limit of {limit} bytes")));
+        return Err(io::Error::other(format!("larger than the limit of {}", size(limit))));
     }
     Ok(decoded.into())
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::size::size;
 
 /// The bytes that all blobs of a run may still receive. Bytes that are received again do not count.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl ByteLimit {
     }
 
     pub(in crate::transfer) fn reason(&self) -> String {
-        format!("stopped after {} new bytes", self.max)
+        format!("stopped after {} of new data", size(self.max))
     }
 
     /// # Errors

@@ -6,6 +6,7 @@ use crate::content::{BlobWriter, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
+use crate::size::size;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::blob::reader::{ResumingReader, of_layout};
@@ -23,7 +24,7 @@ pub async fn read_small(
     retry: RetryPolicy,
 ) -> Result<Bytes> {
     if descriptor.size > limit {
-        let reason = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
+        let reason = format!("{}, larger than the limit of {}", size(descriptor.size), size(limit));
         return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
             .with_reason(reason));
     }

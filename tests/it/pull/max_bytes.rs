@@ -80,7 +80,7 @@ async fn max_bytes_of_exactly_the_image_suffices() {
 async fn max_bytes_reached_requests_no_further_blob() {
     let (registry, _, name) = published().await;
     let words = ["pull", "--json", "--jobs", "1", "--max-bytes", "100k", &name];
-    Cli::new().run(&words).await.expect(1, "app:1: stopped after 100000 new bytes");
+    Cli::new().run(&words).await.expect(1, "app:1: stopped after 100.0 kB of new data");
     assert_eq!(registry.server.count("/blobs/"), 2, "the config and the largest layer");
 }
 
@@ -115,7 +115,7 @@ async fn max_bytes_pull_unpack_leaves_no_directory() {
         let (cli, name) = (&cli, &name);
         async move { cli.run(&["pull", "--unpack", "root", "--max-bytes", max, name]).await }
     };
-    pull("600k").await.expect(1, "stopped after 600000 new bytes; ");
+    pull("600k").await.expect(1, "stopped after 600.0 kB of new data; ");
     assert!(!cli.dir().join("root").exists());
     pull("600k").await.expect(0, "");
     assert_eq!(std::fs::read(cli.dir().join("root/a")).unwrap(), random_blob(200_000, 3));

@@ -226,6 +226,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
 const FOUNDATION: &[&str] = &[
     "setters",
     "escape",
+    "size",
     "json",
     "secret",
     "digest",
