@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use flate2::write::GzEncoder;
 
 use super::decompress::Compression;
+use crate::rebuild::GzipWriter;
 
 impl Compression {
     /// The levels that it has, the fastest first.
@@ -24,11 +25,16 @@ pub struct Compressor<W: Write>(Encoder<W>);
 
 enum Encoder<W: Write> {
     Plain(W),
-    Gzip(Box<Blocks<GzEncoder<W>>>),
+    Gzip(Box<GzipWriter<W>>),
+    /// With a level that takes longer.
+    SmallGzip(Box<Blocks<GzEncoder<W>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
 }
 
-/// Bytes that the gzip encoder gets at a time.
+/// The usual level.
+const GZIP_LEVEL: u32 = 6;
+
+/// Bytes that zlib-rs gets at a time.
 const BLOCK: usize = 128 << 10;
 
 /// Passes bytes on in blocks of one size: what zlib-rs makes of bytes depends on how they arrive.
@@ -57,6 +63,9 @@ impl<W: Write> Blocks<W> {
 impl<W: Write> Compressor<W> {
     /// Compresses into `output` with the usual level: 6 for gzip, 3 for zstd.
     ///
+    /// Gzip up to level 6 is compressed on several threads, in pieces of 1 MiB, and has small records for
+    /// [`rebuild`](mod@crate::rebuild).
+    ///
     /// # Errors
     /// If there is not enough memory.
     pub fn new(compression: Compression, output: W) -> io::Result<Self> {
@@ -74,11 +83,13 @@ impl<W: Write> Compressor<W> {
         Ok(Self(match compression {
             Compression::Plain => Encoder::Plain(output),
             Compression::Gzip => {
-                let level =
-                    level.map_or_else(flate2::Compression::default, flate2::Compression::new);
-                let output = GzEncoder::new(output, level);
-                // Not allocated in advance: eStargz has a compressor for each small file.
-                Encoder::Gzip(Box::new(Blocks { output, block: Vec::new() }))
+                let level = level.unwrap_or(GZIP_LEVEL);
+                if GzipWriter::<W>::LEVELS.contains(&level) {
+                    Encoder::Gzip(Box::new(GzipWriter::new(level, output)?))
+                } else {
+                    let output = GzEncoder::new(output, flate2::Compression::new(level));
+                    Encoder::SmallGzip(Box::new(Blocks { output, block: Vec::new() }))
+                }
             }
             Compression::Zstd => {
                 // 0 stands for the usual level.
@@ -95,7 +106,8 @@ impl<W: Write> Compressor<W> {
     pub fn finish(self) -> io::Result<W> {
         match self.0 {
             Encoder::Plain(output) => Ok(output),
-            Encoder::Gzip(blocks) => blocks.finish()?.finish(),
+            Encoder::Gzip(writer) => writer.finish(),
+            Encoder::SmallGzip(blocks) => blocks.finish()?.finish(),
             Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
@@ -105,7 +117,8 @@ impl<W: Write> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Encoder::Plain(output) => output.write(bytes),
-            Encoder::Gzip(blocks) => blocks.write(bytes),
+            Encoder::Gzip(writer) => writer.write(bytes),
+            Encoder::SmallGzip(blocks) => blocks.write(bytes),
             Encoder::Zstd(encoder) => encoder.write(bytes),
         }
     }

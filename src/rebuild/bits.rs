@@ -1,6 +1,7 @@
 //! Bits as deflate packs them: the first one is the lowest of its byte.
 
 use std::io::{Read, Write};
+use std::ops::{Deref, DerefMut};
 
 use super::fault::{not_rebuildable, other_plain_bytes, read_error, write_error};
 use crate::error::Result;
@@ -120,21 +121,15 @@ pub(super) fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usi
     }
 }
 
-/// Writes bits to a stream that must not exceed a size.
-pub(super) struct BitWriter<W> {
-    writer: W,
-    buffer: Vec<u8>,
+/// Bits that become bytes in memory.
+#[derive(Default)]
+pub(super) struct BitBuffer {
+    bytes: Vec<u8>,
     bits: u64,
     count: u32,
-    left: u64,
 }
 
-impl<W: Write> BitWriter<W> {
-    pub(super) fn new(writer: W, size: u64) -> Self {
-        let buffer = Vec::with_capacity(BUFFER_SIZE);
-        Self { writer, buffer, bits: 0, count: 0, left: size }
-    }
-
+impl BitBuffer {
     /// Adds at most 32 bits. Those above `count` must be zero.
     #[inline]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
@@ -142,7 +137,7 @@ impl<W: Write> BitWriter<W> {
         self.count += count;
         if self.count >= 32 {
             let [a, b, c, d, ..] = self.bits.to_le_bytes();
-            self.buffer.extend_from_slice(&[a, b, c, d]);
+            self.bytes.extend_from_slice(&[a, b, c, d]);
             self.bits >>= 32;
             self.count -= 32;
         }
@@ -152,7 +147,7 @@ impl<W: Write> BitWriter<W> {
     pub(super) fn align(&mut self) {
         self.put(0, (8 - self.count % 8) % 8);
         while self.count > 0 {
-            self.buffer.push(self.bits.to_le_bytes()[0]);
+            self.bytes.push(self.bits.to_le_bytes()[0]);
             self.bits >>= 8;
             self.count -= 8;
         }
@@ -160,22 +155,64 @@ impl<W: Write> BitWriter<W> {
 
     /// Adds bytes after [`align`](Self::align).
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Begins a stored block, after the bits that announce it.
+    pub(super) fn stored(&mut self, length: u16) {
+        self.align();
+        self.bytes(&length.to_le_bytes());
+        self.bytes(&(!length).to_le_bytes());
+    }
+
+    /// The bytes, the last one filled up.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.align();
+        self.bytes
+    }
+}
+
+/// Writes bits to a stream that must not exceed a size.
+pub(super) struct BitWriter<W> {
+    writer: W,
+    buffer: BitBuffer,
+    left: u64,
+}
+
+impl<W> Deref for BitWriter<W> {
+    type Target = BitBuffer;
+
+    fn deref(&self) -> &BitBuffer {
+        &self.buffer
+    }
+}
+
+impl<W> DerefMut for BitWriter<W> {
+    fn deref_mut(&mut self) -> &mut BitBuffer {
+        &mut self.buffer
+    }
+}
+
+impl<W: Write> BitWriter<W> {
+    pub(super) fn new(writer: W, size: u64) -> Self {
+        let bytes = Vec::with_capacity(BUFFER_SIZE);
+        Self { writer, buffer: BitBuffer { bytes, bits: 0, count: 0 }, left: size }
     }
 
     /// Writes the buffer if it is at least half full.
     #[inline]
     pub(super) fn drain(&mut self) -> Result<()> {
-        if self.buffer.len() < BUFFER_SIZE / 2 { Ok(()) } else { self.flush() }
+        if self.buffer.bytes.len() < BUFFER_SIZE / 2 { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<()> {
-        let Some(left) = self.left.checked_sub(self.buffer.len() as u64) else {
+        let bytes = &mut self.buffer.bytes;
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
             return Err(other_plain_bytes("more bytes than the blob has"));
         };
         self.left = left;
-        self.writer.write_all(&self.buffer).map_err(write_error)?;
-        self.buffer.clear();
+        self.writer.write_all(bytes).map_err(write_error)?;
+        bytes.clear();
         Ok(())
     }
 

@@ -136,9 +136,7 @@ impl<'a, W: Write> BlockWriter<'a, W> {
             0 => {
                 let length = u16::try_from(left);
                 let length = length.map_err(|_| invalid_record("a stored block is too long"))?;
-                self.out.align();
-                self.out.bytes(&length.to_le_bytes());
-                self.out.bytes(&(!length).to_le_bytes());
+                self.out.stored(length);
                 BlockKind::Stored
             }
             1 => {

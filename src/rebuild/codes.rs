@@ -9,13 +9,13 @@ pub(super) const MIN_LENGTH: u32 = 3;
 pub(super) const MAX_LENGTH: u32 = 258;
 pub(super) const MAX_DISTANCE: u32 = 32_768;
 
-const LITERALS: usize = 288;
-const DISTANCES: usize = 32;
-const MAX_CODE_BITS: usize = 15;
+pub(super) const LITERALS: usize = 288;
+pub(super) const DISTANCES: usize = 32;
+pub(super) const MAX_CODE_BITS: usize = 15;
 /// Bits that the first table of a decoder is indexed by.
 const FAST_BITS: u32 = 10;
 /// The order in which a header has the lengths of the code for code lengths.
-const HEADER_ORDER: [usize; 19] =
+pub(super) const HEADER_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Shortest length and count of extra bits of the symbols from 257.
@@ -60,9 +60,34 @@ pub(super) fn distance_of(symbol: usize) -> Option<(u32, u32)> {
     Some((u32::from(*base), u32::from(*extra)))
 }
 
+/// Returns the symbol of a length.
+#[inline]
+pub(super) fn length_symbol(length: u32) -> usize {
+    /// Symbols above [`END_OF_BLOCK`], by length.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index that is out of bounds does not compile here"
+    )]
+    const SYMBOLS: [u8; 1 + MAX_LENGTH as usize] = {
+        let mut table = [0; 259];
+        let mut symbol = 0_u8;
+        while symbol < 29 {
+            let (base, extra) = LENGTHS[symbol as usize];
+            let mut above = 0;
+            while above < 1 << extra && base as usize + above < 259 {
+                table[base as usize + above] = symbol;
+                above += 1;
+            }
+            symbol += 1;
+        }
+        table
+    };
+    END_OF_BLOCK + 1 + usize::from(SYMBOLS.get(length as usize).copied().unwrap_or(0))
+}
+
 /// Returns the symbol of a distance.
 #[inline]
-fn distance_symbol(distance: u32) -> usize {
+pub(super) fn distance_symbol(distance: u32) -> usize {
     let distance = distance.wrapping_sub(1);
     if distance < 4 {
         return distance as usize;
@@ -236,13 +261,13 @@ impl Decoder {
 
 /// A code as it is written: first bit lowest.
 #[derive(Clone, Copy, Default)]
-struct Code {
-    bits: u16,
-    length: u8,
+pub(super) struct Code {
+    pub(super) bits: u16,
+    pub(super) length: u8,
 }
 
 /// The canonical codes of the symbols. A length of 0 means that the symbol has none.
-fn codes(lengths: &[u8]) -> Result<Vec<Code>> {
+pub(super) fn codes(lengths: &[u8]) -> Result<Vec<Code>> {
     let mut next = [0_u32; MAX_CODE_BITS + 1];
     let mut code = 0_u32;
     for (length, first) in next.iter_mut().enumerate().skip(1) {

@@ -10,7 +10,7 @@ pub enum Family {
     Unknown = 0,
     /// Go's standard library up to 1.26, level 1.
     A = 1,
-    /// Go's standard library from 1.27 on, and klauspost's library: buildah, podman, skopeo, umoci, crane.
+    /// Go's standard library from 1.27 on, and klauspost's library: buildah, podman, skopeo, umoci, crane, and rpull.
     B = 2,
     /// Go's standard library up to 1.26, levels 4 to 9: containerd, Docker, `BuildKit`.
     G = 3,

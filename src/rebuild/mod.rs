@@ -1,4 +1,5 @@
-//! Rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record of what its encoder did.
+//! Rebuilds a gzip blob bit for bit from its uncompressed bytes and a small record of what its encoder did. The layers that rpull
+//! itself compresses are written by one of the models, so that their records are small too.
 //!
 //! A record is made once, on a machine that has the blob. It holds the gzip headers, where each block ends, the code lengths of
 //! each block, and the places where the encoder chose another match than a model of it predicts: 0.2 to 0.5 % of the
@@ -39,10 +40,12 @@
 mod bits;
 mod blocks;
 mod codes;
+mod compress;
 mod corrections;
 mod encoder;
 mod fault;
 mod features;
+mod huffman;
 mod input;
 mod make;
 mod model;
@@ -53,11 +56,14 @@ mod predictor;
 mod probe;
 mod record;
 mod replay;
+mod smallest_block;
 mod start;
 mod streams;
+mod workers;
 
 use std::io::{Read, Write};
 
+pub(crate) use self::compress::GzipWriter;
 pub use self::encoder::{Encoder, Family};
 pub use self::features::Features;
 use self::pieces::Pieces;
@@ -116,8 +122,6 @@ pub fn replay_with<W: Write>(
     blob: W,
     threads: usize,
 ) -> Result<W> {
-    std::thread::scope(|scope| {
-        let mut pieces = Pieces::start(record, threads, scope);
-        Player::new(tar, record, blob)?.run(pieces.as_mut())
-    })
+    let mut pieces = Pieces::start(record, threads);
+    Player::new(tar, record, blob)?.run(pieces.as_mut())
 }

@@ -1,21 +1,18 @@
 //! Predicts the matches of independent pieces on several threads.
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Scope;
 
 use flate2::Crc;
 
 use super::blocks::BlockWriter;
-use super::fault::{invalid_record, worker_failed};
+use super::fault::invalid_record;
 use super::input::Input;
 use super::model::{CHUNK, Model, Span};
 use super::parse::Mark;
 use super::plain::{HISTORY, Plain};
 use super::predictor::trailer;
 use super::record::Record;
+use super::workers::Workers;
 use crate::error::Result;
 
 /// Larger pieces would take too much memory.
@@ -26,7 +23,6 @@ struct Job {
     plain: Plain,
     /// For each chunk, whether the encoder wrote no match in it.
     is_bare: Vec<bool>,
-    done: SyncSender<Predicted>,
 }
 
 /// A piece and its matches.
@@ -38,32 +34,27 @@ struct Predicted {
 
 /// Worker threads, and the size of the pieces.
 pub(super) struct Pieces {
-    jobs: Sender<Job>,
+    workers: Workers<Job, Predicted>,
     size: usize,
-    /// Pieces that are in memory at a time.
-    most: usize,
 }
 
 impl Pieces {
     /// Starts workers; `None` if the pieces of the record depend on each other, or on corrections.
-    pub(super) fn start<'scope>(
-        record: &Record,
-        workers: usize,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> Option<Self> {
+    pub(super) fn start(record: &Record, threads: usize) -> Option<Self> {
         let encoder = record.encoder();
         let size = encoder.piece.filter(|size| *size <= MAX_PIECE)?;
-        if workers < 2 || !record.streams().gaps.is_at_end() || record.tar_size() <= size {
+        if threads < 2 || !record.streams().gaps.is_at_end() || record.tar_size() <= size {
             return None;
         }
-        let (jobs, waiting) = channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..workers {
-            let model = Model::new(encoder).filter(Model::has_independent_pieces)?;
-            let waiting = Arc::clone(&waiting);
-            scope.spawn(move || work(model, &waiting));
-        }
-        Some(Self { jobs, size: usize::try_from(size).ok()?, most: workers + 1 })
+        let worker = || {
+            let mut model = Model::new(encoder).filter(Model::has_independent_pieces)?;
+            Some(move |Job { plain, is_bare }| {
+                let matches = predict(&mut model, &plain, &is_bare);
+                Predicted { plain, matches }
+            })
+        };
+        let workers = (0..threads).map(|_| worker()).collect::<Option<_>>()?;
+        Some(Self { workers: Workers::start(workers), size: usize::try_from(size).ok()? })
     }
 
     /// Writes the blocks of a member; returns its trailer.
@@ -74,9 +65,8 @@ impl Pieces {
         mut is_next_bare: impl FnMut() -> Result<bool>,
     ) -> Result<[u8; 8]> {
         let (mut crc, mut position, mut before) = (Crc::new(), 0, Vec::new());
-        let mut running = VecDeque::new();
         loop {
-            while running.len() < self.most && input.unread > 0 {
+            while !self.workers.is_full() && input.unread > 0 {
                 let mut plain = Plain::at(position, &before, self.size);
                 input.add(&mut plain, HISTORY + self.size)?;
                 let bytes = plain.bytes().get(HISTORY..).unwrap_or_default();
@@ -88,12 +78,10 @@ impl Pieces {
                 );
                 let chunks = bytes.len().div_ceil(CHUNK);
                 let is_bare = (0..chunks).map(|_| is_next_bare()).collect::<Result<_>>()?;
-                let (done, result) = sync_channel(1);
-                self.jobs.send(Job { plain, is_bare, done }).map_err(|_| worker_failed())?;
-                running.push_back(result);
+                self.workers.push(Job { plain, is_bare })?;
             }
-            let Some(result): Option<Receiver<Predicted>> = running.pop_front() else { break };
-            write(&result.recv().map_err(|_| worker_failed())?, writer)?;
+            let Some(predicted) = self.workers.pop()? else { break };
+            write(&predicted, writer)?;
         }
         if writer.begin_block()? {
             return Err(invalid_record("blocks continue after the end"));
@@ -114,20 +102,8 @@ fn write<W: Write>(piece: &Predicted, writer: &mut BlockWriter<'_, W>) -> Result
     Ok(())
 }
 
-/// Predicts pieces until none can follow.
-fn work(mut model: Model, waiting: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { plain, is_bare, done }) = job else { return };
-        let matches = predict(&mut model, &plain, &is_bare);
-        if done.send(Predicted { plain, matches }).is_err() {
-            // The blob failed.
-            return;
-        }
-    }
-}
-
-fn predict(model: &mut Model, plain: &Plain, is_bare: &[bool]) -> Vec<Mark> {
+/// Predicts the matches of a piece that begins at [`HISTORY`]. `is_bare` tells for each chunk whether it has none, as far as known.
+pub(super) fn predict(model: &mut Model, plain: &Plain, is_bare: &[bool]) -> Vec<Mark> {
     model.restart();
     let (mut matches, mut from) = (Vec::new(), HISTORY);
     let mut is_bare = is_bare.iter();

@@ -83,6 +83,10 @@ impl Plain {
         self.bytes.push(byte);
     }
 
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Adds a copy of earlier bytes; `false` if it begins before the member.
     #[inline]
     pub(super) fn repeat(&mut self, length: u32, distance: u32) -> bool {

@@ -160,7 +160,7 @@ async fn recompression_of_plain_layers_obeys_level_and_format() {
         let manifest = cli.json(&["manifest", &name]).await;
         assert_eq!(media_types(&manifest)[2..], [layer, layer]);
     }
-    assert!(sizes[1] < sizes[0], "{sizes:?}");
+    assert_ne!(sizes[0], sizes[1]);
     let to = ["oci-archive:a.tar:x", "docker-archive:b.tar:x"];
     for to in to {
         cli.run(&["copy", "--compression", "zstd", &from, to]).await.expect(0, "2 layers");
