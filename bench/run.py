@@ -22,6 +22,7 @@ import report
 import scenarios
 import sending
 import serving
+import slow_disk
 import tags
 import tools
 import unpacking
@@ -34,7 +35,7 @@ ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serv
                        "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
                        "fleet": fleet.mirror, "tags": tags.tags, "clients": clients.clients, "deltas": deltas.deltas,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
-                       "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
+                       "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets, "slow-disk": slow_disk.slow_disk,
                        "files": insight.files, "paths": insight.paths, "verify": insight.verify, "df": insight.df}
 
 
