@@ -20,6 +20,7 @@ use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
+use crate::cli::wrap::wrap_line;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::retention::{Candidate, Retained, RetentionRule};
 use crate::layout::{IndexEntry, RemovalReport};
@@ -192,16 +193,16 @@ fn text(selection: &Selection, freed: RemovalReport, stage: Stage) -> String {
         Stage::Done => ("removed", "freed"),
     };
     let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));
-    // Writing to a `String` cannot fail.
-    _ = write!(text, "{verb} {images}, {free} {bytes} in {}", plural(freed.blobs, "blob"));
+    let mut sum = format!("{verb} {images}, {free} {bytes} in {}", plural(freed.blobs, "blob"));
     let left = selection.staying.len() as u64 + selection.others;
+    // Writing to a `String` cannot fail.
     if left > 0 {
-        _ = write!(text, "; left {}", plural(left, "image"));
+        _ = write!(sum, "; left {}", plural(left, "image"));
     }
     if selection.others > 0 {
-        _ = write!(text, ", of which {} not matching the filter", selection.others);
+        _ = write!(sum, ", of which {} not matching the filter", selection.others);
     }
-    text + "\n"
+    text + &wrap_line(&sum, terminal_width()) + "\n"
 }
 
 fn reason(why: Retained) -> &'static str {
