@@ -43,13 +43,16 @@ impl Shell {
 }
 
 /// Command lines that both shells complete, with a candidate that they must offer, and one that they must not.
-const LINES: [(&str, &str, &str); 9] = [
+const LINES: [(&str, &str, &str); 12] = [
     ("rpull his", "history", "pull"),
     ("rpull history exam", "example.com/app:1", "oci:"),
     ("rpull rm exam", "example.com/app:1", "store:"),
     ("rpull copy oci:dir/layout:", "oci:dir/layout:one", "example.com/app:1"),
     ("rpull history --no-tr", "--no-trunc", "--no-store"),
     ("rpull copy --compression ", "estargz", "example.com/app:1"),
+    ("rpull delta exam", "example.com/app:1", "oci:"),
+    ("rpull rebase x --old-base exam", "example.com/app:1", "oci:"),
+    ("rpull stats --since ", "7d", "example.com/app:1"),
     ("rpull artifact ", "attach", "example.com/app:1"),
     ("rpull artifact pull exam", "example.com/app:1", "attach"),
     ("rpull complete-w", "", "complete-word"),
