@@ -28,7 +28,11 @@ impl Repository {
     ) -> Result<bool> {
         let mut known = self.transport.tag_deletion.lock().await;
         match *known {
-            TagDeletion::Alone => return self.delete_only_tag(tag).await,
+            TagDeletion::Alone => {
+                // Others may delete meanwhile.
+                drop(known);
+                return self.delete_only_tag(tag).await;
+            }
             TagDeletion::WithManifest => {
                 let found = manifest::head(self, &ImageName::Tag(tag.to_owned())).await?;
                 return Ok(matches!(found, Presence::Absent));
