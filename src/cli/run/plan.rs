@@ -76,6 +76,9 @@ fn last_line(what: &str, receipt: &str) -> String {
 
 /// `would transfer 3.2 MB of 61.5 MB, 1.0 MB resumed, 57.3 MB shared (93 %), 52.4 GB free`
 pub(in crate::cli) fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
+    if bytes.total == 0 {
+        return "nothing to transfer".to_owned();
+    }
     let mut parts =
         vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
     if bytes.rebuildable > 0 {

@@ -157,8 +157,11 @@ fn artifact_summary(report: &ImageReport) -> Option<String> {
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
 pub(in crate::cli) fn receipt(report: &ImageReport) -> String {
     let bytes = &report.bytes;
-    let mut parts =
-        vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];
+    let mut parts = vec![if bytes.total == 0 {
+        "nothing to transfer".to_owned()
+    } else {
+        format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))
+    }];
     // The transfer of one host needs no name.
     if report.hosts.len() > 1 {
         let host = |(host, bytes): (&String, &u64)| format!("{} from {host}", size(*bytes));
@@ -174,7 +177,10 @@ pub(in crate::cli) fn receipt(report: &ImageReport) -> String {
         let used = bytes.delta_bytes - bytes.delta_wasted.min(bytes.delta_bytes);
         parts.push(format!("{} rebuilt from {}", size(bytes.rebuilt), size(used)));
     }
-    parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
+    if bytes.total > 0 {
+        let share = percent(bytes.shared, bytes.total);
+        parts.push(format!("{} shared ({share})", size(bytes.shared)));
+    }
     if bytes.delta_wasted > 0 {
         parts.push(format!("{} of deltas wasted", size(bytes.delta_wasted)));
     }

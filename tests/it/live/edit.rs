@@ -112,8 +112,9 @@ async fn edited_image_in_registry_is_read_by_skopeo() {
     skopeo(&cli, &[&["--insecure-policy"], &copy[..]].concat());
     assert_eq!(cli.json(&["check-base", "--json", &at("app:3")]).await["base"]["up_to_date"], true);
 
-    let index = ["index", "create", &at("all:1"), &at("app:2"), &at("base:2")];
-    cli.run(&index).await.expect(0, "");
+    for (command, image) in [("create", "base:2"), ("add", "app:2")] {
+        cli.run(&["index", command, &at("all:1"), &at(image)]).await.expect(0, "");
+    }
     let raw = skopeo(&cli, &["inspect", "--raw", "--tls-verify=false", &at("all:1")]);
     let raw: Value = serde_json::from_str(&raw).unwrap();
     assert_eq!(raw["manifests"].as_array().unwrap().len(), 1, "both are for one platform: {raw}");

@@ -37,7 +37,10 @@ async fn delete_removes_unselected_tags() {
         {
             assert!(fleet.to.tagged(repository, tag).is_some(), "{repository}:{tag}");
         }
-        fleet.run(&["--delete"]).await.expect(0, "mirrored 2 images (2 unchanged); ");
+        fleet
+            .run(&["--delete"])
+            .await
+            .expect(0, "mirrored 2 images (2 unchanged); nothing to transfer, ");
     }
 }
 
@@ -64,7 +67,11 @@ async fn delete_is_shown_in_plan() {
     assert!(output.stdout.contains("(2 unchanged), delete nothing; "), "{}", output.stdout);
     assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" not selected")).count(), 3);
     let output = fleet.run(&["--plan", "--delete", "--max-delete", "3"]).await;
-    assert!(output.stdout.contains("(2 unchanged), delete 3 tags; "), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("(2 unchanged), delete 3 tags; nothing to transfer, "),
+        "{}",
+        output.stdout
+    );
     assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" delete")).count(), 3);
     let output = fleet.run(&["--plan", "--delete", "--max-delete", "3", "--json"]).await;
     let deleted = output.expect(0, "").stdout.lines().filter_map(|line| {
