@@ -13,9 +13,9 @@ use super::model::{CHUNK, Model};
 use super::pieces::predict;
 use super::plain::{HISTORY, Plain};
 use super::predictor::trailer;
-use super::smallest_block::{Tokens, put_block, put_flush};
+use super::smallest_block::{put_block, put_flush};
+use super::tokens::Tokens;
 use super::workers::Workers;
-use crate::error::Result;
 
 /// Uncompressed bytes of a piece. skopeo's are as large.
 const PIECE: usize = 1 << 20;
@@ -35,9 +35,8 @@ pub(crate) struct GzipWriter<W> {
     /// Uncompressed bytes before it.
     position: u64,
     crc: Crc,
-    has_begun: bool,
     /// Started with the second piece.
-    workers: Option<Workers<Plain, Result<Vec<u8>>>>,
+    workers: Option<Workers<Plain, io::Result<Vec<u8>>>>,
 }
 
 impl<W: Write> GzipWriter<W> {
@@ -62,16 +61,13 @@ impl<W: Write> GzipWriter<W> {
             plain: Plain::at(0, &[], 0),
             position: 0,
             crc: Crc::new(),
-            has_begun: false,
             workers: None,
         })
     }
 
+    /// Writes the header if no piece was begun after the first one.
     fn begin(&mut self) -> io::Result<()> {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            self.output.write_all(&HEADER)?;
-        }
-        Ok(())
+        if self.position == 0 { self.output.write_all(&HEADER) } else { Ok(()) }
     }
 
     /// Begins the next piece, and compresses the current one: on another thread if the machine has several cores.
@@ -86,13 +82,12 @@ impl<W: Write> GzipWriter<W> {
             self.workers = PieceCompressor::threads(self.compressor.encoder);
         }
         let Some(workers) = &mut self.workers else {
-            let blocks = self.compressor.blocks(&full, false).map_err(io::Error::other)?;
-            return self.output.write_all(&blocks);
+            return self.output.write_all(&self.compressor.blocks(&full, false)?);
         };
         if workers.is_full()
             && let Some(blocks) = workers.pop().map_err(io::Error::other)?
         {
-            self.output.write_all(&blocks.map_err(io::Error::other)?)?;
+            self.output.write_all(&blocks?)?;
         }
         workers.push(full).map_err(io::Error::other)
     }
@@ -100,10 +95,10 @@ impl<W: Write> GzipWriter<W> {
     /// Writes the last piece and the end, and returns what was written to.
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.begin()?;
-        let last = self.compressor.blocks(&self.plain, true).map_err(io::Error::other)?;
+        let last = self.compressor.blocks(&self.plain, true)?;
         if let Some(mut workers) = self.workers.take() {
             while let Some(blocks) = workers.pop().map_err(io::Error::other)? {
-                self.output.write_all(&blocks.map_err(io::Error::other)?)?;
+                self.output.write_all(&blocks?)?;
             }
         }
         self.output.write_all(&last)?;
@@ -146,7 +141,7 @@ impl PieceCompressor {
     }
 
     /// Threads that compress all pieces but the last one; `None` if the machine has no cores for them.
-    fn threads(encoder: Encoder) -> Option<Workers<Plain, Result<Vec<u8>>>> {
+    fn threads(encoder: Encoder) -> Option<Workers<Plain, io::Result<Vec<u8>>>> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         if cores < 2 {
             return None;
@@ -158,7 +153,7 @@ impl PieceCompressor {
         Some(Workers::start((0..cores.min(MAX_THREADS)).map(worker).collect::<Option<_>>()?))
     }
 
-    fn blocks(&mut self, plain: &Plain, is_last: bool) -> Result<Vec<u8>> {
+    fn blocks(&mut self, plain: &Plain, is_last: bool) -> io::Result<Vec<u8>> {
         let matches = predict(&mut self.model, plain, &[]);
         let (mut out, mut rest) = (BitBuffer::default(), &matches[..]);
         let bytes = plain.bytes().get(HISTORY..).unwrap_or_default();
@@ -170,7 +165,8 @@ impl PieceCompressor {
             rest = later;
             let bytes = bytes.get(start..end).unwrap_or_default();
             let tokens = Tokens { bytes, matches, start: HISTORY + start };
-            put_block(&mut out, tokens, is_last && end == plain.len() - HISTORY)?;
+            put_block(&mut out, tokens, is_last && end == plain.len() - HISTORY)
+                .map_err(io::Error::other)?;
         }
         if !is_last {
             put_flush(&mut out);

@@ -15,7 +15,7 @@ pub(super) fn code_lengths<const N: usize>(counts: &[u32; N], most: usize) -> [u
     let depths = depths(&symbols.iter().map(|(count, _)| u64::from(*count)).collect::<Vec<_>>());
     // The rarest symbols get the longest codes, so that only the number of each length matters.
     let by_length = limited(&depths, most);
-    let longest_first = (0..=u8::MAX).zip(by_length).collect::<Vec<_>>().into_iter().rev();
+    let longest_first = (0..=u8::MAX).zip(by_length).rev();
     let in_order = longest_first.flat_map(|(length, count)| std::iter::repeat_n(length, count));
     for ((_, symbol), length) in symbols.iter().zip(in_order) {
         if let Some(place) = lengths.get_mut(*symbol) {

@@ -59,6 +59,7 @@ mod replay;
 mod smallest_block;
 mod start;
 mod streams;
+mod tokens;
 mod workers;
 
 use std::io::{Read, Write};

@@ -23,6 +23,17 @@ pub(super) enum BlockKind {
     Dynamic,
 }
 
+impl BlockKind {
+    /// The two bits that announce it. RFC 1951, 3.2.3.
+    pub(super) fn bits(self) -> u32 {
+        match self {
+            Self::Stored => 0,
+            Self::Fixed => 1,
+            Self::Dynamic => 2,
+        }
+    }
+}
+
 /// A block, complete once it has ended.
 #[derive(Debug)]
 pub(super) struct Block {

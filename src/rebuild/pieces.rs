@@ -12,6 +12,7 @@ use super::parse::Mark;
 use super::plain::{HISTORY, Plain};
 use super::predictor::trailer;
 use super::record::Record;
+use super::tokens::Tokens;
 use super::workers::Workers;
 use crate::error::Result;
 
@@ -91,14 +92,13 @@ impl Pieces {
 }
 
 fn write<W: Write>(piece: &Predicted, writer: &mut BlockWriter<'_, W>) -> Result<()> {
-    let (bytes, mut from) = (piece.plain.bytes(), HISTORY);
-    for found in &piece.matches {
-        let start = found.position as usize;
-        writer.literals(bytes.get(from..start).unwrap_or_default())?;
-        writer.put_match(found.length.into(), found.distance.into())?;
-        from = start + usize::from(found.length);
+    let bytes = piece.plain.bytes().get(HISTORY..).unwrap_or_default();
+    for (literals, found) in (Tokens { bytes, matches: &piece.matches, start: HISTORY }).parts() {
+        writer.literals(literals)?;
+        if let Some(found) = found {
+            writer.put_match(found.length.into(), found.distance.into())?;
+        }
     }
-    writer.literals(bytes.get(from..).unwrap_or_default())?;
     Ok(())
 }
 

@@ -6,37 +6,12 @@ use super::codes::{
     codes, distance_of, distance_symbol, length_of, length_symbol,
 };
 use super::huffman::code_lengths;
-use super::parse::Mark;
+use super::parse::BlockKind;
+use super::tokens::Tokens;
 use crate::error::Result;
 
 /// Longest code of a code length.
 const MAX_HEADER_CODE_BITS: usize = 7;
-const STORED: u32 = 0;
-const FIXED: u32 = 1;
-const DYNAMIC: u32 = 2;
-
-/// What a block consists of.
-#[derive(Clone, Copy)]
-pub(super) struct Tokens<'a> {
-    /// At most 65,535 bytes.
-    pub(super) bytes: &'a [u8],
-    pub(super) matches: &'a [Mark],
-    /// The position of the first byte, which those of the matches refer to.
-    pub(super) start: usize,
-}
-
-impl<'a> Tokens<'a> {
-    /// Passes the literals before each match, with the match, and those after the last one.
-    fn for_each(self, mut take: impl FnMut(&'a [u8], Option<Mark>)) {
-        let mut from = 0;
-        for found in self.matches {
-            let to = (found.position as usize).saturating_sub(self.start);
-            take(self.bytes.get(from..to).unwrap_or_default(), Some(*found));
-            from = to + usize::from(found.length);
-        }
-        take(self.bytes.get(from..).unwrap_or_default(), None);
-    }
-}
 
 /// How often each symbol comes.
 struct Counts {
@@ -47,7 +22,7 @@ struct Counts {
 impl Counts {
     fn of(tokens: Tokens<'_>) -> Self {
         let mut counts = Self { literals: [0; LITERALS], distances: [0; DISTANCES] };
-        tokens.for_each(|literals, found| {
+        for (literals, found) in tokens.parts() {
             for byte in literals {
                 add(&mut counts.literals, usize::from(*byte));
             }
@@ -55,7 +30,7 @@ impl Counts {
                 add(&mut counts.literals, length_symbol(found.length.into()));
                 add(&mut counts.distances, distance_symbol(found.distance.into()));
             }
-        });
+        }
         add(&mut counts.literals, END_OF_BLOCK);
         counts
     }
@@ -159,7 +134,7 @@ fn repeated(lengths: &[u8]) -> Vec<(usize, u32, u32)> {
     symbols
 }
 
-/// Writes a block.
+/// Writes a block of at most 65,535 bytes.
 ///
 /// # Errors
 /// None that occur.
@@ -175,16 +150,16 @@ pub(super) fn put_block(out: &mut BitBuffer, tokens: Tokens<'_>, is_last: bool) 
     if of_stored < of_dynamic.min(of_fixed)
         && let Ok(length) = u16::try_from(tokens.bytes.len())
     {
-        out.put(STORED, 2);
+        out.put(BlockKind::Stored.bits(), 2);
         out.stored(length);
         out.bytes(tokens.bytes);
         return Ok(());
     }
     let lengths = if of_fixed <= of_dynamic {
-        out.put(FIXED, 2);
+        out.put(BlockKind::Fixed.bits(), 2);
         fixed
     } else {
-        out.put(DYNAMIC, 2);
+        out.put(BlockKind::Dynamic.bits(), 2);
         for (bits, count) in &header.0 {
             out.put(*bits, *count);
         }
@@ -192,7 +167,7 @@ pub(super) fn put_block(out: &mut BitBuffer, tokens: Tokens<'_>, is_last: bool) 
     };
     let encoding = Encoding::new(&lengths)?;
     let mut put = |(bits, count)| out.put(bits, count);
-    tokens.for_each(|literals, found| {
+    for (literals, found) in tokens.parts() {
         for byte in literals {
             put(encoding.literal(usize::from(*byte)));
         }
@@ -200,14 +175,14 @@ pub(super) fn put_block(out: &mut BitBuffer, tokens: Tokens<'_>, is_last: bool) 
             put(encoding.length(found.length.into()));
             put(encoding.distance(found.distance.into()));
         }
-    });
+    }
     put(encoding.literal(END_OF_BLOCK));
     Ok(())
 }
 
 /// Writes an empty block that ends at the end of a byte. What follows can be decoded if all before it was.
 pub(super) fn put_flush(out: &mut BitBuffer) {
-    out.put(STORED << 1, 3);
+    out.put(BlockKind::Stored.bits() << 1, 3);
     out.stored(0);
 }
 
@@ -215,6 +190,7 @@ pub(super) fn put_flush(out: &mut BitBuffer) {
 mod tests {
     use std::io::Read as _;
 
+    use super::super::parse::Mark;
     use super::*;
 
     fn block(tokens: Tokens<'_>) -> Vec<u8> {
@@ -232,8 +208,10 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let noise: Vec<u8> = (0..5000).map(|_| random.u8(..)).collect();
         let text: Vec<u8> = (0..5000).map(|_| b"etaoin shrdlu"[random.usize(..13)]).collect();
+        let [stored, fixed, dynamic] =
+            [BlockKind::Stored, BlockKind::Fixed, BlockKind::Dynamic].map(BlockKind::bits);
         let cases: [(&[u8], u32); 5] =
-            [(b"", FIXED), (b"short", FIXED), (&text, DYNAMIC), (&noise, STORED), (&[7; 9], FIXED)];
+            [(b"", fixed), (b"short", fixed), (&text, dynamic), (&noise, stored), (&[7; 9], fixed)];
         for (bytes, wanted) in cases {
             let block = block(Tokens { bytes, matches: &[], start: 0 });
             assert_eq!(kind(&block), wanted, "{} bytes", bytes.len());
