@@ -1,5 +1,6 @@
-//! Checks free disk space before a large write.
+//! Whether a disk has space: before a large write, and after a failed one.
 
+use std::io;
 use std::os::fd::AsFd;
 #[cfg(feature = "cli")]
 use std::path::Path;
@@ -13,6 +14,11 @@ pub(crate) fn insufficient_space(file: impl AsFd, bytes: u64) -> Option<u64> {
     let found = rustix::fs::fstatvfs(file).ok()?;
     let free = found.f_bfree.saturating_mul(found.f_frsize);
     (found.f_blocks > 0 && found.f_bfree > 0 && bytes > free).then_some(free)
+}
+
+/// Whether a write failed because the disk, or the user's share of it, has no space or no inodes left.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Returns the bytes that may still be written below the path, which need not exist; `None` if that is unknown.

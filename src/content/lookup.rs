@@ -66,6 +66,19 @@ pub(crate) fn over_limit(digest: &Digest, limit: u64) -> Error {
         .with_reason(format!("larger than the limit of {}", size(limit)))
 }
 
+/// Refuses a blob that is over the limit by its descriptor, before anything is read.
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`], without the location.
+pub(crate) fn check_limit(descriptor: &Descriptor, limit: u64) -> Result<()> {
+    if descriptor.size <= limit {
+        return Ok(());
+    }
+    let reason = format!("{}, larger than the limit of {}", size(descriptor.size), size(limit));
+    Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
+        .with_reason(reason))
+}
+
 impl<T> From<Option<T>> for Presence<T> {
     /// `None` means absent.
     fn from(found: Option<T>) -> Self {

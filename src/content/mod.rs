@@ -68,11 +68,11 @@ mod writer;
 
 pub use self::call_order::missing_content;
 pub(crate) use self::call_order::{FinishGuard, check_content};
-pub(crate) use self::lookup::over_limit;
 pub use self::lookup::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RateLimit, RequestCounts,
     fetch_document, is_same_endpoint,
 };
+pub(crate) use self::lookup::{check_limit, over_limit};
 pub use self::plan::TargetPlan;
 pub(crate) use self::reader::reader_stream;
 pub use self::rebuilder::Rebuilder;

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::error::{Error, ErrorDetail, ErrorKind};
+use crate::free_space::is_disk_full;
 
 /// What is interrupted, in errors of making a delta.
 pub(super) const WHAT: &str = "make delta";
@@ -18,7 +19,7 @@ pub(super) fn does_not_fit(reason: &str) -> Error {
 }
 
 pub(super) fn file_error(error: io::Error) -> Error {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let full = is_disk_full(&error);
     Error::new(ErrorKind::Store, "temporary file")
         .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
         .with_source(error)

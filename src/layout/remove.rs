@@ -1,12 +1,12 @@
 //! Removes names, even on a full disk without space for a new index.json beside the old one.
 
 use std::cmp::Reverse;
-use std::io::ErrorKind as Io;
 use std::path::PathBuf;
 
 use super::reach::Reachable;
 use super::{Layout, io_error};
 use crate::error::{Error, Result};
+use crate::free_space;
 use crate::lock::LockMode;
 
 impl Layout {
@@ -83,5 +83,5 @@ pub(super) fn is_disk_full(error: &Error) -> bool {
     let cause = std::error::Error::source(error);
     cause
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| matches!(cause.kind(), Io::StorageFull | Io::QuotaExceeded))
+        .is_some_and(free_space::is_disk_full)
 }

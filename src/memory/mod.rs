@@ -33,16 +33,15 @@ use self::content::{LOCATION, SharedContent, not_found, texts};
 use self::writer::MemoryWriter;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, EndpointKind, Lookup, Presence,
-    Provenance, Source, Target, TargetPlan, TargetProperties, TargetWriter,
+    Provenance, Source, Target, TargetPlan, TargetProperties, TargetWriter, over_limit,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
 use crate::name::ImageName;
-use crate::size::size;
 use crate::verifier::verify;
 
 /// Blobs and manifests by digest, and names. Clones share all of it, and are the same endpoint.
@@ -84,8 +83,10 @@ impl Memory {
     /// digest, and as [`ImageName::Only`] while nothing else is here.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingBlobs`] if content that it names is missing, [`ErrorKind::InvalidInput`] if one of the names is
-    /// [`ImageName::Only`].
+    /// [`MissingBlobs`] if content that it names is missing, [`InvalidInput`] if one of the names is [`ImageName::Only`].
+    ///
+    /// [`MissingBlobs`]: crate::error::ErrorKind::MissingBlobs
+    /// [`InvalidInput`]: crate::error::ErrorKind::InvalidInput
     pub fn insert_document(&self, document: &Document, names: &[ImageName]) -> Result<()> {
         let mut content = self.content.lock();
         content.check(document)?;
@@ -141,10 +142,7 @@ impl Lookup for Memory {
         Box::pin(async move {
             let Some(bytes) = self.bytes(&descriptor.digest) else { return Ok(Presence::Absent) };
             if bytes.len() as u64 > limit {
-                let what = format!("blob {}", descriptor.digest);
-                return Err(Error::new(ErrorKind::InvalidDocument, what)
-                    .at(LOCATION)
-                    .with_reason(format!("larger than the limit of {}", size(limit))));
+                return Err(over_limit(&descriptor.digest, limit).at(LOCATION));
             }
             verify(descriptor, &bytes).map_err(|error| error.at(LOCATION))?;
             Ok(Presence::Present(bytes))

@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
 use super::{Repository, foreign};
-use crate::content::{BlobPresence, BlobRequest, BlobStream};
+use crate::content::{BlobPresence, BlobRequest, BlobStream, check_limit};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,6 @@ use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::origin::Origin;
 use crate::registry::http::request::ConnectionUse;
 use crate::retry::retry;
-use crate::size::size;
 use crate::verifier::verify;
 
 /// Opens the blob at the registry. A foreign layer missing there is fetched from its `urls`.
@@ -116,10 +115,7 @@ pub(super) async fn read(
 ) -> Result<Bytes> {
     let error =
         |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.full_name());
-    if descriptor.size > limit {
-        let reason = format!("{}, larger than the limit of {}", size(descriptor.size), size(limit));
-        return Err(error(ErrorKind::InvalidDocument).with_reason(reason));
-    }
+    check_limit(descriptor, limit).map_err(|error| error.at(repository.full_name()))?;
     let idle = repository.transport.http.options.timeouts.idle;
     retry(&repository.transport.http.retry, || async {
         let mut stream = open(repository, BlobRequest::starting_at(descriptor, 0)).await?.stream;

@@ -2,11 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::content::{BlobWriter, Source};
+use crate::content::{BlobWriter, Source, check_limit};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
-use crate::size::size;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::blob::reader::{ResumingReader, of_layout};
@@ -23,11 +22,7 @@ pub async fn read_small(
     limit: u64,
     retry: RetryPolicy,
 ) -> Result<Bytes> {
-    if descriptor.size > limit {
-        let reason = format!("{}, larger than the limit of {}", size(descriptor.size), size(limit));
-        return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
-            .with_reason(reason));
-    }
+    check_limit(descriptor, limit)?;
     if let Some((bytes, _)) = verified_inline_data(descriptor) {
         return Ok(bytes);
     }
