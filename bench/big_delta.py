@@ -92,7 +92,7 @@ def publish(path: Path, size: int) -> list[int]:
     layout, sizes = TextLayout(path, "big"), []
     for name in ("old", "new"):
         layout.random.seed("big")
-        layer = layout._pack(layout.tar(size, name == "new"), 1)
+        layer = layout.pack(layout.tar(size, name == "new"), 1)
         layout.name(layout.manifest([layer]), name)
         sizes.append(layer[0]["size"])
     layout.close()

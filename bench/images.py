@@ -63,13 +63,13 @@ class Layout:
 
     def layer(self, size: int) -> tuple[dict, str]:
         """A layer of about `size` bytes: its descriptor and its diff_id."""
-        return self._pack(self._tar(size), 0)
+        return self.pack(self._tar(size), 0)
 
     def files(self, paths: list[Path]) -> tuple[dict, str]:
         """A layer of files, links and folders of this machine, compressed as docker does."""
-        return self._pack(tar_of(paths), 6)
+        return self.pack(tar_of(paths), 6)
 
-    def _pack(self, tar, level: int) -> tuple[dict, str]:
+    def pack(self, tar, level: int) -> tuple[dict, str]:
         gzip, digest, diff_id = zlib.compressobj(level, wbits=31), hashlib.sha256(), hashlib.sha256()
         unnamed, total = self.blobs / "unnamed", 0
         with open(unnamed, "wb") as file:
@@ -175,7 +175,7 @@ def of_many_paths(layout: Layout, counts: list[int]) -> list[dict]:
             if not entry.isdir():
                 yield layout.random.randbytes(16).ljust(512, b"\0")
         yield bytes(1024)
-    return [layout.manifest([layout._pack(tar(*layer), 1) for layer in enumerate(counts)])]
+    return [layout.manifest([layout.pack(tar(*layer), 1) for layer in enumerate(counts)])]
 
 
 def flat(layout: Layout, sizes: list[int]) -> list[dict]:

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import measure
 from front import Front
+from link import run
 from measure import Failed, Sample
 from network import RATE
 from scenarios import Bench, Result, Target, ideal
@@ -51,12 +51,6 @@ class SlowDisk:
         """Reads and writes so far."""
         lines = (GROUP / "blkio.throttle.io_serviced").read_text().splitlines()
         return sum(int(line.split()[2]) for line in lines if line.startswith(f"{self.number} Total"))
-
-
-def run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
 def slow_disk(bench: Bench) -> Result:

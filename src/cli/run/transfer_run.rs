@@ -93,9 +93,7 @@ impl TransferRun {
         let target = destination.open(settings, wanted.len(), self.sync).await?;
         let transfer = Transfer::new(self.options).images(wanted, &target);
         let mut finished = Box::pin(transfer.run()).await.images;
-        for error in finished.iter_mut().map(|image| &mut image.error) {
-            *error = hinted(self.hint.as_ref(), error.take());
-        }
+        add_hint(self.hint.as_ref(), finished.iter_mut().map(|image| &mut image.error));
         let ends = wanted.iter().map(|image| (image.source.endpoint(), target.endpoint()));
         ledger::append(self.command, ends.zip(&finished), settings);
         Ok(finished)
@@ -121,9 +119,7 @@ impl TransferRun {
                 Box::pin(Transfer::new(self.options).images(wanted, &target).plan()),
             )
             .await?;
-            for error in plans.iter_mut().map(|plan| &mut plan.error) {
-                *error = hinted(self.hint.as_ref(), error.take());
-            }
+            add_hint(self.hint.as_ref(), plans.iter_mut().map(|plan| &mut plan.error));
             let directory = destination.directory(settings);
             let code = super::plan::show(&plans, directory.as_deref(), shape, settings)?;
             return Ok((code, Vec::new()));
@@ -139,10 +135,10 @@ impl TransferRun {
     }
 }
 
-fn hinted(hint: Option<&StoreHint>, error: Option<Error>) -> Option<Error> {
-    match hint {
-        Some(hint) => error.map(|error| hint.add_to(error)),
-        None => error,
+fn add_hint<'a>(hint: Option<&StoreHint>, errors: impl Iterator<Item = &'a mut Option<Error>>) {
+    let Some(hint) = hint else { return };
+    for error in errors {
+        *error = error.take().map(|error| hint.add_to(error));
     }
 }
 

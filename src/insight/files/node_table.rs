@@ -201,7 +201,7 @@ impl NodeTable {
             self.nodes.push(node);
             self.flags.push(0);
         }
-        self.take_flags(number);
+        // A node is freed without flags.
         self.set_flag(number, flag::NEW);
         if number == ROOT {
             return Some(number);
@@ -234,23 +234,20 @@ impl NodeTable {
         let (size, mtime) = (entry.size, entry.mtime.seconds);
         let attributes = self.attributes.add(entry);
         let EntryPosition { layer, entry } = at;
-        let small = match (u32::try_from(size), u32::try_from(mtime)) {
-            (Ok(size), Ok(mtime)) => Some(SizeAndTime { size, mtime }),
-            _ => None,
-        };
-        let is_large = small.is_none();
-        let small = small.unwrap_or(SizeAndTime { size: 0, mtime: 0 });
-        let inode = Inode { small, attributes, link, layer, entry, names: 1 };
         let number = match self.free_inodes.pop() {
             Some(number) => number,
             None => u32::try_from(self.inodes.len()).ok()?,
         };
+        let small = if let (Ok(size), Ok(mtime)) = (u32::try_from(size), u32::try_from(mtime)) {
+            SizeAndTime { size, mtime }
+        } else {
+            self.large.insert(number, SizeAndTime { size, mtime });
+            SizeAndTime { size: 0, mtime: 0 }
+        };
+        let inode = Inode { small, attributes, link, layer, entry, names: 1 };
         match self.inode_mut(number) {
             Some(slot) => *slot = inode,
             None => self.inodes.push(inode),
-        }
-        if is_large {
-            self.large.insert(number, SizeAndTime { size, mtime });
         }
         Some(number)
     }

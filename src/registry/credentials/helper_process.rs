@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::size::size;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
+
+use crate::size::size;
 
 /// Longest wait for the end of stderr after the helper has exited: its child processes may hold stderr open.
 const STDERR_GRACE: Duration = Duration::from_secs(2);
