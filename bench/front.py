@@ -51,7 +51,7 @@ class Front(Registry):
             self.certificate = certificate
         slow = f"~({crawling})$ 1m;" if crawling else ""
         protocol = " http2" if http2 else ""
-        extra = f" ssl{protocol};\n    ssl_certificate {certificate};\n    ssl_certificate_key {key}" if tls else ""
+        extra = f" ssl{protocol};\n    ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key}" if tls else ""
         config = CONFIG.format(place=self.place, rate=rate, slow=slow, address=self.address, tls=extra,
                                root=registry.root, registry=registry.address)
         (self.place / "nginx.conf").write_text(config)

@@ -33,7 +33,8 @@ BATCH = 64
 @dataclass
 class Shape:
     """`rtt` in seconds; `rate` and `connection_rate` in bits per second; what waits longer than `queue` seconds is dropped;
-    `loss` is the share of packets lost in each direction; each connection is reset after `reset` bytes to the client."""
+    `loss` is the share of packets lost in each direction; each connection is reset after `reset` bytes to the client.
+    `congestion` is the kernel's congestion control of the senders on this side."""
 
     rtt: float
     rate: float = 1e9
@@ -41,6 +42,7 @@ class Shape:
     queue: float = 0.1
     loss: float = 0
     reset: int = 0
+    congestion: str = "cubic"
 
 
 class Link:
@@ -130,13 +132,13 @@ class Direction:
             ends = begins + len(packet) * 8 / self.shape.connection_rate
             self.connections[connection] = ends
             self.number += 1
-            heapq.heappush(self.shaped, (ends, self.number, packet))
+            heapq.heappush(self.shaped, (max(ends, now), self.number, packet))
 
     def _send(self, packet: bytes, arrived: float, now: float) -> None:
         begins = max(self.free, arrived - SLACK)
         if begins - now < self.shape.queue:
             self.free = begins + len(packet) * 8 / self.shape.rate
-            self.under_way.append((self.free + self.shape.rtt / 2, packet))
+            self.under_way.append((max(self.free, arrived) + self.shape.rtt / 2, packet))
 
     def _reset(self, packet: bytes) -> bytes:
         """The packet, or instead of it a reset where the connection has had its bytes."""
@@ -190,7 +192,7 @@ def tun(name: str) -> int:
     return fd
 
 
-def set_up(namespace: str) -> tuple[int, int]:
+def set_up(namespace: str, congestion: str) -> tuple[int, int]:
     """The two devices: traffic for 127.0.0.1 in the namespace, whose own loopback stays down, goes over the link."""
     name = f"wan{os.getpid()}"
     near, far = tun(f"{name}n"), tun(f"{name}f")
@@ -201,6 +203,7 @@ def set_up(namespace: str) -> tuple[int, int]:
         run(*enter, "ip", "link", "set", device, "mtu", str(MTU), "txqueuelen", "10000", "up")
         # What has 127.0.0.1 as its address may pass these two devices.
         run(*enter, "sh", "-c", f"echo 1 > /proc/sys/net/ipv4/conf/{device}/route_localnet")
+    run("ip", "route", "replace", FAR, "dev", f"{name}n", "src", NEAR, "congctl", congestion)
     run(*inside, "ip", "route", "add", "127.0.0.1", "dev", f"{name}f", "src", FAR)
     return near, far
 
@@ -209,7 +212,7 @@ def main() -> None:
     namespace, shape = sys.argv[1], Shape(**json.loads(sys.argv[2]))
     # Packets are lost at random, but the same ones in each run of the benchmark.
     random.seed(1)
-    near, far = set_up(namespace)
+    near, far = set_up(namespace, shape.congestion)
     os.setpriority(os.PRIO_PROCESS, 0, -15)
     down, up = Direction(shape, near, far, True), Direction(shape, far, near, False)
     print("up", flush=True)

@@ -14,7 +14,8 @@ from tools import Tool, check
 
 DOMINANT = Shape(rtt=0.05, rate=400e6, connection_rate=100e6)
 FAR_AWAY = Shape(rtt=0.2)
-LOSSY = Shape(rtt=0.05, rate=100e6, loss=0.2)
+# With this loss, CUBIC would measure little but its own timeouts.
+LOSSY = Shape(rtt=0.05, rate=100e6, loss=0.2, congestion="bbr")
 RESETTING = Shape(rtt=0.05, rate=100e6, reset=100_000)
 
 DOMINANT_LAYERS = [300_000_000, 1_000_000]
