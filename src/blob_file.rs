@@ -92,7 +92,7 @@ impl BlobFile {
         let failed =
             move |error| Error::new(ErrorKind::Store, "read").at(&location).with_source(error);
         let stream = reader_stream(self.read(range), failed);
-        Box::pin(ready(Ok(BlobStream { start, stream })))
+        Box::pin(ready(Ok(BlobStream::new(start, stream))))
     }
 }
 

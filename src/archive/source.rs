@@ -317,7 +317,7 @@ impl Source for Archive {
             let stream = reader_stream(reader, move |error| {
                 Error::new(ErrorKind::Store, "read the archive").at(&location).with_source(error)
             });
-            Ok(BlobStream { start: range.start, stream })
+            Ok(BlobStream::new(range.start, stream))
         }))
     }
 

@@ -57,6 +57,8 @@ pub struct BlobStream {
     pub start: u64,
     /// The bytes from there; may end early without an error, and after an ignored range with the blob.
     pub stream: ByteStream<'static>,
+    /// Whether the source has said that it supports ranges, without being asked for one. Most that do don't say so.
+    pub announces_ranges: bool,
 }
 
 impl fmt::Debug for BlobStream {
@@ -68,7 +70,7 @@ impl fmt::Debug for BlobStream {
 impl BlobStream {
     /// The bytes from `start` on, a position in the blob.
     pub fn new(start: u64, stream: ByteStream<'static>) -> Self {
-        Self { start, stream }
+        Self { start, stream, announces_ranges: false }
     }
 
     /// Ends the stream with the range, unless that reaches the end of the blob.

@@ -239,7 +239,7 @@ impl Source for Layout {
             let digest = &request.descriptor.digest;
             let file = self.blob_file(digest)?;
             let stream = self.bytes_of(file, digest, request.range_to_read())?;
-            Ok(BlobStream { start: request.range.start, stream })
+            Ok(BlobStream::new(request.range.start, stream))
         })
     }
 

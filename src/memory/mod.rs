@@ -191,7 +191,7 @@ impl Source for Memory {
                 Ok((!buffer.is_empty()).then_some((buffer, rest)))
             };
             let stream = Box::pin(stream::try_unfold(bytes, next));
-            Ok(BlobStream { start: request.range.start, stream })
+            Ok(BlobStream::new(request.range.start, stream))
         })
     }
 

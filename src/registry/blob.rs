@@ -1,14 +1,14 @@
 //! Opens the bytes of a blob, from the start or at the offset where an earlier attempt stopped.
 //!
 //! One closed range per request (`bytes=a-b`): ggcr's registry rejects open ones (anchore/stereoscope#695), GCS and S3
-//! reject or ignore several. `Accept-Ranges` is not consulted, because most registries that support Range do not send
+//! reject or ignore several. A missing `Accept-Ranges` says nothing, because most registries that support Range do not send
 //! it.
 
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
 use super::{Repository, foreign};
@@ -93,6 +93,8 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
         _ => return Err(transport.http.failure(&request, response).await),
     };
     let idle = transport.http.options.timeouts.idle;
+    let announces_ranges =
+        response.headers().get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes");
     let (start, host) = (served.start, Origin::from_url(response.url())?);
     let stream = body::blob(response, descriptor, served, what, idle).await?;
     let limiter = transport.http.limiters.host(&host);
@@ -101,7 +103,7 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
         limiter.record_bytes(chunk.len() as u64);
         received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
     });
-    Ok(BlobStream { start, stream: Box::pin(stream) })
+    Ok(BlobStream { announces_ranges, ..BlobStream::new(start, Box::pin(stream)) })
 }
 
 /// Returns the bytes of a small blob, verified.

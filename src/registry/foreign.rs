@@ -79,7 +79,7 @@ async fn open_one(
         }
         let idle = transport.http.options.timeouts.idle;
         let stream = body::blob(response, descriptor, 0..descriptor.size, what, idle).await?;
-        return Ok(BlobStream { start: 0, stream });
+        return Ok(BlobStream::new(0, stream));
     }
     Err(error(&url, &format!("more than {MAX_REDIRECTS} redirects")))
 }

@@ -68,7 +68,7 @@ impl ContainerdRoot {
         let reader = Box::new(file.take(range.end.saturating_sub(range.start)));
         let (own, digest) = (self.clone(), digest.clone());
         let stream = reader_stream(reader, move |error| own.failed(&digest, error));
-        Ok(BlobStream { start: range.start, stream })
+        Ok(BlobStream::new(range.start, stream))
     }
 }
 

@@ -191,7 +191,7 @@ impl Source for DockerRoot {
                     .at(&location)
                     .with_source(error)
             });
-            Ok(BlobStream { start: range.start, stream })
+            Ok(BlobStream::new(range.start, stream))
         }))
     }
 

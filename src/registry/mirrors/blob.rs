@@ -45,7 +45,8 @@ pub(in crate::registry) async fn open(
         let bytes = body.next().await?;
         Ok(bytes.map(|bytes| (bytes, body)))
     };
-    Ok(BlobStream { start: opened.start, stream: Box::pin(stream::try_unfold(body, next)) })
+    let stream = Box::pin(stream::try_unfold(body, next));
+    Ok(BlobStream { stream, ..opened })
 }
 
 /// Opens the blob at the first mirror that has it, else at the registry. Returns the position of the mirror.

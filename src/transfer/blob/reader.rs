@@ -210,6 +210,9 @@ impl<'a> ResumingReader<'a> {
         let body = self.ahead.drive(self.source.open_blob(request)).await?;
         if let Some(host) = self.ahead.host() {
             host.record_round_trip(began.elapsed());
+            if body.announces_ranges {
+                host.confirm_ranges();
+            }
         }
         if body.start < self.position {
             self.ahead.replace_by_whole();

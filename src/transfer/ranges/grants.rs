@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Smaller blobs are never split.
 pub(super) const MIN_SPLIT: u64 = 8 << 20;
 
+/// The length of a range before it is known how fast bytes arrive.
+pub(super) const UNMEASURED_RANGE: u64 = 8 << 20;
+
 /// A range of this size costs little more than its bytes.
 const MIN_RANGE: u64 = 4 << 20;
 

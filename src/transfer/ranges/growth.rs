@@ -1,8 +1,8 @@
 //! How many connections a source gets: as many as make it faster, fewer when it asks for fewer.
 //!
-//! Each blob has one connection anyway. More are tried: two at first, or four of a far source, then twice as many, and they stay if the rate has grown.
-//! After a trial without gain the number falls back, and the next trial is much later and smaller. A source that refuses requests
-//! gets half as many.
+//! Each blob has one connection anyway, and a far source gets some more at once. Further ones are tried: two at first, then twice as
+//! many if the rate has grown with their number, else a quarter more. They stay if the rate has grown. After a trial without gain
+//! the number falls back, and the next trial is much later. A source that refuses requests gets half as many.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use super::meter::Meter;
 
 /// Least gain of a trial in percent, if it adds enough connections for that.
 const GAIN: u64 = 30;
+
+/// Percent of its rate that each connection keeps in a trial after which twice as many are tried. Where they keep less, the link
+/// is nearly full, and twice as many connections fill its queue: what they lose takes longer than they could save.
+const KEPT: u64 = 75;
 
 /// Time that new connections get before they are measured; longer if round trips are.
 const MIN_SETTLE: Duration = Duration::from_millis(100);
@@ -24,9 +28,13 @@ const MAX_MEASURE: Duration = Duration::from_secs(1);
 /// The first trial is small, but one slow connection must not decide it.
 const MIN_STEP: usize = 2;
 
-/// Connections to a source this far away rarely fill the link, and a trial takes many round trips: the first one is larger.
+/// One connection to a source this far away rarely fills the link, and a trial takes many round trips, most of them in the slow start
+/// of each connection: it gets this many without one.
 const FAR: Duration = Duration::from_millis(20);
-const FAR_STEP: usize = 4;
+const FAR_CONNECTIONS: usize = 5;
+
+/// Smaller blobs get no further connections before the rate is known.
+const MIN_UNMEASURED: u64 = 16 << 20;
 
 /// Time until the next trial after one without gain.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
@@ -131,6 +139,17 @@ impl Growth {
         least.max(time.min(MAX_MEASURE))
     }
 
+    /// Returns how many connections may be open before the rate is known, for a blob with these bytes missing.
+    pub(super) fn unmeasured(&mut self, now: Instant, missing: u64) -> usize {
+        let is_new = self.proven == 0 && self.trial.is_none() && self.held_until.is_none();
+        if is_new && self.round_trip >= FAR && missing >= MIN_UNMEASURED {
+            self.proven = FAR_CONNECTIONS.min(self.max);
+            self.doubles = false;
+            self.held_until = Some(now + self.settle());
+        }
+        self.proven
+    }
+
     /// Returns how many connections may be open, for a caller that has use for one more than `in_use`.
     pub(super) fn allowed(&mut self, now: Instant, in_use: usize) -> usize {
         if let Some(trial) = &mut self.trial {
@@ -155,7 +174,6 @@ impl Growth {
         let Some(rate) = self.rate(now) else { return self.proven };
         let step = match (self.doubles, self.proven) {
             (true, 1..) => in_use,
-            (true, 0) if self.round_trip >= FAR => FAR_STEP,
             (true, 0) => MIN_STEP,
             (false, _) => MIN_STEP.max(in_use / 4),
         };
@@ -172,6 +190,7 @@ impl Growth {
         let added = (reached - trial.from) as u64 * 100 / trial.from.max(1) as u64;
         let least = trial.rate.saturating_mul(100 + GAIN.min(added / 2)) / 100;
         if rate > least {
+            self.doubles = is_proportional(&trial, reached, rate) && self.last_cut.is_none();
             self.proven = reached;
             self.best = Some((rate, now));
             self.hold = FIRST_HOLD;
@@ -212,8 +231,16 @@ impl Growth {
     }
 }
 
+/// Whether each connection has kept at least [`KEPT`] percent of its rate, so that the link has room for many more.
+fn is_proportional(trial: &Trial, reached: usize, rate: u64) -> bool {
+    let before = trial.rate / trial.from.max(1) as u64;
+    rate / reached.max(1) as u64 >= before.saturating_mul(KEPT) / 100
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     const STEP: Duration = Duration::from_millis(10);
@@ -230,7 +257,10 @@ mod tests {
         while *now < end {
             *now += STEP;
             growth.record(*now, rate(in_use) / 100);
-            in_use = growth.allowed(*now, in_use).max(blobs);
+            in_use = growth
+                .allowed(*now, in_use)
+                .max(growth.unmeasured(*now, MIN_UNMEASURED))
+                .max(blobs);
         }
         in_use
     }
@@ -259,14 +289,47 @@ mod tests {
     }
 
     #[test]
-    fn growth_begins_with_more_connections_to_far_source() {
-        for (round_trip, wanted) in [(19, 3), (20, 5)] {
-            let (mut growth, mut now) = (Growth::new(16), Instant::now());
+    fn growth_of_far_source_begins_with_more_connections() {
+        for (round_trip, wanted) in [(19, 0), (20, 5)] {
+            let (mut growth, now) = (Growth::new(16), Instant::now());
             growth.record_round_trip(Duration::from_millis(round_trip));
-            let limited = |connections: usize| connections as u64 * 20_000_000;
-            let reached = run(&mut growth, &mut now, Duration::from_millis(300), 1, limited);
-            assert_eq!(reached, wanted);
+            assert_eq!(growth.unmeasured(now, MIN_UNMEASURED), wanted);
         }
+        let (mut growth, now) = (Growth::new(16), Instant::now());
+        growth.record_round_trip(FAR);
+        growth.cut(now, 1);
+        assert_eq!(growth.unmeasured(now, MIN_UNMEASURED), 0, "the source has refused requests");
+        let mut growth = Growth::new(16);
+        growth.record_round_trip(FAR);
+        assert_eq!(growth.unmeasured(now, MIN_UNMEASURED - 1), 0, "the blob is small");
+    }
+
+    /// The numbers of connections that a source with this round trip gets in three seconds, in order.
+    fn steps(round_trip: u64, rate: impl Fn(usize) -> u64) -> Vec<usize> {
+        let (mut growth, mut now) = (Growth::new(16), Instant::now());
+        growth.record_round_trip(Duration::from_millis(round_trip));
+        let seen = RefCell::new(vec![]);
+        run(&mut growth, &mut now, Duration::from_secs(3), 1, |connections| {
+            seen.borrow_mut().push(connections);
+            rate(connections)
+        });
+        let mut seen = seen.into_inner();
+        seen.dedup();
+        seen
+    }
+
+    #[test]
+    fn growth_tries_few_connections_where_link_is_nearly_full() {
+        let link = |connections: usize| 12_500_000 * connections.min(4) as u64;
+        assert_eq!(steps(1, link), [1, 3, 6, 8, 6]);
+        assert_eq!(steps(50, link), [1, 5, 7, 5]);
+    }
+
+    #[test]
+    fn growth_doubles_where_rate_grows_with_connections() {
+        let limited = |connections: usize| connections as u64 * 5_000_000;
+        assert_eq!(steps(1, limited), [1, 3, 6, 12, 16]);
+        assert_eq!(steps(50, limited), [1, 5, 7, 14, 16]);
     }
 
     #[test]

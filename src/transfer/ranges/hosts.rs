@@ -112,6 +112,20 @@ impl Load {
     }
 }
 
+impl State {
+    /// Returns how many connections may be open, for a blob that asks for one more than `in_use`; `None` if it has no use for it.
+    fn allowed(&mut self, now: Instant, load: &Load, in_use: usize) -> Option<usize> {
+        let unmeasured = self.growth.unmeasured(now, load.missing);
+        let Some(rate) = self.growth.rate(now) else { return Some(unmeasured) };
+        let connection_rate = rate / in_use.max(1) as u64;
+        let round_trip = self.growth.round_trip();
+        let idle = self.readers.idle_percent(now, self.growth.least_measure())?;
+        let is_useful = idle >= MIN_IDLE
+            && grants::is_worth_it(load.missing, load.connections, connection_rate, round_trip);
+        is_useful.then(|| self.growth.allowed(now, in_use))
+    }
+}
+
 impl Host {
     fn new(max: usize) -> Self {
         let state = State {
@@ -171,22 +185,13 @@ impl Host {
         if self.are_ranges_refused() || in_use >= self.max {
             return None;
         }
-        let connection_rate = state.growth.rate(now)? / in_use.max(1) as u64;
-        let round_trip = state.growth.round_trip();
         let is_longest = !state
             .loads
             .values()
             .any(|other| now - other.asked < RECENT && other.is_longer_than(&own));
-        let time = state.growth.least_measure();
-        if state.readers.idle_percent(now, time)? < MIN_IDLE {
-            return None;
-        }
-        if !is_longest || !grants::is_worth_it(missing, connections, connection_rate, round_trip) {
-            return None;
-        }
         let is_asked = state.asked.is_some_and(|asked| now - asked < FIRST_RANGE);
         let has_ranges = self.ranges_seen.load(Ordering::Relaxed);
-        if state.growth.allowed(now, in_use) <= in_use || (is_asked && !has_ranges) {
+        if !is_longest || (is_asked && !has_ranges) || in_use >= state.allowed(now, &own, in_use)? {
             return None;
         }
         state.asked = Some(now);
@@ -205,8 +210,10 @@ impl Host {
 
     /// Returns the length of the next range.
     pub(super) fn range_length(&self, window: u64) -> u64 {
-        let rate = self.state().growth.rate(Instant::now()).unwrap_or_default();
-        grants::range_length(rate / self.in_use().max(1) as u64, window, self.max)
+        let rate = self.state().growth.rate(Instant::now());
+        let of_connection = |rate| rate / self.in_use().max(1) as u64;
+        let length = rate.map_or(grants::UNMEASURED_RANGE, of_connection);
+        grants::range_length(length, window, self.max)
     }
 
     /// Bytes per second of a connection while there were several, now or before; `None` if they were not measured long enough.
@@ -251,8 +258,8 @@ impl Host {
         }
     }
 
-    /// The source has answered a range with just that.
-    pub(super) fn confirm_ranges(&self) {
+    /// The source has answered a range with just that, or says that it would.
+    pub(in crate::transfer) fn confirm_ranges(&self) {
         self.ranges_seen.store(true, Ordering::Relaxed);
     }
 
