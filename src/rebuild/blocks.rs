@@ -4,10 +4,15 @@ use std::io::Write;
 
 use super::bits::{BitInput, BitWriter};
 use super::codes::{CodeLengths, END_OF_BLOCK, Encoding, HeaderBits, KeptBits};
+use super::encoder::Encoder;
 use super::fault::invalid_record;
-use super::parse::BlockKind;
+use super::headers::{Counts, Header};
+use super::parse::{BlockKind, MAX_COUNTED_TOKENS};
 use super::streams::StreamReader;
 use crate::error::Result;
+
+/// The type of a dynamic block in a record whose header follows from its tokens.
+pub(super) const COMPUTED_HEADER: u32 = 3;
 
 /// The block that is being written.
 struct OpenBlock {
@@ -26,20 +31,41 @@ pub(super) struct BlockWriter<'a, W> {
     stops_at_stored_blocks: bool,
     block: Option<OpenBlock>,
     encoding: Encoding,
+    header_reach: u64,
+    /// The first tokens of a block whose header follows from them.
+    waiting: Option<Waiting>,
+}
+
+/// Tokens that cannot be written yet.
+#[derive(Default)]
+struct Waiting {
+    /// A literal, or length * 65,536 + distance.
+    tokens: Vec<u32>,
+    bytes: u64,
 }
 
 impl<'a, W: Write> BlockWriter<'a, W> {
     pub(super) fn new(
         out: BitWriter<W>,
         [blocks, headers]: [StreamReader<'a>; 2],
+        encoder: Encoder,
         stops_at_stored_blocks: bool,
     ) -> Result<Self> {
         let encoding = Encoding::new(&CodeLengths::fixed())?;
-        Ok(Self { out, blocks, headers, stops_at_stored_blocks, block: None, encoding })
+        Ok(Self {
+            out,
+            blocks,
+            headers,
+            stops_at_stored_blocks,
+            block: None,
+            encoding,
+            header_reach: encoder.header_reach(),
+            waiting: None,
+        })
     }
 
     pub(super) fn begin_member(&mut self) {
-        self.block = None;
+        (self.block, self.waiting) = (None, None);
     }
 
     /// Begins blocks until one has room; `false` after the last one.
@@ -82,10 +108,15 @@ impl<'a, W: Write> BlockWriter<'a, W> {
                 }
                 continue;
             };
-            let count = usize::try_from(block.left).unwrap_or(usize::MAX).min(rest.len());
+            let room = self.waiting.as_ref().map(|waiting| self.header_reach - waiting.bytes);
+            let most = room.map_or(block.left, |room| room.min(block.left));
+            let count = usize::try_from(most).unwrap_or(usize::MAX).min(rest.len());
             block.left -= count as u64;
             let bytes = rest.split_off(..count).unwrap_or_default();
-            if block.kind == BlockKind::Stored {
+            if let Some(waiting) = &mut self.waiting {
+                waiting.add(bytes.iter().map(|byte| u32::from(*byte)), count as u64)?;
+                self.put_waiting(false)?;
+            } else if block.kind == BlockKind::Stored {
                 self.out.bytes(bytes);
             } else {
                 for &byte in bytes {
@@ -111,14 +142,44 @@ impl<'a, W: Write> BlockWriter<'a, W> {
             }
             block.left -= 1;
         }
-        put_code(&mut self.out, self.encoding.length(length))?;
-        put_code(&mut self.out, self.encoding.distance(distance))?;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.add([length << 16 | distance], length.into())?;
+            self.put_waiting(false)?;
+            return Ok(true);
+        }
+        self.put_match_codes(length, distance)?;
         self.out.drain()?;
         Ok(true)
     }
 
+    fn put_match_codes(&mut self, length: u32, distance: u32) -> Result<()> {
+        put_code(&mut self.out, self.encoding.length(length))?;
+        put_code(&mut self.out, self.encoding.distance(distance))
+    }
+
+    /// Writes the tokens that wait, after their header, if that is known now: at the end of the block or of what it follows
+    /// from.
+    fn put_waiting(&mut self, is_end: bool) -> Result<()> {
+        let is_complete = self.block.as_ref().is_some_and(|block| block.left == 0);
+        let is_due =
+            |waiting: &mut Waiting| is_end || is_complete || waiting.bytes >= self.header_reach;
+        let Some(waiting) = self.waiting.take_if(is_due) else { return Ok(()) };
+        let lengths = waiting.counts().lengths();
+        Header::new(&lengths)?.put(&mut self.out);
+        self.encoding = Encoding::new(&lengths)?;
+        for token in waiting.tokens {
+            match (token >> 16, token & 0xffff) {
+                (0, literal) => put_code(&mut self.out, self.encoding.literal(literal as usize))?,
+                (length, distance) => self.put_match_codes(length, distance)?,
+            }
+            self.out.drain()?;
+        }
+        Ok(())
+    }
+
     /// Ends the block and begins the next one; `false` if it was the last one.
     fn next_block(&mut self) -> Result<bool> {
+        self.put_waiting(true)?;
         if let Some(block) = self.block.take() {
             if block.kind != BlockKind::Stored {
                 put_code(&mut self.out, self.encoding.literal(END_OF_BLOCK))?;
@@ -131,8 +192,10 @@ impl<'a, W: Write> BlockWriter<'a, W> {
         let number = self.blocks.unsigned()?;
         let (left, is_last) = (number >> 3, number >> 2 & 1 == 1);
         self.out.put(u32::from(is_last), 1);
-        self.out.put((number & 3) as u32, 2);
-        let kind = match number & 3 {
+        let kind = (number & 3) as u32;
+        let written = if kind == COMPUTED_HEADER { BlockKind::Dynamic.bits() } else { kind };
+        self.out.put(written, 2);
+        let kind = match kind {
             0 => {
                 let length = u16::try_from(left);
                 let length = length.map_err(|_| invalid_record("a stored block is too long"))?;
@@ -147,7 +210,10 @@ impl<'a, W: Write> BlockWriter<'a, W> {
                 self.put_header()?;
                 BlockKind::Dynamic
             }
-            _ => return Err(invalid_record("unknown type of block")),
+            _ => {
+                self.waiting = Some(Waiting::default());
+                BlockKind::Dynamic
+            }
         };
         self.out.drain()?;
         self.block = Some(OpenBlock { kind, is_last, left });
@@ -167,6 +233,28 @@ impl<'a, W: Write> BlockWriter<'a, W> {
             left = left.saturating_sub(8);
         }
         Ok(())
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, tokens: impl IntoIterator<Item = u32>, bytes: u64) -> Result<()> {
+        self.tokens.extend(tokens);
+        self.bytes += bytes;
+        if self.tokens.len() > MAX_COUNTED_TOKENS {
+            return Err(invalid_record("a computed header of a block that is too long"));
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::new();
+        for token in &self.tokens {
+            match (token >> 16, token & 0xffff) {
+                (0, literal) => counts.add_literal(literal.to_le_bytes()[0]),
+                (length, distance) => counts.add_match(length, distance),
+            }
+        }
+        counts
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::model::CHUNK;
+
 /// A family of encoders that search for matches in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -51,6 +53,16 @@ impl Encoder {
     /// Creates an encoder that compresses its input as one.
     pub fn new(family: Family, level: u8) -> Self {
         Self { family, level, piece: None }
+    }
+
+    /// Bytes of a block from whose tokens its header follows. A block of the table families can have more than a chunk,
+    /// where the code lengths of the first one are good enough for the next.
+    pub(super) fn header_reach(self) -> u64 {
+        match self.family {
+            Family::A | Family::B => CHUNK as u64,
+            Family::G => u64::MAX,
+            Family::Z | Family::Unknown => 0,
+        }
     }
 
     /// Sets the size of pieces, at least 64 KiB.

@@ -74,7 +74,7 @@ struct Scan {
 
 impl Scan {
     fn run(&mut self, start: &[u8]) {
-        let Ok(mut parser) = Parser::new(start) else { return };
+        let Ok(mut parser) = Parser::new(start, 0) else { return };
         let (mut plain, mut marks) = (Plain::new(), VecDeque::new());
         loop {
             plain.drop_before(plain.len());

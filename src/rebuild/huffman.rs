@@ -1,8 +1,8 @@
 //! Finds the lengths of Huffman codes by how often their symbols come.
 
-use std::collections::VecDeque;
-
 /// Returns lengths of at most `most` bits; a symbol that never comes has none. A sole symbol has one bit.
+///
+/// Of the codes that make the symbols shortest, it is the one that Go's library finds.
 pub(super) fn code_lengths<const N: usize>(counts: &[u32; N], most: usize) -> [u8; N] {
     let mut lengths = [0; N];
     let mut symbols: Vec<_> = counts
@@ -12,79 +12,56 @@ pub(super) fn code_lengths<const N: usize>(counts: &[u32; N], most: usize) -> [u
         .map(|(at, c)| (*c, at))
         .collect();
     symbols.sort_unstable();
-    let depths = depths(&symbols.iter().map(|(count, _)| u64::from(*count)).collect::<Vec<_>>());
-    // The rarest symbols get the longest codes, so that only the number of each length matters.
-    let by_length = limited(&depths, most);
-    let longest_first = (0..=u8::MAX).zip(by_length).rev();
-    let in_order = longest_first.flat_map(|(length, count)| std::iter::repeat_n(length, count));
-    for ((_, symbol), length) in symbols.iter().zip(in_order) {
-        if let Some(place) = lengths.get_mut(*symbol) {
-            *place = length;
+    if symbols.len() < 3 {
+        for (_, symbol) in symbols {
+            lengths.get_mut(symbol).into_iter().for_each(|length| *length = 1);
+        }
+        return lengths;
+    }
+    let weights: Vec<_> = symbols.iter().map(|(count, _)| u64::from(*count)).collect();
+    // A leaf that is in so many of the rows has a code of so many bits.
+    for leaves in leaves_by_row(&weights, most) {
+        for (_, symbol) in symbols.iter().take(leaves) {
+            lengths.get_mut(*symbol).into_iter().for_each(|length| *length += 1);
         }
     }
     lengths
 }
 
-/// Returns the depth of each leaf of a Huffman tree, whose weights are sorted.
-fn depths(weights: &[u64]) -> Vec<usize> {
-    if weights.len() < 2 {
-        return vec![1; weights.len()];
-    }
-    // Inner nodes come in the order of their weights, as both of their children do.
-    let mut leaves: VecDeque<_> = weights.iter().copied().enumerate().collect();
-    let mut inner: VecDeque<(usize, u64)> = VecDeque::new();
-    let mut parents = vec![0; 2 * weights.len() - 1];
-    for parent in weights.len()..parents.len() {
-        let mut weight = 0;
-        for _ in 0..2 {
-            let is_leaf = match (leaves.front(), inner.front()) {
-                (Some(leaf), Some(node)) => leaf.1 <= node.1,
-                (leaf, _) => leaf.is_some(),
+/// How many leaves, the lightest first, are in each row of the package-merge algorithm. The weights are sorted.
+///
+/// Larmore and Hirschberg, "A fast algorithm for optimal length-limited Huffman codes", 1990.
+fn leaves_by_row(weights: &[u64], most: usize) -> Vec<usize> {
+    let most_nodes = 2 * weights.len() - 2;
+    // Of each row, from the longest codes on, whether its nodes are packages of two nodes of the row before.
+    let mut rows: Vec<Vec<bool>> = Vec::with_capacity(most);
+    let (mut row, mut before) = (Vec::new(), Vec::new());
+    for _ in 0..most {
+        std::mem::swap(&mut row, &mut before);
+        row.clear();
+        let packages = before.chunks_exact(2).map(|pair: &[u64]| pair.iter().sum::<u64>());
+        let (mut packages, mut leaves) = (packages.peekable(), weights.iter().copied().peekable());
+        let mut kinds = Vec::new();
+        while row.len() < most_nodes {
+            let is_package = match (packages.peek(), leaves.peek()) {
+                (Some(package), Some(leaf)) => package <= leaf,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
             };
-            let next = if is_leaf { leaves.pop_front() } else { inner.pop_front() };
-            let Some((child, own)) = next else { continue };
-            weight += own;
-            if let Some(place) = parents.get_mut(child) {
-                *place = parent;
-            }
+            row.extend(if is_package { packages.next() } else { leaves.next() });
+            kinds.push(is_package);
         }
-        inner.push_back((parent, weight));
+        rows.push(kinds);
     }
-    let mut depths = vec![0; parents.len()];
-    for node in (0..parents.len() - 1).rev() {
-        let parent = parents.get(node).and_then(|parent| depths.get(*parent)).copied();
-        if let (Some(above), Some(place)) = (parent, depths.get_mut(node)) {
-            *place = above + 1;
-        }
-    }
-    depths.truncate(weights.len());
-    depths
-}
-
-/// Returns how many codes have each length, from 0 to `most`: as deep as the leaves, but none longer than `most`.
-fn limited(depths: &[usize], most: usize) -> Vec<usize> {
-    let mut counts = vec![0; most + 1];
-    for depth in depths {
-        if let Some(count) = counts.get_mut((*depth).min(most)) {
-            *count += 1;
-        }
-    }
-    // Codes that were cut take more than there is, in units of the longest code. For each unit a code of the last length
-    // moves up beside one that becomes longer by a bit.
-    let used: usize =
-        counts.iter().enumerate().skip(1).map(|(length, count)| count << (most - length)).sum();
-    for _ in 1 << most..used {
-        let shorter = counts.iter().take(most).rposition(|count| *count > 0);
-        let Some([one, two, ..]) = shorter.and_then(|length| counts.get_mut(length..)) else {
-            break;
-        };
-        *one -= 1;
-        *two += 2;
-        if let Some(last) = counts.last_mut() {
-            *last -= 1;
-        }
-    }
-    counts
+    let mut nodes = most_nodes;
+    let count = |row: Vec<bool>| {
+        let packages = row.iter().take(nodes).filter(|is_package| **is_package).count();
+        let leaves = nodes.min(row.len()) - packages;
+        nodes = 2 * packages;
+        leaves
+    };
+    rows.into_iter().rev().map(count).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
+use super::blocks::COMPUTED_HEADER;
 use super::corrections::CorrectionWriter;
 use super::encoder::Encoder;
 use super::fault::not_rebuildable;
@@ -55,7 +56,11 @@ impl<R: Read> Input<R> {
 
     fn put_block(&mut self, block: &Block) -> Result<()> {
         let last = if block.is_last { 4 } else { 0 };
-        self.streams.blocks.unsigned(block.count << 3 | last | block.kind as u64)?;
+        let kind = if block.has_computed_header()? { COMPUTED_HEADER } else { block.kind.bits() };
+        self.streams.blocks.unsigned(block.count << 3 | last | u64::from(kind))?;
+        if kind == COMPUTED_HEADER {
+            return Ok(());
+        }
         self.streams.headers.bytes(&block.header.bytes)
     }
 }
@@ -64,7 +69,7 @@ impl<R: Read> Maker<R> {
     pub(super) fn new(gzip: R, encoder: Encoder) -> Result<Self> {
         let predictor = Predictor::new(encoder);
         let input = Input {
-            parser: Parser::new(gzip)?,
+            parser: Parser::new(gzip, encoder.header_reach())?,
             marks: VecDeque::new(),
             streams: Streams::default(),
             trailer: [0; 8],

@@ -45,6 +45,7 @@ mod corrections;
 mod encoder;
 mod fault;
 mod features;
+mod headers;
 mod huffman;
 mod input;
 mod make;

@@ -4,16 +4,20 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use super::bits::{BitInput as _, BitReader};
+use super::bits::{BitBuffer, BitInput as _, BitReader};
 use super::codes::{
     CodeLengths, Decoder, END_OF_BLOCK, HeaderBits, KeptBits, MAX_LENGTH, distance_of, length_of,
 };
 use super::fault::not_rebuildable;
+use super::headers::{Counts, Header};
 use super::plain::Plain;
 use crate::error::Result;
 
 /// Longest header of a member, names and comments included.
 pub(super) const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Most tokens that a computed header follows from: as many as a chunk of a table family can have.
+pub(super) const MAX_COUNTED_TOKENS: usize = 65_535;
 
 /// How a block is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,28 @@ pub(super) struct Block {
     pub(super) count: u64,
     /// Of a dynamic block.
     pub(super) header: HeaderBits,
+    /// Of its first tokens, as far as its header follows from them.
+    counts: Box<Counts>,
+    /// Bytes of the tokens.
+    bytes: u64,
+}
+
+impl Block {
+    fn new() -> Self {
+        let (kind, header) = (BlockKind::Fixed, HeaderBits::default());
+        Self { kind, is_last: false, count: 0, header, counts: Box::new(Counts::new()), bytes: 0 }
+    }
+
+    /// Whether the header of a dynamic block follows from its tokens.
+    pub(super) fn has_computed_header(&self) -> Result<bool> {
+        if self.kind != BlockKind::Dynamic || self.counts.tokens() > MAX_COUNTED_TOKENS {
+            return Ok(false);
+        }
+        let mut bits = BitBuffer::default();
+        let header = Header::new(&self.counts.lengths())?;
+        header.put(&mut bits);
+        Ok(header.bits() == u64::from(self.header.count) && bits.into_bytes() == self.header.bytes)
+    }
 }
 
 /// A match or a stored block, in the order of their positions. All other bytes are literals.
@@ -90,20 +116,22 @@ pub(super) struct Parser<R> {
     bits: BitReader<R>,
     state: State,
     block: Block,
+    /// The header of a block follows from the tokens that begin in so many bytes, if from any.
+    header_reach: u64,
     literals: Decoder,
     distances: Decoder,
 }
 
 impl<R: Read> Parser<R> {
-    pub(super) fn new(blob: R) -> Result<Self> {
-        let block = Block {
-            kind: BlockKind::Fixed,
-            is_last: false,
-            count: 0,
-            header: HeaderBits::default(),
-        };
-        let (bits, state) = (BitReader::new(blob), State::Header);
-        Ok(Self { bits, state, block, literals: Decoder::new(&[])?, distances: Decoder::new(&[])? })
+    pub(super) fn new(blob: R, header_reach: u64) -> Result<Self> {
+        Ok(Self {
+            bits: BitReader::new(blob),
+            state: State::Header,
+            block: Block::new(),
+            header_reach,
+            literals: Decoder::new(&[])?,
+            distances: Decoder::new(&[])?,
+        })
     }
 
     /// Goes on to the next event, or until `plain` has `until` bytes (and at most 258 more).
@@ -164,13 +192,7 @@ impl<R: Read> Parser<R> {
 
     fn end_block(&mut self) -> Event {
         self.state = if self.block.is_last { State::Trailer } else { State::BlockHeader };
-        let next = Block {
-            kind: BlockKind::Fixed,
-            is_last: false,
-            count: 0,
-            header: HeaderBits::default(),
-        };
-        Event::Block(std::mem::replace(&mut self.block, next))
+        Event::Block(std::mem::replace(&mut self.block, Block::new()))
     }
 
     /// Counts the zeros up to the end; `None` if another member follows.
@@ -282,7 +304,12 @@ impl<R: Read> Parser<R> {
                 return Ok(true);
             }
             self.block.count += 1;
+            let is_counted = self.block.bytes < self.header_reach;
             if let Ok(byte) = u8::try_from(symbol) {
+                if is_counted {
+                    self.block.counts.add_literal(byte);
+                    self.block.bytes += 1;
+                }
                 plain.push(byte);
                 continue;
             }
@@ -295,6 +322,10 @@ impl<R: Read> Parser<R> {
             self.bits.skip(count)?;
             let (nearest, extra) = distance_of(symbol).ok_or_else(invalid)?;
             let distance = nearest + self.extra(extra)?;
+            if is_counted {
+                self.block.counts.add_match(length, distance);
+                self.block.bytes += u64::from(length);
+            }
             let position = plain.position(plain.len());
             if !plain.repeat(length, distance) {
                 return Err(not_rebuildable("match before the first byte"));

@@ -50,9 +50,9 @@ pub(super) struct Streams<T> {
     /// Per member: size of the gzip header, the header, count of plain bytes, and 0 if CRC and length are as computed, or 1
     /// and these eight bytes.
     pub(super) members: T,
-    /// Per block: tokens or bytes * 8 + 4 if it is the last one + its type.
+    /// Per block: tokens or bytes * 8 + 4 if it is the last one + its type, 3 for dynamic blocks with the best code lengths.
     pub(super) blocks: T,
-    /// The bits of the headers of dynamic blocks, each filled up to whole bytes.
+    /// The bits of the headers of other dynamic blocks, each filled up to whole bytes.
     pub(super) headers: T,
     /// Chunks in which the encoder searched but wrote no match, as the count of chunks between them.
     pub(super) bare: T,

@@ -35,7 +35,8 @@ impl<'a, R: Read, W: Write> Player<'a, R, W> {
         let mut streams = record.streams();
         let of_blocks = [std::mem::take(&mut streams.blocks), std::mem::take(&mut streams.headers)];
         let out = BitWriter::new(out, record.blob_size());
-        let writer = BlockWriter::new(out, of_blocks, predictor.stops_at_stored_blocks())?;
+        let writer =
+            BlockWriter::new(out, of_blocks, record.encoder(), predictor.stops_at_stored_blocks())?;
         Ok(Self {
             record,
             input: Input { tar, unread: 0 },
