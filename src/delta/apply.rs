@@ -55,6 +55,8 @@ struct NewTar<'a, O, F> {
     literals: (Vec<u8>, usize),
     /// Reused between frames.
     buffers: (Vec<u8>, Vec<u8>),
+    /// Reused between additions.
+    addends: Vec<u8>,
     hasher: Hasher,
     position: u64,
     failed: Option<Error>,
@@ -74,6 +76,7 @@ impl<'a> NewTar<'a, (), ()> {
             literals_at: 0,
             literals: (Vec::new(), 0),
             buffers: (Vec::new(), Vec::new()),
+            addends: Vec::new(),
             hasher: Hasher::new(delta.header().diff_id.algorithm()?),
             position: 0,
             failed: None,
@@ -117,20 +120,22 @@ impl<O: Read, F: Read> NewTar<'_, O, F> {
             }
             Op::Copy(part) => {
                 let count = shorter(into, part.length);
-                let tar = self.old.get(part.source);
-                let tar = tar.ok_or_else(|| invalid_delta("has an unknown layer"))?;
-                tar.read_exact_at(into.get_mut(..count).unwrap_or_default(), part.offset)?;
-                let (offset, length) = (part.offset + count as u64, part.length - count as u64);
-                (count, Op::Copy(Part { offset, length, ..part }))
+                read_old(self.old, part, into.get_mut(..count).unwrap_or_default())?;
+                (count, Op::Copy(part.after(count)))
+            }
+            Op::Add(part) => {
+                let count = self.read_literals(into, part.length)?;
+                self.addends.resize(count, 0);
+                read_old(self.old, part, &mut self.addends)?;
+                add(into.get_mut(..count).unwrap_or_default(), &self.addends);
+                (count, Op::Add(part.after(count)))
             }
             Op::Literal(length) => {
                 let count = self.read_literals(into, length)?;
                 (count, Op::Literal(length - count as u64))
             }
         };
-        self.op =
-            (!matches!(rest, Op::Zero(0) | Op::Literal(0) | Op::Copy(Part { length: 0, .. })))
-                .then_some(rest);
+        self.op = (!rest.is_empty()).then_some(rest);
         self.hasher.update(into.get(..read).unwrap_or_default());
         self.position += read as u64;
         Ok(read)
@@ -166,6 +171,16 @@ impl<O: Read, F: Read> Read for NewTar<'_, O, F> {
             io::Error::other("the delta cannot be applied")
         })
     }
+}
+
+/// Reads the first bytes of a part.
+fn read_old(old: &[TarFile], part: Part, into: &mut [u8]) -> Result<()> {
+    let tar = old.get(part.source).ok_or_else(|| invalid_delta("has an unknown layer"))?;
+    tar.read_exact_at(into, part.offset)
+}
+
+fn add(to: &mut [u8], addends: &[u8]) {
+    to.iter_mut().zip(addends).for_each(|(to, addend)| *to = to.wrapping_add(*addend));
 }
 
 fn shorter(bytes: &[u8], length: u64) -> usize {

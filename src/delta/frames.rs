@@ -1,7 +1,6 @@
 //! Literals in zstd frames, each compressed with old bytes as its prefix.
 
 use std::io::Read;
-use std::ops::Range;
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, compress_bound};
 
@@ -48,19 +47,17 @@ impl FrameWriter {
         }
     }
 
-    /// Adds a range of the new tar, and the old bytes that it resembles. Returns a compressed frame when one is complete.
+    /// Adds literals, and the old bytes that they resemble. Returns a compressed frame when one is complete.
     ///
-    /// The range has at most 16 MiB, the old bytes at most 24 MiB.
+    /// At most 16 MiB are added, with at most 24 MiB of old bytes.
     pub(super) fn add(
         &mut self,
-        new: &TarFile,
-        range: Range<u64>,
+        literals: &[u8],
         like: Option<Part>,
         old: &[TarFile],
     ) -> Result<Option<Vec<u8>>> {
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let like_bytes = like.map_or(0, |part| part.length);
-        let is_full = self.raw.len() + length > limits::FRAME
+        let is_full = self.raw.len() + literals.len() > limits::FRAME
             || self.prefix_bytes + like_bytes > limits::PREFIX as u64
             || self.prefix.len() as u64 >= limits::PREFIX_PARTS;
         let mut frame = if is_full { self.close(old)? } else { None };
@@ -75,9 +72,7 @@ impl FrameWriter {
                 _ => self.prefix.push(part),
             }
         }
-        let start = self.raw.len();
-        self.raw.resize(start + length, 0);
-        new.read_exact_at(self.raw.get_mut(start..).unwrap_or_default(), range.start)?;
+        self.raw.extend_from_slice(literals);
         // Frames that were closed above and here would have to be returned both.
         if frame.is_none() && self.raw.len() >= CLOSE_AT {
             frame = self.close(old)?;

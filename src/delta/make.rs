@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::apply::apply;
 use super::fault::{WHAT, does_not_fit, file_error, invalid_delta};
 use super::format::{Delta, EncoderHint, Header, OldLayer, Sections, TargetBlob};
-use super::frames::{FrameWriter, compress_table};
+use super::frames::{FrameWriter, compress_table, read_prefix};
 use super::index::{Found, OldEntries, Segment, drop_little_used};
 use super::ops::{Op, OpsWriter, Part};
+use super::runs::{Run, similar_runs};
 use super::tar_file::TarFile;
 use crate::blob_file::BlobFileWriter;
 use crate::control::Control;
@@ -26,6 +27,8 @@ use crate::verifier::Verifier;
 const PIECE: u64 = 16 << 20;
 /// How many old bytes around the position of a piece are in its prefix, on either side.
 const AROUND: u64 = 4 << 20;
+/// What programs and libraries of Linux begin with.
+const ELF: &[u8] = b"\x7fELF";
 
 /// The layer to make a delta of.
 #[derive(Clone, Copy, Debug)]
@@ -169,11 +172,13 @@ impl<'a> Maker<'a> {
     /// Adds literals in pieces. A piece is like the old bytes around its position in `like`, where the first one is at
     /// `position`.
     fn literal(&mut self, range: &Range<u64>, position: u64, like: Option<Part>) -> Result<()> {
-        self.ops.push(Op::Literal(range.end - range.start));
-        let mut at = range.start;
+        let (mut at, mut is_code) = (range.start, false);
         while at < range.end {
             self.options.control.check(WHAT)?;
             let end = range.end.min(at + PIECE);
+            let mut literals = vec![0; usize::try_from(end - at).unwrap_or_default()];
+            self.new.read_exact_at(&mut literals, at)?;
+            is_code |= at == range.start && literals.starts_with(ELF);
             let position = position + (at - range.start);
             let near = like.and_then(|part| {
                 if part.length <= PIECE + 2 * AROUND {
@@ -186,11 +191,38 @@ impl<'a> Maker<'a> {
             });
             self.literal_bytes.1 += end - at;
             let near = near.map(|part| self.numbered(part));
-            if let Some(packed) = self.frames.add(self.new, at..end, near, &self.sources)? {
+            match near {
+                Some(part) if is_code => self.subtract(&mut literals, part)?,
+                _ => self.ops.push(Op::Literal(end - at)),
+            }
+            if let Some(packed) = self.frames.add(&literals, near, &self.sources)? {
                 self.write_literals(&packed)?;
             }
             at = end;
         }
+        Ok(())
+    }
+
+    /// Replaces what resembles old bytes by the differences from them.
+    fn subtract(&mut self, literals: &mut [u8], old: Part) -> Result<()> {
+        let mut old_bytes = Vec::new();
+        read_prefix(&self.sources, &[old], &mut old_bytes)?;
+        let runs = similar_runs(&old_bytes, literals);
+        let runs = if self.ops.has_room(runs.len()) { runs } else { Vec::new() };
+        let mut at = 0;
+        for Run { start, old: place, length } in runs {
+            self.ops.push(Op::Literal((start - at) as u64));
+            let offset = old.offset + place as u64;
+            self.ops.push(Op::Add(Part { offset, length: length as u64, ..old }));
+            let old_bytes = old_bytes.get(place..).unwrap_or_default();
+            at = start + length;
+            for (to, old) in
+                literals.get_mut(start..at).unwrap_or_default().iter_mut().zip(old_bytes)
+            {
+                *to = to.wrapping_sub(*old);
+            }
+        }
+        self.ops.push(Op::Literal((literals.len() - at) as u64));
         Ok(())
     }
 

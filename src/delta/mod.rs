@@ -9,7 +9,8 @@
 //! spans      the headers and contents of a tar's entries
 //! index      finds them in old layers
 //! make       compresses what is new, and proves the delta
-//! ops        copies, zeros and literals, in the order of the new tar
+//! ops        copies, zeros, literals and differences, in the order of the new tar
+//! runs       finds what to take differences from
 //! frames     literals, compressed with old bytes before them
 //! format     all of that as one blob
 //! apply      the new tar from old ones, and its blob from that
@@ -30,6 +31,7 @@ mod limits;
 mod make;
 mod numbers;
 mod ops;
+mod runs;
 mod spans;
 mod tar_file;
 #[cfg(test)]

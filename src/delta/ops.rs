@@ -1,4 +1,4 @@
-//! The operations that make the new tar: copies of old bytes, zeros, and literals.
+//! The operations that make the new tar: copies of old bytes, zeros, literals, and differences from old bytes.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -16,6 +16,17 @@ pub(super) enum Op {
     /// A range of an old tar.
     Copy(Part),
     Zero(u64),
+    /// As many bytes of the stream of literals as the range of an old tar has, each added to the old one, modulo 256.
+    Add(Part),
+}
+
+impl Op {
+    pub(super) fn is_empty(self) -> bool {
+        match self {
+            Self::Literal(length) | Self::Zero(length) => length == 0,
+            Self::Copy(part) | Self::Add(part) => part.length == 0,
+        }
+    }
 }
 
 /// A range of an old tar.
@@ -28,6 +39,12 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// What is left of it after so many bytes, which it has.
+    pub(super) fn after(self, count: usize) -> Self {
+        let count = count as u64;
+        Self { offset: self.offset + count, length: self.length - count, ..self }
+    }
+
     /// Its end, if it lies inside its layer.
     fn checked_end(&self, sizes: &[u64]) -> Option<u64> {
         let end = self.offset.checked_add(self.length)?;
@@ -84,10 +101,10 @@ pub(super) struct OpsWriter {
 impl OpsWriter {
     pub(super) fn push(&mut self, op: Op) {
         match (&mut self.last, op) {
-            (_, Op::Literal(0) | Op::Zero(0)) => {}
+            (_, op) if op.is_empty() => {}
             (Some(Op::Literal(length)), Op::Literal(more))
             | (Some(Op::Zero(length)), Op::Zero(more)) => *length += more,
-            (Some(Op::Copy(part)), Op::Copy(next))
+            (Some(Op::Copy(part)), Op::Copy(next)) | (Some(Op::Add(part)), Op::Add(next))
                 if part.source == next.source && part.offset + part.length == next.offset =>
             {
                 part.length += next.length;
@@ -99,6 +116,13 @@ impl OpsWriter {
         }
     }
 
+    /// Whether so many additions, each after literals, leave most of the table to operations that are needed.
+    pub(super) fn has_room(&self, additions: usize) -> bool {
+        // Lengths below 2^24 and near places take at most nine bytes.
+        self.count + 2 * additions as u64 <= limits::OPS / 2
+            && (self.bytes.len() + 16 * additions) as u64 <= limits::TABLE / 4
+    }
+
     fn write_last(&mut self) {
         let Some(last) = self.last.take() else { return };
         self.count += 1;
@@ -106,9 +130,10 @@ impl OpsWriter {
             Op::Literal(length) => (length, 0),
             Op::Copy(part) => (part.length, 1),
             Op::Zero(length) => (length, 2),
+            Op::Add(part) => (part.length, 3),
         };
         put(&mut self.bytes, length << 2 | kind);
-        if let Op::Copy(part) = last {
+        if let Op::Copy(part) | Op::Add(part) = last {
             self.coder.put(&mut self.bytes, part);
         }
     }
@@ -149,7 +174,7 @@ impl<R: Read> OpsReader<R> {
             0 => Op::Literal(length),
             1 => Op::Copy(self.coder.take(&mut self.bytes, length, &self.sizes)?),
             2 => Op::Zero(length),
-            _ => return Err(invalid_delta("has an unknown operation")),
+            _ => Op::Add(self.coder.take(&mut self.bytes, length, &self.sizes)?),
         }))
     }
 }
@@ -160,6 +185,10 @@ mod tests {
 
     fn copy(source: usize, offset: u64, length: u64) -> Op {
         Op::Copy(Part { source, offset, length })
+    }
+
+    fn add(source: usize, offset: u64, length: u64) -> Op {
+        Op::Add(Part { source, offset, length })
     }
 
     fn read(bytes: &[u8], sizes: &[u64]) -> Result<Vec<Op>> {
@@ -180,20 +209,30 @@ mod tests {
             Op::Zero(512),
             Op::Zero(0),
             Op::Zero(512),
+            add(1, 0, 5),
+            add(1, 5, 6),
+            copy(1, 11, 3),
         ];
         for op in ops {
             writer.push(op);
         }
         let bytes = writer.finish().unwrap();
-        let expected =
-            [Op::Literal(8), copy(1, 10, 110), copy(0, 0, 7), copy(0, 6, 2), Op::Zero(1024)];
+        let expected = [
+            Op::Literal(8),
+            copy(1, 10, 110),
+            copy(0, 0, 7),
+            copy(0, 6, 2),
+            Op::Zero(1024),
+            add(1, 0, 11),
+            copy(1, 11, 3),
+        ];
         assert_eq!(read(&bytes, &[8, 120]).unwrap(), expected);
     }
 
     #[test]
     fn ops_outside_of_their_layer_are_refused() {
-        for (op, sizes) in [(copy(0, 5, 4), &[8][..]), (copy(1, 0, 1), &[8]), (copy(0, 9, 1), &[8])]
-        {
+        let cases = [(copy(0, 5, 4), &[8][..]), (copy(1, 0, 1), &[8]), (copy(0, 9, 1), &[8])];
+        for (op, sizes) in cases.into_iter().chain([(add(0, 5, 4), &[8][..])]) {
             let mut writer = OpsWriter::default();
             writer.push(op);
             let error = read(&writer.finish().unwrap(), sizes).unwrap_err();

@@ -109,6 +109,32 @@ fn delta_of_changed_files_is_small_and_gives_the_same_blob() {
     assert_eq!(blob, new.blob);
 }
 
+/// A program with so many addresses, of which half move by `by` because code was inserted in its middle.
+fn program(addresses: u32, by: u32) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut program = b"\x7fELF".to_vec();
+    for number in 0..addresses {
+        if number == addresses / 2 {
+            program.resize(program.len() + by as usize, 0x90);
+        }
+        program.extend([random.u8(..), random.u8(..), random.u8(..), 0xe8]);
+        let address = random.u32(..1 << 24);
+        let moved = if random.bool() { address + by } else { address };
+        program.extend(moved.to_le_bytes());
+    }
+    program
+}
+
+#[test]
+fn delta_of_program_is_small_where_addresses_moved() {
+    let old = [tar_file(&tar(&[("bin/a", &program(20_000, 0), 1)]))];
+    let new = stored_layer(&tar(&[("bin/a", &program(20_000, 0x1230), 2)]));
+    let made = delta(&old, &new).unwrap();
+    // 20,000 bits say which addresses moved. Of the bytes of those, nothing is left.
+    assert!(made.size() < 15_000, "{}", made.size());
+    assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+}
+
 #[test]
 fn delta_without_anything_in_common_gives_the_same_blob() {
     let old = [tar_file(&tar(&[("a", &text(1, 5000), 1)]))];
@@ -153,8 +179,9 @@ fn delta_with_other_old_layers_is_refused() {
 #[test]
 fn delta_with_any_byte_changed_gives_the_same_blob_or_an_error() {
     let (a, b) = (text(1, 3000), text(2, 2000));
-    let old = [tar_file(&tar(&[("a", &a, 1), ("b", &b, 1)]))];
-    let new = layer(&tar(&[("a", &a, 2), ("b", &b[..1500], 1), ("c", b"new", 1)]));
+    let [c, d] = [0, 16].map(|by| program(50, by));
+    let old = [tar_file(&tar(&[("a", &a, 1), ("b", &b, 1), ("c", &c, 1)]))];
+    let new = layer(&tar(&[("a", &a, 2), ("b", &b[..1500], 1), ("c", &d, 1), ("e", b"new", 1)]));
     let made = delta(&old, &new).unwrap();
     let mut bytes = Vec::new();
     std::io::copy(&mut made.reader(), &mut bytes).unwrap();
