@@ -64,6 +64,7 @@ impl Artifact {
             layers: Vec::new(),
             subject: None,
             annotations: BTreeMap::new(),
+            location: None,
         }
     }
 
@@ -82,6 +83,7 @@ pub struct ArtifactBuilder {
     layers: Vec<Layer>,
     subject: Option<Descriptor>,
     annotations: BTreeMap<String, String>,
+    location: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +100,12 @@ enum LayerContent {
 }
 
 impl ArtifactBuilder {
+    /// Sets what reports and errors call the place that it comes from.
+    pub(crate) fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
+        self
+    }
+
     /// Sets the config, for types that have one.
     pub fn config(mut self, media_type: impl Into<MediaType>, bytes: impl Into<Bytes>) -> Self {
         self.config = (media_type.into(), bytes.into());
@@ -203,7 +211,7 @@ impl ArtifactBuilder {
     /// [`ErrorKind::InvalidDocument`] for a malformed media type, or a manifest of
     /// more than [`DOCUMENT_LIMIT`](crate::document::DOCUMENT_LIMIT) bytes.
     pub fn build(self) -> Result<Artifact> {
-        let content = Memory::default();
+        let content = self.location.map_or_else(Memory::default, Memory::at);
         let (config_type, config) = self.config;
         let config = content.insert_blob(config_type, config);
         let mut layers: Vec<Descriptor> = Vec::new();

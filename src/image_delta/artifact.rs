@@ -31,6 +31,9 @@ const TAR_SIZE: &str = "rpull.delta.tar-size";
 /// On a layer: a short name of what compressed it, for an estimate of the time.
 const ENCODER: &str = "rpull.delta.encoder";
 
+/// The source of deltas in reports.
+const MADE_HERE: &str = "made by this run";
+
 /// Returns the artifact with the deltas of an image; `None` if no layer has one. `old` is the manifest of the old image.
 ///
 /// # Errors
@@ -46,7 +49,7 @@ pub fn delta_artifact<'a>(
         return Ok(None);
     }
     let (mut size, mut replaces, mut sources) = (0, 0, BTreeSet::new());
-    let mut artifact = Artifact::builder(DELTA_ARTIFACT).subject(image);
+    let mut artifact = Artifact::builder(DELTA_ARTIFACT).subject(image).location(MADE_HERE);
     for (layer, delta) in deltas {
         size += delta.size();
         replaces += layer.layer.size;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub struct DeltaRebuilder {
     receiving: Receiving,
     /// Deltas that were found, by the layer that they make.
     offered: Mutex<HashMap<Digest, OfferedDelta>>,
+    /// Why the deltas of an archive cannot be read: the error of each layer that the archive has no other way to give.
+    unreadable: OnceLock<(ErrorKind, String)>,
 }
 
 impl std::fmt::Debug for DeltaRebuilder {
@@ -86,7 +88,8 @@ impl DeltaRebuilder {
         when: DeltaUse,
         receiving: Receiving,
     ) -> Self {
-        Self { source, held, when, receiving, offered: Mutex::default() }
+        let (offered, unreadable) = (Mutex::default(), OnceLock::new());
+        Self { source, held, when, receiving, offered, unreadable }
     }
 
     /// Whether the source has deltas in place of layers, as archives do.
@@ -176,6 +179,9 @@ impl DeltaRebuilder {
         layer: &Descriptor,
         received: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<ByteStream<'static>> {
+        if let Some((kind, reason)) = self.unreadable.get() {
+            return Err(Error::new(*kind, reason));
+        }
         let offered = {
             let known = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&layer.digest).cloned()
@@ -215,10 +221,11 @@ impl Rebuilder for DeltaRebuilder {
             };
             offers.unwrap_or_else(|error| {
                 if self.is_only_way() {
-                    tracing::warn!("{}; no deltas are used", error.chain());
-                } else {
-                    tracing::info!("{}; no deltas are used", error.chain());
+                    // A layer that the archive has whole is taken after all.
+                    self.unreadable.get_or_init(|| (error.kind(), error.chain()));
+                    return missing.iter().map(|layer| (layer.digest.clone(), 0)).collect();
                 }
+                tracing::info!("{}; no deltas are used", error.chain());
                 Vec::new()
             })
         })

@@ -53,9 +53,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        let (location, kind) = (LOCATION.to_owned(), EndpointKind::Memory);
-        let endpoint = Endpoint { location, kind, ..Endpoint::default() };
-        Self { endpoint: Arc::new(endpoint), content: SharedContent::default() }
+        Self::at(LOCATION.to_owned())
     }
 }
 
@@ -71,6 +69,12 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
+    /// Creates an empty one; reports and errors call it `location`.
+    pub(crate) fn at(location: String) -> Self {
+        let endpoint = Endpoint { location, kind: EndpointKind::Memory, ..Endpoint::default() };
+        Self { endpoint: Arc::new(endpoint), content: SharedContent::default() }
+    }
+
     /// Stores a blob.
     pub fn insert_blob(&self, media_type: MediaType, bytes: impl Into<Bytes>) -> Descriptor {
         let bytes = bytes.into();

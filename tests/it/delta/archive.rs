@@ -203,6 +203,21 @@ async fn damaged_delta_in_archive_is_named() {
 }
 
 #[tokio::test]
+async fn damaged_manifest_of_deltas_in_archive_is_named() {
+    let (versions, loaded) = load_damaged(|_, archive| {
+        let mut bytes = std::fs::read(archive).unwrap();
+        let subject = br#""subject":"#;
+        let at = bytes.windows(subject.len()).position(|window| window == subject).unwrap();
+        bytes[at + 1] ^= 1;
+        std::fs::write(archive, bytes).unwrap();
+    })
+    .await;
+    let layer = versions.new.layers[1].digest();
+    loaded.expect(5, &format!("delta for {layer}: "));
+    loaded.expect(5, "digest mismatch");
+}
+
+#[tokio::test]
 async fn damaged_old_layer_of_delta_in_archive_is_named() {
     let (versions, loaded) = load_damaged(|versions, _| {
         let mut bytes = std::fs::read(versions.old_layer_path()).unwrap();
