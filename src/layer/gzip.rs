@@ -1,11 +1,14 @@
 //! Decompresses gzip data of several members.
 //!
 //! Zeros after the last member are accepted, as by `gzip`: tapes and block devices pad with them. Other data is an
-//! error.
+//! error, as for Go's library, which docker and containerd use.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
+
+/// First byte of a member.
+const MAGIC: u8 = 0x1f;
 
 pub(super) struct Members<R> {
     /// `None` at the end.
@@ -32,6 +35,10 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
+fn unexpected(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 /// Returns the reader if another member follows, `None` at the end.
 fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
     let mut zeros = false;
@@ -42,10 +49,11 @@ fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
         };
         let length = buffer.len();
         match buffer.iter().position(|&byte| byte != 0) {
-            Some(0) if !zeros => return Ok(Some(bytes)),
+            Some(0) if !zeros && buffer.first() == Some(&MAGIC) => return Ok(Some(bytes)),
+            Some(0) if !zeros => return Err(unexpected("unexpected data after the gzip data")),
             Some(_) => {
                 let reason = "unexpected data after the zeros that follow the gzip data";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+                return Err(unexpected(reason));
             }
             None if length == 0 => return Ok(None),
             None => {}
@@ -84,7 +92,10 @@ mod tests {
                     assert!(read(&[&one, &vec![0; zeros], b"x"]).is_err());
                 }
             }
-            assert!(read(&[&one, b"x"]).is_err() && read(&[&one, b"\x1f"]).is_err());
+            // It was reported as an unexpected end of the file.
+            let error = read(&[&one, b"junk"]).unwrap_err().to_string();
+            assert_eq!(error, "unexpected data after the gzip data");
+            assert!(read(&[&one, b"\x1f"]).is_err());
             assert!(read(&[&one[..one.len() - 1]]).is_err());
             assert!(read(&[&one, &two[..two.len() - 1]]).is_err());
         }
