@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::content::{BlobRequest, BlobStream, reader_stream};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::free_space::is_disk_full;
 use crate::limits::BUFFER_SIZE;
 
 /// A file with the bytes of this digest, as they were when it was hashed.
@@ -167,7 +168,7 @@ impl Write for BlobFileWriter {
 
 /// The error of a temporary file that cannot be written.
 pub(crate) fn spool_failed(error: io::Error) -> Error {
-    let full = error.kind() == io::ErrorKind::StorageFull;
+    let full = is_disk_full(&error);
     Error::new(ErrorKind::Store, "write")
         .at(std::env::temp_dir().display().to_string())
         .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))

@@ -32,7 +32,17 @@ pub(crate) fn available_space(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+
+    #[test]
+    fn disk_full_of_device_or_quota_is_recognized() {
+        for full in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(is_disk_full(&full.into()), "{full}");
+        }
+        assert!(!is_disk_full(&Errno::IO.into()));
+    }
 
     #[test]
     fn free_space_unknown_is_not_refused() {

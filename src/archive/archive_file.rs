@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::atomic_file::{AtomicFile, Fsync};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::free_space::is_disk_full;
 use crate::symlinks::resolve_symlinks;
 
 /// An archive that has no name until it is complete.
@@ -15,7 +16,7 @@ pub(crate) struct ArchiveFile(AtomicFile<'static>);
 pub(crate) fn io_error(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
     let (what, error) = (format!("{verb} the archive"), error.into());
     let matter = match error.kind() {
-        Io::StorageFull => Some(ErrorDetail::ArchiveDiskFull),
+        _ if is_disk_full(&error) => Some(ErrorDetail::ArchiveDiskFull),
         Io::BrokenPipe => Some(ErrorDetail::BrokenPipe),
         _ => None,
     };

@@ -10,6 +10,7 @@ use super::spool::{Spool, SpoolError};
 use super::tarball::TarIndex;
 use crate::control::{Control, CountedReader, PhaseCounter};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::free_space::is_disk_full;
 use crate::layer::{Compression, decompress, is_unsupported, needs_higher_window_limit};
 use crate::progress::Phase;
 
@@ -65,7 +66,7 @@ pub(super) fn spool(tar: impl Read, location: &str) -> Result<TarIndex> {
     let spooled = spool.and_then(|spool| TarIndex::spool(tar, spool));
     spooled.map_err(|error| match SpoolError::in_error(&error) {
         Some(SpoolError(error)) => {
-            let full = error.kind() == io::ErrorKind::StorageFull;
+            let full = is_disk_full(error);
             Error::new(ErrorKind::Store, "spool the archive")
                 .at(dir.display().to_string())
                 .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))

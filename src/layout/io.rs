@@ -7,10 +7,11 @@ use rustix::fs::CWD;
 
 use crate::atomic_file::{self, Fsync};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::free_space::is_disk_full;
 
 /// The error of a failed file operation of the layout.
 pub(super) fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let full = is_disk_full(&error);
     let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
     failed.with_detail(full.then_some(ErrorDetail::StoreDiskFull)).with_source(error)
 }
