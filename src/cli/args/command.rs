@@ -1,7 +1,7 @@
 //! The command line with each option shown where it has an effect.
 
-use clap::Command;
 use clap::builder::StringValueParser;
+use clap::{Arg, Command};
 
 use super::offering::Offering;
 use super::shared::REGISTRY;
@@ -51,39 +51,39 @@ pub(super) fn with_effective_options(mut command: Command) -> Command {
     // `build` propagates the global options to the subcommands.
     command.build();
     for verb in command.get_subcommands_mut() {
-        if !INFLATING.contains(&verb.get_name()) {
-            let all = std::mem::take(verb);
-            *verb = all.mut_args(|arg| {
-                let hide = arg.get_id() == "zstd_window" || arg.is_hide_set();
-                arg.hide(hide)
-            });
-        }
-        if WITHOUT_JSON.contains(&verb.get_name()) {
-            let all = std::mem::take(verb);
-            *verb = all.mut_args(|arg| {
-                let hide = arg.get_id() == "format" || arg.is_hide_set();
-                arg.hide(hide)
-            });
-        }
-        let (prints_lines, names) =
-            (WITH_JSON_LINES.contains(&verb.get_name()), format_names(verb.get_name()));
-        let all = std::mem::take(verb);
-        // Not `mut_arg`, which moves the argument: after `build`, options are found by their position.
-        *verb = all.mut_args(|arg| match arg.get_id().as_str() {
-            "json" if prints_lines => arg.help("Print one JSON object per line on stdout"),
+        let name = verb.get_name().to_owned();
+        restrict(verb, &name);
+    }
+    command
+}
+
+/// Adapts the options of this command and of its own commands to what the verb does.
+fn restrict(command: &mut Command, verb: &str) {
+    let all = std::mem::take(command);
+    // Not `mut_arg`, which moves the argument: after `build`, options are found by their position.
+    *command = all.mut_args(|arg| {
+        let hide = arg.is_hide_set() || has_no_effect(&arg, verb);
+        let arg = arg.hide(hide);
+        match arg.get_id().as_str() {
+            "json" if WITH_JSON_LINES.contains(&verb) => {
+                arg.help("Print one JSON object per line on stdout")
+            }
             "format" => {
-                let parser = Offering::new(names, StringValueParser::new());
+                let parser = Offering::new(format_names(verb), StringValueParser::new());
                 arg.value_parser(parser).hide_possible_values(true)
             }
             _ => arg,
-        });
-        if LOCAL.contains(&verb.get_name()) {
-            let all = std::mem::take(verb);
-            *verb = all.mut_args(|arg| {
-                let hide = arg.get_help_heading() == Some(REGISTRY) || arg.is_hide_set();
-                arg.hide(hide)
-            });
         }
+    });
+    for own in command.get_subcommands_mut() {
+        restrict(own, verb);
     }
-    command
+}
+
+fn has_no_effect(option: &Arg, verb: &str) -> bool {
+    match option.get_id().as_str() {
+        "zstd_window" => !INFLATING.contains(&verb),
+        "format" => WITHOUT_JSON.contains(&verb),
+        _ => option.get_help_heading() == Some(REGISTRY) && LOCAL.contains(&verb),
+    }
 }

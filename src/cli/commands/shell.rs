@@ -154,8 +154,16 @@ const ZSH_ARGUMENTS: [&str; 11] = [
     "':repository -- ",
 ];
 
-/// Changes clap's script for zsh: for an image it offers those of the store, and files.
+/// How clap's script for zsh begins to complete the options and arguments of a command.
+const ZSH_OPTIONS: &str = r#"_arguments "${_arguments_options[@]}" :"#;
+
+/// The same for a command whose options are in front of its first argument.
+const ZSH_LEADING_OPTIONS: &str = r#"_arguments "${_arguments_options[@]}" -A "-*" :"#;
+
+/// Changes clap's script for zsh: for an image it offers those of the store, and files. After a command, options are those of
+/// the command, which may have other values than before it.
 fn with_images_for_zsh(script: &str) -> String {
+    let script = script.replacen(ZSH_OPTIONS, ZSH_LEADING_OPTIONS, 1);
     let is_image = |line: &str| {
         let line = line.trim_start();
         let takes_image = |(_, option): &(&str, &str)| {

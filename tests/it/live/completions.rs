@@ -43,7 +43,7 @@ impl Shell {
 }
 
 /// Command lines that both shells complete, with a candidate that they must offer, and one that they must not.
-const LINES: [(&str, &str, &str); 12] = [
+const LINES: [(&str, &str, &str); 15] = [
     ("rpull his", "history", "pull"),
     ("rpull history exam", "example.com/app:1", "oci:"),
     ("rpull rm exam", "example.com/app:1", "store:"),
@@ -56,6 +56,9 @@ const LINES: [(&str, &str, &str); 12] = [
     ("rpull artifact ", "attach", "example.com/app:1"),
     ("rpull artifact pull exam", "example.com/app:1", "attach"),
     ("rpull complete-w", "", "complete-word"),
+    ("rpull analyze --format ", "sarif", "dir"),
+    ("rpull analyze example.com/app:1 --format ", "sarif", "dir"),
+    ("rpull index create --format ", "json", "dir"),
 ];
 
 fn check(lines: impl Fn(&str) -> Vec<String>) {
