@@ -17,6 +17,7 @@ mod edit;
 mod edit_index;
 mod edit_platforms;
 mod environment;
+mod failed_commands;
 mod files;
 mod format;
 mod hints;
