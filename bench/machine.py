@@ -6,6 +6,8 @@ import os
 import platform
 import resource
 import socket
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from images import Image
@@ -26,7 +28,14 @@ def facts(work: Path) -> dict:
         "filesystem": filesystem(work),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def commit(program: str) -> str:
+    """The commit of the repository that a program was built in, empty outside of one."""
+    command = ["git", "-C", str(Path(program).parent), "describe", "--always", "--exclude", "*"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def filesystem(path: Path) -> str:

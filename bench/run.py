@@ -70,7 +70,7 @@ def bench(options: argparse.Namespace) -> int:
     found = [*tools.rpull(options.rpull), *tools.bare_loop(work), *tools.peers()]
     if found[0].label != "rpull":
         print(f"warning: no rpull at {options.rpull}; measuring the others", file=sys.stderr)
-    facts = machine.facts(work)
+    facts = machine.facts(work) | {"commit": machine.commit(found[0].program)}
     machine.touch_memory()
     rates = machine.rates(work)
     with Registry(work) as registry:
@@ -82,7 +82,7 @@ def bench(options: argparse.Namespace) -> int:
             print(report.scenario(results[name]), flush=True)
     if options.json:
         known = [{"label": tool.label, "version": tool.version, "command": setting.command(tool)} for tool in found]
-        value = {"machine": facts, "rates": rates, "tools": known,
+        value = {"machine": facts, "rates": rates, "tools": known, "programs": tools.programs(),
                  "scenarios": {name: asdict(result) for name, result in results.items()}}
         options.json.write_text(json.dumps(value, indent=1) + "\n")
     return 0

@@ -26,7 +26,7 @@ class Tool:
 
 def version_of(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
-    lines = [line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)]
+    lines = [line.strip() for line in (done.stdout or done.stderr).splitlines() if any(c.isdigit() for c in line)]
     if done.returncode != 0 or not lines:
         raise Failed(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return " ".join(lines[0].split())
@@ -63,6 +63,13 @@ def peers() -> list[Tool]:
     }
     return [Tool(name, name, version_of([name, *ask]), pull)
             for name, (ask, pull) in known.items() if shutil.which(name)]
+
+
+def programs() -> list[str]:
+    """The versions of what only some scenarios measure or need."""
+    known = {"docker-registry": ["--version"], "umoci": ["--version"], "podman": ["--version"], "containerd": ["--version"],
+             "regsync": ["version"], "openssl": ["version"], "nginx": ["-v"]}
+    return [version_of([name, *ask]) for name, ask in known.items() if shutil.which(name)]
 
 
 def bare_loop(work: Path) -> list[Tool]:
