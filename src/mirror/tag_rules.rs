@@ -8,7 +8,7 @@ use regex_lite::Regex;
 
 use super::created::CreatedWithin;
 use super::version::{TagVersion, VersionRange};
-use crate::reference::{is_digest_tag, is_tag};
+use crate::reference::{is_digest_tag, is_referrers_tag, is_tag};
 
 /// Rules for the tags of a repository. Without any, every tag is selected.
 ///
@@ -45,7 +45,8 @@ impl TagRules {
 
     /// Selects from the tags of a repository, in their order; named ones that are missing come first.
     ///
-    /// Tags that cosign derives from digests are selected only if nothing is included, or by name.
+    /// Tags that cosign derives from digests are selected only if nothing is included, or by name. Lists of referrers, which
+    /// are no images, are selected only by name.
     pub(crate) fn select(&self, tags: &[String]) -> Vec<String> {
         let known: HashSet<&String> = tags.iter().collect();
         let missing = self.names.iter().filter(|name| !known.contains(name));
@@ -72,6 +73,9 @@ impl TagRules {
             || self.range.is_some()
             || self.latest.is_some()
             || self.created.is_some();
+        if is_referrers_tag(tag) {
+            return false;
+        }
         if !has_rules {
             return self.names.is_empty();
         }
@@ -182,6 +186,18 @@ mod tests {
         assert_eq!(select(&TagRules::default()), TAGS);
         let rules = TagRules { excluded: globs(&["sha256-*", "*-*"]), ..TagRules::default() };
         assert_eq!(select(&rules), ["1.9.0", "1.10.0", "v1.11.1", "2.0.0", "edge", "latest", "2"]);
+    }
+
+    #[test]
+    fn tag_of_referrers_list_is_selected_only_by_name() {
+        let list = "sha256-44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        let tags = ["1.0", list].map(str::to_owned);
+        let everything = TagRules { included: globs(&["*"]), ..TagRules::default() };
+        for rules in [TagRules::default(), everything] {
+            assert_eq!(rules.select(&tags), ["1.0"]);
+        }
+        let named = TagRules { names: names(&[list]), ..TagRules::default() };
+        assert_eq!(named.select(&tags), [list]);
     }
 
     #[test]
