@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
+use crate::cli::image::repository::parse_repository;
 use crate::cli::image::store_hint::StoreHint;
 use crate::cli::labels;
 use crate::cli::run::conversion::Conversion;
@@ -22,11 +23,11 @@ use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
     let location = Location::parse(&args.source, DefaultLocation::Registry)?;
-    let repository = args.all_tags.then(|| repository(&args.source)).transpose()?;
+    let repository = args.all_tags.then(|| parse_repository(&args.source)).transpose()?;
     if args.all_tags
         && Location::parse(&args.destination, DefaultLocation::Registry)?.registry().is_some()
     {
-        self::repository(&args.destination)?;
+        parse_repository(&args.destination)?;
     }
     let mut destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
@@ -73,11 +74,6 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let shape = if args.all_tags { JsonShape::List } else { JsonShape::Value };
     let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;
     Ok(code)
-}
-
-/// Parses a repository in a registry, without a tag.
-fn repository(text: &str) -> Result<Reference> {
-    Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
 }
 
 async fn one(

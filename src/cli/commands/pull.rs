@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::{DeltaMode, OnePlatform, OverlayArgs, Pull, Unpack};
+use crate::cli::image::repository::parse_repository;
 use crate::cli::labels;
 use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
@@ -29,7 +30,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         return Box::pin(super::unpack::run(unpacking(args, dir, settings)?, settings)).await;
     }
     // Check all arguments before the first request.
-    let parse = if args.all_tags { repository_reference } else { image_reference };
+    let parse = if args.all_tags { parse_repository } else { image_reference };
     let references = args.images.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
     let settings = &interruptible(&labels::PULL, settings).with_jobs(args.moving.jobs());
@@ -85,11 +86,6 @@ fn image_reference(text: &str) -> Result<Reference> {
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
             .with_reason("not an image in a registry")),
     }
-}
-
-fn repository_reference(text: &str) -> Result<Reference> {
-    image_reference(text)?;
-    Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
 }
 
 /// Looks the images up in the store, without a request.

@@ -5,17 +5,15 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::args::{TagOrder, Tags};
+use crate::cli::image::repository::parse_repository;
 use crate::cli::image_filter::matching_names;
 use crate::cli::output;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::Result;
 use crate::mirror::sort_by_version;
-use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitCode> {
-    let reference = Reference::repository_only(
-        args.repository.strip_prefix("docker://").unwrap_or(&args.repository),
-    )?;
+    let reference = parse_repository(&args.repository)?;
     let name = format!("{}/{}", reference.registry(), reference.repository());
     let tags =
         settings.client(&name, ForeignLayers::Ignore)?.repository(&reference)?.tags().await?;

@@ -12,6 +12,7 @@ pub(super) mod layer_source;
 pub(super) mod open;
 pub(super) mod other_platform;
 pub(super) mod range_reader;
+pub(super) mod repository;
 pub(super) mod store_hint;
 pub(super) mod table_source;
 pub(in crate::cli) mod unpack_report;

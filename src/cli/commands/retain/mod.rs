@@ -20,6 +20,7 @@ use self::delete::{Deleted, Deletion};
 use self::plan::Plan;
 use self::print::{Printer, plan_table};
 use crate::cli::args::Retain;
+use crate::cli::image::repository::parse_repository;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::run::removals::excess;
@@ -28,14 +29,12 @@ use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::{Endpoint, Lookup as _};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::mirror::KeepRules;
-use crate::reference::Reference;
 use crate::registry::Repository;
 
 pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<ExitCode> {
-    let typed = args.repository.strip_prefix("docker://").unwrap_or(&args.repository);
-    let reference = Reference::repository_only(typed)?;
+    let reference = parse_repository(&args.repository)?;
     let invalid = |reason: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("retain {typed}")).with_reason(reason)
+        Error::new(ErrorKind::InvalidInput, format!("retain {reference}")).with_reason(reason)
     };
     let rules = KeepRules::new(args.keep, args.keep_tag.clone(), args.keep_age.clone());
     if rules.is_empty() {
