@@ -333,10 +333,12 @@ async fn edit_into_unnamed_archive_warns_of_kept_name() {
     let registry = FakeRegistry::start().await;
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     let (cli, name) = (Cli::new(), registry.repository("app:1"));
-    let warning = format!("the new image keeps the name of the one that it is made of: {name}");
+    let warning = format!("the new image has the same name as the original: {name}");
     for place in ["docker-archive:a.tar", "oci:l"] {
         let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", place]).await;
-        edited.expect(0, &warning).expect(0, "hint: give it a name of its own");
+        edited
+            .expect(0, &warning)
+            .expect(0, &format!("hint: name it in the destination: `{place}:NAME`"));
         let named = format!("{place}:app:2");
         let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", &named]).await;
         assert!(!edited.expect(0, "").stderr.contains("warning:"), "{}", edited.stderr);

@@ -31,6 +31,8 @@ use crate::transfer::{
 pub(super) struct Edit {
     command: &'static str,
     destination: Destination,
+    /// The destination as it was typed.
+    typed: String,
     only_plan: bool,
     sync: bool,
     /// The settings with progress, which signals cancel.
@@ -54,7 +56,7 @@ impl Edit {
         let labels = if at_registry { &labels::COPY_TO_REGISTRY } else { &labels::COPY };
         let settings = interruptible(labels, settings);
         let &Writing { plan: only_plan, sync } = writing;
-        Ok(Self { command, destination, only_plan, sync, settings })
+        Ok(Self { command, destination, typed: name.to_owned(), only_plan, sync, settings })
     }
 
     /// Rejects `--creds` that several registries would get.
@@ -162,14 +164,15 @@ impl Edit {
 
     /// Writes the image. `full_name` is that of the image it was made of.
     pub(super) async fn write(self, edited: EditedImage, full_name: &str) -> Result<ExitCode> {
-        let Self { command, destination, only_plan, sync, settings } = self;
+        let Self { command, destination, typed, only_plan, sync, settings } = self;
         let target_name = destination.name(full_name)?;
         if let (ImageName::Layout(name), false) = (&target_name, full_name.is_empty())
             && name == full_name
             && destination.is_unnamed()
         {
-            tracing::warn!("the new image keeps the name of the one that it is made of: {name}");
-            output::warning_hint("give it a name of its own after the path, as in `oci:PATH:NAME`");
+            tracing::warn!("the new image has the same name as the original: {name}");
+            let typed = crate::escape(typed.trim_end_matches(':'));
+            output::warning_hint(&format!("name it in the destination: `{typed}:NAME`"));
         }
         let reference = destination.reference().unwrap_or_else(|| target_name.to_string());
         let platforms = destination.platforms(None, PlatformSelection::All)?;
