@@ -75,7 +75,7 @@ pub(super) fn respond(
         ByteRange::Whole => (StatusCode::OK, 0..size),
         ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         ByteRange::Unsatisfiable => {
-            let reason = format!("the blob has {size} bytes");
+            let reason = format!("the blob has {}", crate::size::size(size));
             let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", reason);
             return Err(error.with_header(CONTENT_RANGE, format!("bytes */{size}")));
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::origin::Origin;
-use crate::cli::size::plural;
+use crate::cli::size::{plural, size};
 use crate::cli::table::Column;
 use crate::descriptor::Descriptor;
 use crate::layer::UnsupportedFormat;
@@ -32,8 +32,7 @@ pub(super) fn row(index: usize, layer: &Descriptor, origin: &Origin) -> [String;
         Origin::Unread(UnsupportedFormat::Content(what)) => ((*what).to_owned(), "", String::new()),
     };
     let digest = layer.digest.short().to_owned();
-    let size = crate::cli::size::size(layer.size);
-    [index.to_string(), digest, size, encoder, users.to_owned(), features]
+    [index.to_string(), digest, size(layer.size), encoder, users.to_owned(), features]
 }
 
 fn in_words(fit: &Fit) -> String {
@@ -59,7 +58,7 @@ fn users(fit: &Fit) -> &'static str {
     }
 }
 
-/// `time 0x886e0900, OS 255, blocks of 65535 bytes, flush at 262144, matches from 4, distances to 32766`
+/// `time 0x886e0900, OS 255, blocks of 65.5 kB, flush at 262.1 kB, matches from 4, distances to 32.8 kB`
 fn in_short(features: &Features) -> String {
     let mut parts = Vec::new();
     if features.time > 0 {
@@ -72,14 +71,14 @@ fn in_short(features: &Features) -> String {
     if features.members > 1 {
         parts.push(plural(features.members, "member"));
     }
-    let mut number = |before: &str, value: Option<u64>, after: &str| {
-        parts.extend(value.map(|value| format!("{before} {value}{after}")));
+    let mut add = |before: &str, value: Option<String>| {
+        parts.extend(value.map(|value| format!("{before} {value}")));
     };
-    number("blocks of", features.block_tokens, " tokens");
-    number("blocks of", features.block_bytes, " bytes");
-    number("flush at", features.first_flush, "");
-    number("matches from", features.shortest_match.map(u64::from), "");
-    number("distances to", features.longest_distance.map(u64::from), "");
+    add("blocks of", features.block_tokens.map(|count| plural(count, "token")));
+    add("blocks of", features.block_bytes.map(size));
+    add("flush at", features.first_flush.map(size));
+    add("matches from", features.shortest_match.map(|length| length.to_string()));
+    add("distances to", features.longest_distance.map(|distance| size(distance.into())));
     parts.join(", ")
 }
 
