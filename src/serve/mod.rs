@@ -94,30 +94,6 @@ impl ServeOptions {
         self.tls = Some((chain.into(), key.into()));
         self
     }
-
-    /// Reads the files that the options name, as [`Server::new`] does, without a layout.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::InvalidInput`] if a file or name is invalid.
-    pub fn check(&self) -> Result<()> {
-        Access::read(self).map(drop)
-    }
-}
-
-/// Who may connect, and how.
-struct Access {
-    users: Option<Arc<Htpasswd>>,
-    tls: Option<tokio_rustls::TlsAcceptor>,
-    hosts: Vec<String>,
-}
-
-impl Access {
-    fn read(options: &ServeOptions) -> Result<Self> {
-        let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
-        let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
-        let hosts = options.hosts.iter().map(|name| host::parse_host_name(name));
-        Ok(Self { users, tls, hosts: hosts.collect::<Result<_>>()? })
-    }
 }
 
 /// A registry over one layout, ready to listen.
@@ -139,7 +115,10 @@ impl Server {
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidInput`] if a file or name in the options is invalid.
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
-        let Access { users, tls, hosts } = Access::read(options)?;
+        let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
+        let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
+        let hosts = options.hosts.iter().map(|name| host::parse_host_name(name));
+        let hosts = hosts.collect::<Result<_>>()?;
         let cache = PullThrough::new(&layout, options.upstreams.clone(), options.cache)?;
         let registry = RegistryService {
             layout,

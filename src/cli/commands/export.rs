@@ -77,7 +77,7 @@ async fn read(image: &mut OpenedImage, settings: &Settings) -> Result<Tree> {
     let layers = layer_blobs(image, settings.retry)?;
     if let Some(arriving) = &image.arriving {
         // After the download the layout has the whole image.
-        image.opened.layout = Some(arriving.layout()?);
+        image.opened.layout = Some(arriving.layout());
     }
     let own = control.clone();
     let work = move || Tree::read(layers, &own).map_err(with_command);

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::blocking::run_cancellable;
 use crate::cli::args::Serve;
-use crate::cli::run::lazy_layout::open_to_write;
+use crate::cli::run::new_layout::open_to_write;
 use crate::cli::run::transfer_run::progress;
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
@@ -52,11 +52,9 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
         let private = LayoutOptions { private: true, ..LayoutOptions::default() };
         open_to_write(settings.store()?, private, &opening).await
     };
-    // A wrong option or address must not leave a new store.
-    options.check()?;
-    let (listener, address) = listen(&args.addr).await?;
     let layout = or_cancelled(&cancel, "open", open).await??;
     let server = Server::new(layout, &options)?;
+    let (listener, address) = listen(&args.addr).await?;
     print_result(&server, address, &options, settings)?;
     server.run(listener, cancel).await;
     Ok(ExitCode::SUCCESS)

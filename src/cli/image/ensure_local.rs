@@ -8,7 +8,7 @@ use crate::cli::image::open::{
     OpenedImage, OpenedLocation, Stored, error_after_fallback, registry,
 };
 use crate::cli::run::destination::Destination;
-use crate::cli::run::lazy_layout::LazyLayout;
+use crate::cli::run::new_layout::open_to_write;
 use crate::cli::run::transfer_run::options;
 use crate::cli::settings::{Settings, platform};
 use crate::cli::signals;
@@ -132,7 +132,7 @@ impl<'a> EnsureLocal<'a> {
         // Unpacking needs every layer.
         let options = TransferOptions { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
-        let store = LazyLayout::open(settings.store()?, private, &settings.control).await?;
+        let store = open_to_write(settings.store()?, private, &settings.control).await?;
         OpenedImage::download(opened, ImageDownload::begin(request, store, options)).await
     }
 }

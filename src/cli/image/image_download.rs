@@ -6,7 +6,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
-use crate::cli::run::lazy_layout::LazyLayout;
 use crate::config::CONFIG_LIMIT;
 use crate::content::{Endpoint, Lookup as _, Source};
 use crate::descriptor::Descriptor;
@@ -20,7 +19,7 @@ use crate::transfer::{
 
 /// A running pull of one image into a layout.
 pub(in crate::cli) struct ImageDownload {
-    layout: Arc<LazyLayout>,
+    layout: Layout,
     feeds: Feeds,
     retry: RetryPolicy,
     stop: CancellationToken,
@@ -31,15 +30,14 @@ impl ImageDownload {
     /// Starts the pull, base layers first.
     pub(in crate::cli) fn begin(
         request: ImageRequest,
-        layout: LazyLayout,
+        layout: Layout,
         options: TransferOptions,
     ) -> Self {
         let (feeder, feeds) = Feeds::connect();
         let (retry, control) = (options.retry, options.control.child());
         let (feeder, stop) = (Some(feeder), control.cancel.clone());
         let options = TransferOptions { feeder, listed_order: true, control, ..options };
-        let layout = Arc::new(layout);
-        let target = Arc::clone(&layout) as _;
+        let target = Arc::new(layout.clone()) as _;
         let pull = tokio::spawn(async move { transfer(&[request], &target, options).await });
         Self { layout, feeds, retry, stop, pull }
     }
@@ -55,12 +53,12 @@ impl ImageDownload {
     /// Waits for the image's config, and reads it.
     pub(in crate::cli) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
         self.feeds.verified(config).await?;
-        read_small(self.layout.created()?, config, CONFIG_LIMIT, self.retry).await
+        read_small(&self.layout, config, CONFIG_LIMIT, self.retry).await
     }
 
-    /// The layout that the image is pulled into, once something of the image has arrived.
-    pub(in crate::cli) fn layout(&self) -> Result<Arc<Layout>> {
-        self.layout.created().cloned().map(Arc::new)
+    /// The layout that the image is pulled into.
+    pub(in crate::cli) fn layout(&self) -> Arc<Layout> {
+        Arc::new(self.layout.clone())
     }
 
     /// Where the pull reads and writes.
@@ -74,8 +72,8 @@ impl ImageDownload {
         layer: Descriptor,
     ) -> impl FnOnce(&CancellationToken) -> GrowingBlob + Send + use<> {
         let (layout, feeds, digest) =
-            (Arc::clone(&self.layout), self.feeds.clone(), layer.digest.clone());
-        let open = Box::new(move || layout.created()?.blob_file(&digest));
+            (self.layout.clone(), self.feeds.clone(), layer.digest.clone());
+        let open = Box::new(move || layout.blob_file(&digest));
         move |stop| feeds.read(layer, open, stop.clone())
     }
 
@@ -118,7 +116,7 @@ impl ImageDownload {
                             .with_reason(GrowingBlob::BLOB_RESTARTED)
                             .with_hint("run the command again");
                     }
-                    Ok(0) => error = attribute_error(layout.created()?, layer, error, retry).await,
+                    Ok(0) => error = attribute_error(&layout, layer, error, retry).await,
                     Err(_) => {}
                 }
             }

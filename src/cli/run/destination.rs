@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::ArchiveOutput;
-use crate::cli::run::lazy_layout::LazyLayout;
 use crate::cli::run::new_archive::NewArchive;
+use crate::cli::run::new_layout::{NewLayout, open_to_write};
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
@@ -167,8 +167,8 @@ impl Destination {
         matches!(self, Self::Archive(archive, _) if archive.is_stdout())
     }
 
-    /// Opens the destination for this number of images. A missing archive is created, a missing store or layout as soon
-    /// as something is written to it.
+    /// Opens the destination for this number of images. A missing store or file is created; a missing layout is when
+    /// something is written to it.
     pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
@@ -185,7 +185,10 @@ impl Destination {
         };
         let private = matches!(self, Self::Store(_));
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
-        Ok(Arc::new(LazyLayout::open(path, options, &settings.control).await?))
+        if !private && !path.exists() {
+            return Ok(Arc::new(NewLayout::new(path, options, settings.control.clone())));
+        }
+        Ok(Arc::new(open_to_write(path, options, &settings.control).await?))
     }
 
     /// Opens the destination without changing anything; a missing one is treated as empty.

@@ -3,9 +3,9 @@
 pub(super) mod conversion;
 pub(super) mod deltas;
 pub(super) mod destination;
-pub(super) mod lazy_layout;
 pub(super) mod ledger;
 pub(super) mod new_archive;
+pub(super) mod new_layout;
 pub(super) mod omit_list;
 pub(super) mod path_checks;
 pub(super) mod plan;

@@ -17,7 +17,6 @@ mod edit;
 mod edit_index;
 mod edit_platforms;
 mod environment;
-mod failed_commands;
 mod files;
 mod format;
 mod hints;

@@ -55,9 +55,14 @@ pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCo
             .with_hint("leave out `--media-type`"));
     }
     let putting = async {
-        let target = destination.open(settings, 1, false).await?;
+        // A missing store or layout is not created for a manifest that is refused.
+        let target = destination.open_for_plan(settings).await?;
         target.check_document(&document)?;
         check_target(&*target, &document).await?;
+        let target = match destination {
+            Destination::Registry { .. } => target,
+            _ => destination.open(settings, 1, false).await?,
+        };
         give_name(&*target, &document, name).await
     };
     or_cancelled(&cancel, "put-manifest", Box::pin(putting)).await??;

@@ -1,5 +1,4 @@
-//! Opens layouts to write to, the store included. A missing one is created when something is written, so that a run that
-//! fails before leaves no empty directory.
+//! Opens layouts to write to: at once, or when something is written, so that a run that fails before leaves no empty one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -14,12 +13,12 @@ use crate::content::{
 };
 use crate::control::Control;
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::layout::{Layout, LayoutOptions};
 use crate::name::ImageName;
 
-/// A layout that is created when something is written to it.
-pub(in crate::cli) struct LazyLayout {
+/// A layout that does not exist yet.
+pub(super) struct NewLayout {
     path: PathBuf,
     options: LayoutOptions,
     control: Control,
@@ -28,49 +27,12 @@ pub(in crate::cli) struct LazyLayout {
     created: OnceLock<Layout>,
 }
 
-impl LazyLayout {
-    /// Opens the layout at this path, or waits until something is written to it if it is missing.
-    pub(in crate::cli) async fn open(
-        path: PathBuf,
-        options: LayoutOptions,
-        control: &Control,
-    ) -> Result<Self> {
+impl NewLayout {
+    pub(super) fn new(path: PathBuf, options: LayoutOptions, control: Control) -> Self {
         let location = format!("oci:{}", path.display());
         let endpoint = Endpoint::new(&location).kind(EndpointKind::Layout).dir(&path);
         let empty = EmptyTarget::new(location);
-        let lazy = Self {
-            path,
-            options,
-            control: control.clone(),
-            endpoint,
-            empty,
-            created: OnceLock::new(),
-        };
-        if lazy.path.exists() {
-            lazy.create().await?;
-        }
-        Ok(lazy)
-    }
-
-    /// Returns the layout.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] before something is written to it.
-    pub(in crate::cli) fn created(&self) -> Result<&Layout> {
-        self.created.get().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "layout")
-                .at(self.path.display().to_string())
-                .with_reason("does not exist")
-        })
-    }
-
-    async fn create(&self) -> Result<()> {
-        if self.created.get().is_none() {
-            let layout = open_to_write(self.path.clone(), self.options, &self.control).await?;
-            // If another task was faster, both are handles of the same directory.
-            drop(self.created.set(layout));
-        }
-        Ok(())
+        Self { path, options, control, endpoint, empty, created: OnceLock::new() }
     }
 
     fn current(&self) -> &dyn Target {
@@ -78,7 +40,7 @@ impl LazyLayout {
     }
 }
 
-impl Lookup for LazyLayout {
+impl Lookup for NewLayout {
     // The same object before and after the creation: this is what an endpoint is recognized by.
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -110,7 +72,7 @@ impl Lookup for LazyLayout {
     }
 }
 
-impl Target for LazyLayout {
+impl Target for NewLayout {
     fn properties(&self) -> TargetProperties {
         TargetProperties::default()
     }
@@ -120,7 +82,12 @@ impl Target for LazyLayout {
         plan: &'a TargetPlan<'a>,
     ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
         Box::pin(async move {
-            self.create().await?;
+            if self.created.get().is_none() {
+                let (path, options) = (self.path.clone(), self.options);
+                let layout = open_to_write(path, options, &self.control).await?;
+                // If another task was faster, both are handles of the same directory.
+                drop(self.created.set(layout));
+            }
             self.current().begin(plan).await
         })
     }
