@@ -24,13 +24,15 @@ use crate::media::MediaType;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 
+/// Go ignores the case of keys, so that engines take what containerify 4.1 writes: `config`, `repoTags`, `layers`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ManifestItem {
+    #[serde(alias = "config")]
     config: String,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, alias = "repoTags", deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, alias = "layers", deserialize_with = "null_is_default")]
     layers: Vec<String>,
 }
 

@@ -44,6 +44,15 @@ async fn docker_archive_every_layout_reads_same_image() {
             file("t", zstd::encode_all(top_tar, 1).unwrap()),
             listed(["b", "t"]),
         ],
+        // As containerify writes it.
+        vec![
+            config.clone(),
+            file("b.tar.gz", gzip(base_tar)),
+            file("t.tar.gz", gzip(top_tar)),
+            manifest(
+                &json!([{"config": config_name, "repoTags": ["app:1"], "layers": ["b.tar.gz", "t.tar.gz"]}]),
+            ),
+        ],
         // The digest decides between two entries of one name.
         vec![
             config.clone(),
