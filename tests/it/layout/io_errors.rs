@@ -52,7 +52,12 @@ async fn fail_everywhere(
                         output.stderr
                     );
                     let hint = output.stderr.contains("hint: free disk space");
-                    assert_eq!(hint, *error == "ENOSPC", "{point}: {}", output.stderr);
+                    assert_eq!(
+                        hint,
+                        matches!(*error, "ENOSPC" | "EDQUOT"),
+                        "{point}: {}",
+                        output.stderr
+                    );
                 }
                 other => panic!("{other:?} after {point}: {}", output.stderr),
             }
