@@ -73,7 +73,11 @@ pub(in crate::registry) fn error(
         .with_status(status.as_u16())
         .with_codes(codes)
         .with_missing(parsed.map(|body| body.missing()).unwrap_or_default());
-    if is_transient(status) { error.transient(retry_after(headers)) } else { error }
+    // docker-registry 2.8 answers 500 for layers with `urls` that it does not allow, now and later.
+    if is_transient(status) && kind != ErrorKind::MissingBlobs {
+        return error.transient(retry_after(headers));
+    }
+    error
 }
 
 /// What the user can do about this response of a registry or its token server, if known.

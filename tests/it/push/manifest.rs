@@ -9,11 +9,14 @@ async fn manifest_blob_unknown_is_retried_once() {
     let lacks = || Reply::error(400, "MANIFEST_BLOB_UNKNOWN", "not yet");
     pair.to.fail_requests("PUT /v2/team/app/manifests/1", 0..1, lacks());
     pair.arrives(&[]).await;
-    let pair = Pair::new().await;
-    pair.to.fail_requests("PUT /v2/team/app/manifests/1", 0..9, lacks());
-    let output = pair.copy(&[]).await;
-    assert_eq!(output.code(), Some(6), "{}", output.stderr);
-    assert_eq!(pair.to.server.count("PUT /v2/team/app/manifests/1"), 2);
+    for status in [400, 500] {
+        let pair = Pair::new().await;
+        let lacks = Reply::error(status, "MANIFEST_BLOB_UNKNOWN", "never");
+        pair.to.fail_requests("PUT /v2/team/app/manifests/1", 0..9, lacks);
+        let output = pair.copy(&[]).await;
+        assert_eq!(output.code(), Some(6), "{}", output.stderr);
+        assert_eq!(pair.to.server.count("PUT /v2/team/app/manifests/1"), 2);
+    }
 }
 
 #[tokio::test]
