@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import signal
 import subprocess
 
 import measure
@@ -30,7 +29,7 @@ def kills(bench: Bench) -> Result:
             try:
                 status = process.wait(lives.uniform(*LIVES))
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 process.wait()
                 killed += 1
                 continue

@@ -36,7 +36,8 @@ ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serv
                        "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three,
                        "fleet": fleet.mirror, "tags": tags.tags, "clients": clients.clients, "deltas": deltas.deltas,
                        "capped": network.capped, "crawling": network.crawling, "tls": network.tls,
-                       "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets, "slow-disk": slow_disk.slow_disk, "kills": kills.kills,
+                       "dominant": wan.dominant, "small-layers": wan.small_layers, "lossy": wan.lossy, "resets": wan.resets,
+                       "slow-disk": slow_disk.slow_disk, "kills": kills.kills,
                        "files": insight.files, "paths": insight.paths, "verify": insight.verify, "df": insight.df}
 
 

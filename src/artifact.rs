@@ -100,7 +100,7 @@ enum LayerContent {
 }
 
 impl ArtifactBuilder {
-    /// Sets what reports and errors call the place that it comes from.
+    /// Sets what reports call the place that it comes from.
     pub(crate) fn location(mut self, location: impl Into<String>) -> Self {
         self.location = Some(location.into());
         self

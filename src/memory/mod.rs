@@ -69,7 +69,7 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// Creates an empty one; reports and errors call it `location`.
+    /// Creates an empty one, which reports call `location`.
     pub(crate) fn at(location: String) -> Self {
         let endpoint = Endpoint { location, kind: EndpointKind::Memory, ..Endpoint::default() };
         Self { endpoint: Arc::new(endpoint), content: SharedContent::default() }

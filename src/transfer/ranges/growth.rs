@@ -53,7 +53,7 @@ const MIN_BETWEEN_CUTS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Growth {
     max: usize,
-    /// The most connections that were faster than fewer.
+    /// The most connections that were faster than fewer, or that a far source has got without a trial.
     proven: usize,
     trial: Option<Trial>,
     doubles: bool,
