@@ -186,14 +186,23 @@ async fn load_damaged(damage: impl FnOnce(&Versions, &std::path::Path)) -> (Vers
     (versions, loaded)
 }
 
+/// The same after a change of the byte of the archive whose place is returned.
+async fn load_with_changed_byte(place: impl FnOnce(&[u8]) -> usize) -> (Versions, Output) {
+    let change = |_: &Versions, archive: &std::path::Path| {
+        let mut bytes = std::fs::read(archive).unwrap();
+        let at = place(&bytes);
+        bytes[at] ^= 1;
+        std::fs::write(archive, bytes).unwrap();
+    };
+    load_damaged(change).await
+}
+
 /// Damage was reported as a missing layer, with exit code 3.
 #[tokio::test]
 async fn damaged_delta_in_archive_is_named() {
-    let (versions, loaded) = load_damaged(|_, archive| {
-        let mut bytes = std::fs::read(archive).unwrap();
-        let at = bytes.windows(4).rposition(|bytes| bytes == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
-        bytes[at + 20] ^= 1;
-        std::fs::write(archive, bytes).unwrap();
+    let (versions, loaded) = load_with_changed_byte(|bytes| {
+        let zstd = bytes.windows(4).rposition(|bytes| bytes == [0x28, 0xb5, 0x2f, 0xfd]);
+        zstd.unwrap() + 20
     })
     .await;
     let layer = versions.new.layers[1].digest();
@@ -204,12 +213,9 @@ async fn damaged_delta_in_archive_is_named() {
 
 #[tokio::test]
 async fn damaged_manifest_of_deltas_in_archive_is_named() {
-    let (versions, loaded) = load_damaged(|_, archive| {
-        let mut bytes = std::fs::read(archive).unwrap();
+    let (versions, loaded) = load_with_changed_byte(|bytes| {
         let subject = br#""subject":"#;
-        let at = bytes.windows(subject.len()).position(|window| window == subject).unwrap();
-        bytes[at + 1] ^= 1;
-        std::fs::write(archive, bytes).unwrap();
+        bytes.windows(subject.len()).position(|window| window == subject).unwrap() + 1
     })
     .await;
     let layer = versions.new.layers[1].digest();
