@@ -37,10 +37,10 @@ pub(super) struct BlockWriter<'a, W> {
 }
 
 /// Tokens that cannot be written yet.
-#[derive(Default)]
 struct Waiting {
     /// A literal, or length * 65,536 + distance.
     tokens: Vec<u32>,
+    counts: Counts,
     bytes: u64,
 }
 
@@ -114,7 +114,7 @@ impl<'a, W: Write> BlockWriter<'a, W> {
             block.left -= count as u64;
             let bytes = rest.split_off(..count).unwrap_or_default();
             if let Some(waiting) = &mut self.waiting {
-                waiting.add(bytes.iter().map(|byte| u32::from(*byte)), count as u64)?;
+                waiting.add_literals(bytes)?;
                 self.put_waiting(false)?;
             } else if block.kind == BlockKind::Stored {
                 self.out.bytes(bytes);
@@ -143,7 +143,7 @@ impl<'a, W: Write> BlockWriter<'a, W> {
             block.left -= 1;
         }
         if let Some(waiting) = &mut self.waiting {
-            waiting.add([length << 16 | distance], length.into())?;
+            waiting.add_match(length, distance)?;
             self.put_waiting(false)?;
             return Ok(true);
         }
@@ -164,7 +164,7 @@ impl<'a, W: Write> BlockWriter<'a, W> {
         let is_due =
             |waiting: &mut Waiting| is_end || is_complete || waiting.bytes >= self.header_reach;
         let Some(waiting) = self.waiting.take_if(is_due) else { return Ok(()) };
-        let lengths = waiting.counts().lengths();
+        let lengths = waiting.counts.lengths();
         Header::new(&lengths)?.put(&mut self.out);
         self.encoding = Encoding::new(&lengths)?;
         for token in waiting.tokens {
@@ -211,7 +211,7 @@ impl<'a, W: Write> BlockWriter<'a, W> {
                 BlockKind::Dynamic
             }
             _ => {
-                self.waiting = Some(Waiting::default());
+                self.waiting = Some(Waiting::new());
                 BlockKind::Dynamic
             }
         };
@@ -237,24 +237,31 @@ impl<'a, W: Write> BlockWriter<'a, W> {
 }
 
 impl Waiting {
-    fn add(&mut self, tokens: impl IntoIterator<Item = u32>, bytes: u64) -> Result<()> {
-        self.tokens.extend(tokens);
-        self.bytes += bytes;
+    fn new() -> Self {
+        Self { tokens: Vec::new(), counts: Counts::new(), bytes: 0 }
+    }
+
+    fn add_literals(&mut self, bytes: &[u8]) -> Result<()> {
+        for byte in bytes {
+            self.tokens.push(u32::from(*byte));
+            self.counts.add_literal(*byte);
+        }
+        self.bytes += bytes.len() as u64;
+        self.check()
+    }
+
+    fn add_match(&mut self, length: u32, distance: u32) -> Result<()> {
+        self.tokens.push(length << 16 | distance);
+        self.counts.add_match(length, distance);
+        self.bytes += u64::from(length);
+        self.check()
+    }
+
+    fn check(&self) -> Result<()> {
         if self.tokens.len() > MAX_COUNTED_TOKENS {
             return Err(invalid_record("a computed header of a block that is too long"));
         }
         Ok(())
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts = Counts::new();
-        for token in &self.tokens {
-            match (token >> 16, token & 0xffff) {
-                (0, literal) => counts.add_literal(literal.to_le_bytes()[0]),
-                (length, distance) => counts.add_match(length, distance),
-            }
-        }
-        counts
     }
 }
 
