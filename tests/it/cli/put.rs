@@ -67,6 +67,24 @@ async fn put_into_layout_and_store_is_read_back() {
 }
 
 #[tokio::test]
+async fn put_blob_with_its_digest_is_accepted_at_every_location() {
+    let (cli, held) = (Cli::new(), one_layer());
+    write_image(&cli, &held);
+    let digest = held.layers[0].digest().to_string();
+    for (place, dir) in [
+        (format!("oci:a@{digest}"), "a"),
+        (format!("oci:b:app@{digest}"), "b"),
+        (format!("store:app:1@{digest}"), "store"),
+        (format!("store:{digest}"), "store"),
+    ] {
+        let put = cli.run(&["put-blob", &place, "layer"]).await;
+        assert_eq!(put.expect(0, "").stdout, format!("{digest}\n"), "{place}");
+        let blob = cli.dir().join(dir).join("blobs").join(digest.replace(':', "/"));
+        assert_eq!(std::fs::read(blob).unwrap(), held.layers[0].bytes, "{place}");
+    }
+}
+
+#[tokio::test]
 async fn put_with_other_digest_or_document_sends_nothing() {
     let (registry, cli, held) = (FakeRegistry::start().await, Cli::new(), one_layer());
     write_image(&cli, &held);
@@ -91,6 +109,10 @@ async fn put_with_other_digest_or_document_sends_nothing() {
     cli.run(&["put-blob", &repository, "absent"]).await.expect(3, "read: absent");
     cli.run(&["put-manifest", &tag, "absent"]).await.expect(3, "read: absent");
     cli.run(&["put-blob", "docker-archive:x.tar", "layer"]).await.expect(2, "an `oci:PATH`");
+    for place in ["oci:l", "oci:l:app", "store:app:1", "store:app"] {
+        let other = format!("{place}@{}", Digest::sha256(b"other"));
+        cli.run(&["put-blob", &other, "layer"]).await.expect(5, "digest mismatch: expected");
+    }
     cli.run(&["put-manifest", "oci-archive:x.tar", "layer"]).await.expect(2, "an archive");
     cli.run(&["put-manifest", "oci:l", "manifest"]).await.expect(2, "no name");
     assert!(registry.server.requests().is_empty(), "{:?}", registry.server.lines());

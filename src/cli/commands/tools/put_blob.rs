@@ -13,7 +13,7 @@ use crate::cli::args::tools::PutBlob;
 use crate::cli::input::{open_input, read_failed};
 use crate::cli::labels;
 use crate::cli::output::{self, note};
-use crate::cli::run::destination::Destination;
+use crate::cli::run::destination::{Destination, UploadSessions};
 use crate::cli::run::transfer_run::{chunk_size, interruptible};
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
@@ -68,20 +68,34 @@ pub(super) async fn run(args: PutBlob, settings: &Settings) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the blob goes, and its digest if one was typed.
+/// Where the blob goes, and its digest if one was typed. A tag or name is ignored: it would be that of an image.
 fn destination(args: &PutBlob) -> Result<(Destination, Option<Digest>)> {
     let text = &args.repository;
-    let digest = match Location::parse(text, DefaultLocation::Registry)? {
-        Location::Registry(reference) | Location::Store(reference) => reference.digest().cloned(),
-        Location::Layout { name: ImageName::Digest(digest), .. } => Some(digest),
-        Location::Layout { .. } => None,
-        _ => {
+    Ok(match Location::parse(text, DefaultLocation::Registry)? {
+        Location::Registry(reference) => {
+            let digest = reference.digest().cloned();
+            let chunk_size = chunk_size(args.chunk_size.as_deref())?;
+            let sessions = UploadSessions::Discard;
+            (Destination::Registry { reference, chunk_size, sessions }, digest)
+        }
+        Location::Store(reference) => (Destination::Store(None), reference.digest().cloned()),
+        Location::Id { id, .. } => (Destination::Store(None), id.to_string().parse().ok()),
+        Location::Layout { path, name } => {
+            let digest = match name {
+                ImageName::Digest(digest) => Some(digest),
+                ImageName::Layout(name) | ImageName::Tag(name) => {
+                    name.rsplit_once('@').and_then(|(_, digest)| digest.parse().ok())
+                }
+                ImageName::Only => None,
+            };
+            (Destination::Layout { path, name: ImageName::Only }, digest)
+        }
+        Location::StoreOrRegistry(_) | Location::Archive { .. } | Location::Engine { .. } => {
             return Err(Error::new(ErrorKind::InvalidInput, format!("location `{text}`"))
                 .with_reason("cannot take a blob without its image")
                 .with_hint("put it into a repository, the store or an `oci:PATH`"));
         }
-    };
-    Ok((Destination::parse(text, chunk_size(args.chunk_size.as_deref())?)?, digest))
+    })
 }
 
 /// Reads the blob: hashed where it is, or kept in a temporary file if it can be read only once.
