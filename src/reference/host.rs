@@ -31,11 +31,14 @@ pub fn registry_only(text: &str) -> Result<String> {
     if HUB_HOSTS.contains(&host) {
         return Ok(HUB.to_owned());
     }
+    if host.is_empty() {
+        return Err(invalid("missing host".to_owned()));
+    }
+    check_host(host).map_err(invalid)?;
     if host != "localhost" && !host.contains(['.', ':']) {
         return Err(invalid("not a registry host".to_owned())
             .with_hint(format!("add a port or a domain, e.g. `{host}:5000`")));
     }
-    check_host(host).map_err(invalid)?;
     Ok(host.to_owned())
 }
 
@@ -83,7 +86,9 @@ mod tests {
             ("alpine", "not a registry host"),
             ("h.example:port", "port"),
             ("h.example\n", "host"),
-            ("", "not a registry host"),
+            ("a b", "invalid host"),
+            ("", "missing host"),
+            ("https://", "missing host"),
         ] {
             let error = registry_only(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");

@@ -5,16 +5,15 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::args::Catalog;
+use crate::cli::image::repository::{parse_registry, question_client};
 use crate::cli::image_filter::matching_names;
 use crate::cli::output;
-use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::reference::registry_only;
 
 pub(in crate::cli) async fn run(args: Catalog, settings: &Settings) -> Result<ExitCode> {
-    let registry = registry_only(&args.registry)?;
-    let repositories =
-        settings.client(&registry, ForeignLayers::Ignore)?.catalog(&registry).await?;
+    let registry = parse_registry(&args.registry)?;
+    let repositories = question_client(&registry, settings)?.catalog(&registry).await?;
     let mut repositories = matching_names(repositories, "repository", &args.filter)?;
     repositories.truncate(args.limit.unwrap_or(usize::MAX));
     if settings.json {

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::args::Limits;
+use crate::cli::image::repository::{parse_registry, question_client};
 use crate::cli::output;
 use crate::cli::run::report::rate_limit;
-use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::reference::registry_only;
 
 pub(in crate::cli) async fn run(args: Limits, settings: &Settings) -> Result<ExitCode> {
-    let registry = registry_only(&args.registry)?;
-    let limit = settings.client(&registry, ForeignLayers::Ignore)?.rate_limit(&registry).await?;
+    let registry = parse_registry(&args.registry)?;
+    let limit = question_client(&registry, settings)?.rate_limit(&registry).await?;
     if settings.json {
         output::json(&json!({ "registry": registry, "rate_limit": limit }))?;
     } else {

@@ -5,18 +5,17 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::args::{TagOrder, Tags};
-use crate::cli::image::repository::parse_repository;
+use crate::cli::image::repository::{parse_repository, question_client};
 use crate::cli::image_filter::matching_names;
 use crate::cli::output;
-use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::settings::Settings;
 use crate::error::Result;
 use crate::mirror::sort_by_version;
 
 pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitCode> {
     let reference = parse_repository(&args.repository)?;
     let name = format!("{}/{}", reference.registry(), reference.repository());
-    let tags =
-        settings.client(&name, ForeignLayers::Ignore)?.repository(&reference)?.tags().await?;
+    let tags = question_client(&name, settings)?.repository(&reference)?.tags().await?;
     let mut tags = matching_names(tags, "tag", &args.filter)?;
     match args.sort {
         None => {}

@@ -1,8 +1,19 @@
-//! Repositories on the command line, for commands that work on a whole repository.
+//! Registries and repositories on the command line, for commands that work on a whole one.
 
+use std::time::Duration;
+
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
-use crate::reference::Reference;
+use crate::reference::{Reference, registry_only};
+use crate::registry::Client;
+use crate::retry::RetryPolicy;
+
+/// Delay before the second attempt of a question: all of its attempts take at most 1.5 s, as the user waits for nothing else.
+const QUESTION_DELAY: Duration = Duration::from_millis(100);
+
+const STORE_HINT: &str =
+    "`rpull images` lists the images in the store, and `rpull rm` removes them";
 
 /// Parses the name of a repository in a registry, without a tag.
 ///
@@ -13,9 +24,7 @@ pub(in crate::cli) fn parse_repository(text: &str) -> Result<Reference> {
         Ok(Location::Registry(_)) | Err(_) => {
             return Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text));
         }
-        Ok(Location::Store(_) | Location::Id { .. }) => {
-            "`rpull images` lists the images in the store, and `rpull rm` removes them"
-        }
+        Ok(Location::Store(_) | Location::Id { .. }) => STORE_HINT,
         Ok(_) => "write REGISTRY/REPOSITORY, such as `ghcr.io/org/app`",
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("repository `{text}`"))
@@ -23,9 +32,40 @@ pub(in crate::cli) fn parse_repository(text: &str) -> Result<Reference> {
         .with_hint(hint))
 }
 
+/// Parses the name of a registry.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`], also for the store, layouts, archives and engines.
+pub(in crate::cli) fn parse_registry(text: &str) -> Result<String> {
+    registry_only(text.strip_prefix("docker://").unwrap_or(text)).map_err(|error| {
+        let hint = match Location::parse(text, DefaultLocation::Registry) {
+            Ok(Location::Store(_) | Location::Id { .. }) => STORE_HINT,
+            Ok(Location::Registry(_)) | Err(_) => return error,
+            Ok(_) => "write a host, such as `ghcr.io` or `localhost:5000`",
+        };
+        Error::new(ErrorKind::InvalidInput, format!("registry `{text}`"))
+            .with_reason("is not a registry")
+            .with_hint(hint)
+    })
+}
+
+/// Returns a client for a question about a registry or repository.
+pub(in crate::cli) fn question_client(name: &str, settings: &Settings) -> Result<Client> {
+    let mut options = settings.registry_options(name, ForeignLayers::Ignore)?;
+    options.retry = for_question(options.retry);
+    Ok(Client::new(options))
+}
+
+fn for_question(usual: RetryPolicy) -> RetryPolicy {
+    RetryPolicy { base_delay: QUESTION_DELAY, ..usual }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::retry::retry;
 
     #[test]
     fn repository_must_be_in_registry() {
@@ -37,5 +77,30 @@ mod tests {
         }
         let tagged = parse_repository("alpine:3").unwrap_err();
         assert!(tagged.reason().contains("without the tag"), "{}", tagged.chain());
+    }
+
+    #[test]
+    fn registry_must_be_host() {
+        for text in ["ghcr.io", "docker://ghcr.io", "localhost:5000", "store:5000"] {
+            assert!(parse_registry(text).is_ok(), "{text}");
+        }
+        for text in ["store:app", "store:1f0a63b7e5d2", "oci:dir", "docker-archive:x.tar"] {
+            assert_eq!(parse_registry(text).unwrap_err().reason(), "is not a registry", "{text}");
+        }
+        assert!(parse_registry("ghcr.io/org").unwrap_err().reason().contains("a registry only"));
+        assert!(parse_registry("ghcr.io:x").unwrap_err().reason().contains("invalid port"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn question_to_refusing_host_fails_soon() {
+        let (began, mut tries) = (Instant::now(), 0);
+        let error = retry::<(), _>(&for_question(RetryPolicy::default()), || {
+            tries += 1;
+            async { Err(Error::new(ErrorKind::Transport, "limits").transient(None)) }
+        })
+        .await
+        .unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(tries == 5 && error.to_string().contains("tried 5 times"), "{error}");
     }
 }
