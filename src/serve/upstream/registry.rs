@@ -89,7 +89,9 @@ fn parse_url(text: &str) -> Result<Url> {
 /// Returns `host[:port][/path]`, without the `/v2` of the API.
 fn location_of(url: &Url) -> Result<String> {
     let host = url.host_str().unwrap_or_default();
-    let host = match url.port() {
+    // In references, a name without a dot is a host only with its port.
+    let port = if host.contains(['.', ':']) { url.port() } else { url.port_or_known_default() };
+    let host = match port {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     };
@@ -130,6 +132,8 @@ mod tests {
             ("a.io=https://b.example/hub/x/", r#"Upstream("a.io", "b.example/hub/x")"#),
             ("a.io=https://b.example/v2/hub", r#"Upstream("a.io", "b.example/hub")"#),
             ("a.io=https://b.example/v2x", r#"Upstream("a.io", "b.example/v2x")"#),
+            ("a.io=http://cache/hub", r#"Upstream("a.io", "cache:80/hub")"#),
+            ("a.io=https://cache:443", r#"Upstream("a.io", "cache:443")"#),
         ] {
             assert_eq!(location(text).unwrap(), expected, "{text}");
         }
