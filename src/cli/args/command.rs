@@ -50,6 +50,7 @@ const WITH_JSON_LINES: [&str; 2] = ["files", "mirror"];
 pub(super) fn with_effective_options(mut command: Command) -> Command {
     // `build` propagates the global options to the subcommands.
     command.build();
+    command = command.mut_args(|arg| if is_format(&arg) { offering_formats(arg, "") } else { arg });
     for verb in command.get_subcommands_mut() {
         let name = verb.get_name().to_owned();
         restrict(verb, &name);
@@ -68,16 +69,23 @@ fn restrict(command: &mut Command, verb: &str) {
             "json" if WITH_JSON_LINES.contains(&verb) => {
                 arg.help("Print one JSON object per line on stdout")
             }
-            "format" => {
-                let parser = Offering::new(format_names(verb), StringValueParser::new());
-                arg.value_parser(parser).hide_possible_values(true)
-            }
+            _ if is_format(&arg) => offering_formats(arg, verb),
             _ => arg,
         }
     });
     for own in command.get_subcommands_mut() {
         restrict(own, verb);
     }
+}
+
+fn is_format(arg: &Arg) -> bool {
+    arg.get_id() == "format"
+}
+
+/// `--format` of a verb, for which shells offer the names that it takes.
+fn offering_formats(arg: Arg, verb: &str) -> Arg {
+    let parser = Offering::new(format_names(verb), StringValueParser::new());
+    arg.value_parser(parser).hide_possible_values(true)
 }
 
 fn has_no_effect(option: &Arg, verb: &str) -> bool {

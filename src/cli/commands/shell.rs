@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Command;
 use clap_complete::Shell;
 
 use super::complete::{OPTIONS_TAKE_IMAGES, TAKE_IMAGES};
@@ -56,12 +57,30 @@ fn completions(shell: Shell) -> Result<ExitCode> {
     let script = without_hidden(shell, &String::from_utf8_lossy(&text));
     let script = match shell {
         Shell::Bash => with_images(&script),
-        Shell::Zsh => with_images_for_zsh(&script),
-        Shell::Fish => format!("{script}{}", fish_images()),
+        Shell::Zsh => with_images_for_zsh(&with_escaped_value_names(script, &args::command())),
+        Shell::Fish => format!("{}{}", with_values_before_command(&script), fish_images()),
         _ => script,
     };
     output::raw(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Escapes colons in the names of values, such as `USER:PASS`: clap writes them as they are, and zsh takes what follows a
+/// colon for the action that completes the value.
+fn with_escaped_value_names(mut script: String, command: &Command) -> String {
+    let names = command.get_arguments().flat_map(|arg| arg.get_value_names().unwrap_or_default());
+    for name in names.filter(|name| name.contains(':')) {
+        let escaped = name.replace(':', "\\:");
+        script = script.replace(&format!("]:{name}:"), &format!("]:{escaped}:"));
+    }
+    command.get_subcommands().fold(script, with_escaped_value_names)
+}
+
+/// Changes clap's script for fish: it offers nothing for the value of an option in front of the command, because the options
+/// without this value cannot be parsed.
+fn with_values_before_command(script: &str) -> String {
+    let incomplete = "2>/dev/null\n    or return\n";
+    script.replacen(incomplete, "2>/dev/null\n    or return 0\n", 1)
 }
 
 /// Removes the hidden command from what is offered.
@@ -206,7 +225,7 @@ fn fish_images() -> String {
     let mut text = offer(&format!("__fish_seen_subcommand_from {}", plain.join(" ")));
     text.extend(OPTIONS_TAKE_IMAGES.map(of_option));
     for verb in args::command().get_subcommands().filter(|verb| has_commands(verb.get_name())) {
-        let own: Vec<_> = verb.get_subcommands().map(clap::Command::get_name).collect();
+        let own: Vec<_> = verb.get_subcommands().map(Command::get_name).collect();
         text.push_str(&offer(&format!(
             "__fish_seen_subcommand_from {}; and __fish_seen_subcommand_from {}",
             verb.get_name(),

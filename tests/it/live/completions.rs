@@ -43,7 +43,7 @@ impl Shell {
 }
 
 /// Command lines that both shells complete, with a candidate that they must offer, and one that they must not.
-const LINES: [(&str, &str, &str); 15] = [
+const LINES: [(&str, &str, &str); 22] = [
     ("rpull his", "history", "pull"),
     ("rpull history exam", "example.com/app:1", "oci:"),
     ("rpull rm exam", "example.com/app:1", "store:"),
@@ -59,16 +59,23 @@ const LINES: [(&str, &str, &str); 15] = [
     ("rpull analyze --format ", "sarif", "dir"),
     ("rpull analyze example.com/app:1 --format ", "sarif", "dir"),
     ("rpull index create --format ", "json", "dir"),
+    ("rpull --format ", "json", "dir"),
+    ("rpull --color ", "auto", "dir"),
+    ("rpull --store ", "dir", "history"),
+    // What follows the colon in the name of the value is no program that completes it.
+    ("rpull --creds ", "dir", "history"),
+    ("rpull pull --creds ", "dir", "history"),
+    ("rpull serve --addr ", "dir", "history"),
+    ("rpull serve --upstream ", "dir", "history"),
 ];
 
 fn check(lines: impl Fn(&str) -> Vec<String>) {
     for (line, offered, other) in LINES {
         let found = lines(line);
-        assert!(
-            offered.is_empty() || found.iter().any(|word| word == offered),
-            "{line}: {found:?}"
-        );
-        assert!(!found.iter().any(|word| word == other), "{line}: {found:?}");
+        // fish shows directories with a slash.
+        let found: Vec<_> = found.iter().map(|word| word.trim_end_matches('/')).collect();
+        assert!(offered.is_empty() || found.contains(&offered), "{line}: {found:?}");
+        assert!(!found.contains(&other), "{line}: {found:?}");
     }
 }
 
@@ -86,23 +93,24 @@ async fn fish_offers_commands_options_and_images() {
 }
 
 /// Loads the script, and writes what is offered to a file. A key after Tab says that all of it was.
-const ZSH_SETUP: &str = r"
+const ZSH_SETUP: &str = r#"
 fpath=($PWD $fpath)
 autoload -Uz compinit
 compinit -u -d $PWD/dump
 compadd() {
     if [[ ${argv[(I)-[OAD]]} -eq 0 ]]; then
         local -a offered
-        builtin compadd -A offered $argv
+        # Quoted, as empty arguments count.
+        builtin compadd -A offered "$@"
         print -rl -- $offered >> $PWD/offered
     fi
-    builtin compadd $argv
+    builtin compadd "$@"
 }
 finished() { : > $PWD/finished }
 zle -N finished
 bindkey '^I' complete-word
 bindkey '^X^T' finished
-";
+"#;
 
 /// Types a line and Tab into a zsh in a terminal.
 const ZSH_DRIVER: &str = r#"
