@@ -27,7 +27,7 @@ use super::ops::OpsReader;
 use crate::blob_file::{BlobFile, FileRange};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::rebuild::{Encoder, Record};
+use crate::rebuild::{Encoder, Family, Record};
 
 /// Media type of a delta of one layer.
 pub const LAYER_DELTA: &str = "application/vnd.rpull.delta.layer.v1";
@@ -76,9 +76,14 @@ impl EncoderHint {
 }
 
 impl fmt::Display for EncoderHint {
-    /// `b5`
+    /// As [`Encoder`]: `pgzip, level 5, pieces of 1 MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.family, self.level)
+        let (level, piece) = (self.level, self.piece);
+        // An encoder of a later version has an unknown name.
+        match Family::from_name(&self.family) {
+            Some(family) => Encoder { family, level, piece }.fmt(f),
+            None => write!(f, "{}, level {level}", self.family),
+        }
     }
 }
 
@@ -317,5 +322,23 @@ impl Header {
             at = end;
         }
         if at == size { Ok(places) } else { Err(invalid_delta("has bytes after its end")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoder_hint_names_tool_if_known() {
+        let hint = |family: &str, piece| EncoderHint { family: family.to_owned(), level: 5, piece };
+        for (hint, text) in [
+            (hint("b", Some(1 << 20)), "pgzip, level 5, pieces of 1 MiB"),
+            (hint("z", None), "zlib or gzip, level 5"),
+            (hint("unknown", None), "unknown encoder"),
+            (hint("later", None), "later, level 5"),
+        ] {
+            assert_eq!(hint.to_string(), text);
+        }
     }
 }

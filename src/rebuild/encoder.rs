@@ -33,6 +33,11 @@ impl Family {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Returns the family with this short name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
 }
 
 /// An encoder, by the properties that decide which matches it chooses.

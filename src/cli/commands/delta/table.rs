@@ -29,7 +29,7 @@ pub(super) fn layer_table(layers: &[LayerDelta]) -> String {
         return "no new layers\n".to_owned();
     }
     let [layer, bytes, delta, share] = ["LAYER", "SIZE", "DELTA", "SHARE"].map(Column::whole);
-    let columns = [layer, bytes, delta, share, Column::cut("ENCODER", 12).optional(1)];
+    let columns = [layer, bytes, delta, share, Column::cut("ENCODER", 34).optional(1)];
     let mut text = table(columns, &rows, terminal_width());
     let whole: u64 = layers.iter().map(|one| one.layer.size).sum();
     let sent = layers.iter().map(|one| match &one.delta {
