@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
-use crate::cli::image::repository::parse_repository;
+use crate::cli::image::repository::{ImageTags, image_tags, parse_repository};
 use crate::cli::image::store_hint::StoreHint;
-use crate::cli::labels;
 use crate::cli::run::conversion::Conversion;
 use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
@@ -15,6 +14,8 @@ use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, chunk_size, interruptible, platforms_to_pass_on};
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::or_cancelled;
+use crate::cli::size::plural;
+use crate::cli::{labels, output};
 use crate::error::Result;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
@@ -59,7 +60,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     }
     let hint = StoreHint::new(&args.source, settings);
     let requests = if let Some(repository) = repository {
-        let finding = tags(&repository, &destination, &platforms, &source_settings);
+        let finding = tags(&repository, &destination, &platforms, artifacts, &source_settings);
         or_cancelled(cancel, "copy", finding).await??
     } else {
         let opening = one(&location, &destination, platforms, &source_settings);
@@ -93,16 +94,23 @@ async fn one(
     Ok(ImageRequest { reference, target_name, platforms, ..ImageRequest::new(source, name) })
 }
 
-/// Returns a request for every tag of the repository; each keeps its name.
+/// Returns a request for every image with a tag in the repository; each keeps its name.
 async fn tags(
     repository: &Reference,
     destination: &Destination,
     platforms: &PlatformSelection,
+    artifacts: ArtifactOptions,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
     let client = settings.client("copy", ForeignLayers::Fetch)?;
     let mut requests = Vec::new();
-    for tag in client.repository(repository)?.tags().await? {
+    let ImageTags { tags, referrer_lists } = image_tags(&client, repository).await?;
+    if referrer_lists > 0 && !artifacts.referrers {
+        let lists = plural(referrer_lists as u64, "list");
+        tracing::warn!("{repository}: left out {lists} of referrers, not images");
+        output::warning_hint("add `--referrers` to copy the referrers of each image");
+    }
+    for tag in tags {
         let reference = repository.with_tag(&tag)?;
         let (target_reference, target_name) = destination.name_of_tag(&reference, &tag)?;
         let source = Arc::new(client.repository(&reference)?);

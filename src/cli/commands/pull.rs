@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::{DeltaMode, OnePlatform, OverlayArgs, Pull, Unpack};
-use crate::cli::image::repository::parse_repository;
+use crate::cli::image::repository::{image_tags, parse_repository};
 use crate::cli::labels;
 use crate::cli::run::deltas::with_deltas;
 use crate::cli::run::destination::Destination;
@@ -18,7 +18,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
-use crate::reference::{Reference, is_referrers_tag};
+use crate::reference::Reference;
 use crate::registry::Client;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
@@ -127,11 +127,7 @@ async fn at_registries(
             push(reference)?;
             continue;
         }
-        for tag in client.repository(reference)?.tags().await? {
-            if is_referrers_tag(&tag) {
-                tracing::info!("leaving out {tag}: a list of referrers, not an image");
-                continue;
-            }
+        for tag in image_tags(&client, reference).await?.tags {
             push(&reference.with_tag(&tag)?)?;
         }
     }

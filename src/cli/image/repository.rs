@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
-use crate::reference::{Reference, registry_only};
+use crate::reference::{Reference, is_referrers_tag, registry_only};
 use crate::registry::Client;
 use crate::retry::RetryPolicy;
 
@@ -47,6 +47,26 @@ pub(in crate::cli) fn parse_registry(text: &str) -> Result<String> {
             .with_reason("is not a registry")
             .with_hint(hint)
     })
+}
+
+/// The tags of images in a repository.
+pub(in crate::cli) struct ImageTags {
+    pub(in crate::cli) tags: Vec<String>,
+    /// Tags of lists of referrers, which are no images.
+    pub(in crate::cli) referrer_lists: usize,
+}
+
+/// Lists the tags of a repository for `--all-tags`, which leaves out the same ones as a mirror.
+pub(in crate::cli) async fn image_tags(
+    client: &Client,
+    repository: &Reference,
+) -> Result<ImageTags> {
+    let all = client.repository(repository)?.tags().await?;
+    let (lists, tags): (Vec<_>, Vec<_>) = all.into_iter().partition(|tag| is_referrers_tag(tag));
+    for tag in &lists {
+        tracing::info!("leaving out {tag}: a list of referrers, not an image");
+    }
+    Ok(ImageTags { tags, referrer_lists: lists.len() })
 }
 
 /// Returns a client for a question about a registry or repository.

@@ -43,6 +43,22 @@ async fn scene(kinds: &[&str]) -> (FakeRegistry, FakeRegistry, Blob, Vec<Image>)
 }
 
 #[tokio::test]
+async fn copy_all_tags_leaves_out_lists_of_referrers() {
+    let (from, [image, _], name) = published().await;
+    let list = tag_of(&image.manifest);
+    image.publish(&from, "team/app", Some(&list));
+    for (more, is_told) in [(&["--referrers"][..], false), (&[], true)] {
+        let (cli, to) = (Cli::new(), FakeRegistry::start().await);
+        let target = to.repository("team/app");
+        let copied = cli.run(&[&["copy", "--all-tags", &name, &target], more].concat()).await;
+        let stderr = &copied.expect(0, "").stderr;
+        assert_eq!(stderr.contains("left out 1 list of referrers"), is_told, "{stderr}");
+        assert_eq!(stderr.contains("hint: add `--referrers`"), is_told, "{stderr}");
+        assert!(to.tagged("team/app", "1").is_some() && to.tagged("team/app", &list).is_none());
+    }
+}
+
+#[tokio::test]
 async fn referrers_tag_is_updated_without_referrers_api() {
     let (from, to, subject, referrers) = scene(&["a/sbom", "a/signature"]).await;
     let (cli, list) = (Cli::new(), tag_of(&subject));
