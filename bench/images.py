@@ -85,6 +85,16 @@ class Layout:
         descriptor = {"mediaType": LAYER, "digest": f"sha256:{digest.hexdigest()}", "size": total}
         return descriptor, f"sha256:{diff_id.hexdigest()}"
 
+    def uncompressed(self, tar) -> tuple[dict, str]:
+        digest, unnamed, total = hashlib.sha256(), self.blobs / "unnamed", 0
+        with open(unnamed, "wb") as file:
+            for piece in tar:
+                digest.update(piece)
+                total += file.write(piece)
+        unnamed.rename(self.blobs / digest.hexdigest())
+        diff_id = f"sha256:{digest.hexdigest()}"
+        return {"mediaType": LAYER.removesuffix("+gzip"), "digest": diff_id, "size": total}, diff_id
+
     def _tar(self, size: int):
         left, number = max(size, 512) // 512 * 512, 0
         while left:

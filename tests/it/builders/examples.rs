@@ -1,11 +1,11 @@
-//! The examples, each run against a registry in memory.
+//! The examples; those that need a registry run against one in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rpull::Event;
 
-use crate::support::entries::{TarItem, layer_of};
+use crate::support::entries::{TarItem, layer_of, tar};
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image};
 
@@ -15,6 +15,9 @@ mod copy_many;
 #[path = "../../../examples/pull.rs"]
 #[expect(dead_code, reason = "its `main` is not called here")]
 mod pull;
+#[path = "../../../examples/rebuild.rs"]
+#[expect(dead_code, reason = "its `main` is not called here")]
+mod rebuild;
 #[path = "../../../examples/unpack.rs"]
 #[expect(dead_code, reason = "its `main` is not called here")]
 mod unpack;
@@ -65,4 +68,18 @@ async fn example_unpack_creates_root_from_registry() {
     let root = dir.path().join("root");
     assert_eq!(unpack::unpack(&(registry.repository("app") + ":1"), &root).await.unwrap(), 1);
     assert_eq!(std::fs::read_to_string(root.join("file")).unwrap(), "content");
+}
+
+#[test]
+fn example_rebuild_writes_the_blob_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let [blob, plain, record, again] =
+        ["blob", "plain", "record", "again"].map(|name| dir.path().join(name));
+    let item = [TarItem::file("file", "content")];
+    let layer = layer_of(&item);
+    std::fs::write(&blob, &layer.bytes).unwrap();
+    std::fs::write(&plain, tar(&item)).unwrap();
+    assert_eq!(rebuild::make(&blob, &record).unwrap().blob_size(), layer.bytes.len() as u64);
+    rebuild::replay(&record, &plain, &again).unwrap();
+    assert_eq!(std::fs::read(again).unwrap(), layer.bytes);
 }
