@@ -14,8 +14,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments[..] {
         ["record", blob, record] => {
             let record = make(blob.as_ref(), record.as_ref())?;
-            println!("{} corrections, {}", record.corrections(), record.encoder());
-            Ok(())
+            let out = &mut std::io::stdout();
+            Ok(writeln!(out, "{} corrections, {}", record.corrections(), record.encoder())?)
         }
         ["replay", record, tar, blob] => replay(record.as_ref(), tar.as_ref(), blob.as_ref()),
         _ => Err("rebuild record BLOB RECORD | rebuild replay RECORD TAR BLOB".into()),

@@ -22,7 +22,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     (ErrorDetail::CredentialInReference, "pass `--creds USER:PASS`, or run `rpull login HOST`"),
     (
         ErrorDetail::AmbiguousCredential,
-        "run `rpull login HOST`, or pass `--src-creds` and `--dest-creds` to `rpull copy`",
+        "run `rpull login` for each registry; `rpull copy` also accepts `--src-creds` and `--dest-creds`",
     ),
     (ErrorDetail::CredentialRequired, "run `rpull login HOST`, or pass `--creds USER:PASS`"),
     (

@@ -32,6 +32,7 @@ pub struct ImageEdit {
     /// The source of everything that is not new, and the documents that came from it.
     pub(super) source: Arc<dyn Source>,
     pub(super) document: Document,
+    selected_from: Option<Document>,
     /// The config as it was read.
     pub(super) config: ImageConfig,
     pub(super) manifest: EditedObject,
@@ -73,7 +74,12 @@ impl ImageEdit {
         retry: RetryPolicy,
     ) -> Result<Self> {
         let resolving = resolve_image(&*source, name, reference, Some(platform), &retry);
-        let ResolvedImage { manifest: document, .. } = resolving.await?;
+        let ResolvedImage { root, manifest: document } = resolving.await?;
+        let selected_from = if root.digest() == document.digest() {
+            source.provenance(&root).await.parent_index
+        } else {
+            Some(root)
+        };
         let config = match document.parsed() {
             ParsedDocument::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
                 read_small(&*source, &manifest.config, CONFIG_LIMIT, retry).await?
@@ -84,7 +90,8 @@ impl ImageEdit {
                     .with_detail(ErrorDetail::NotAnImage));
             }
         };
-        Self::new(source, reference, document, &config)
+        let image = Self::new(source, reference, document, &config)?;
+        Ok(Self { selected_from, ..image })
     }
 
     fn new(
@@ -108,6 +115,7 @@ impl ImageEdit {
             diff_ids: diff_ids.clone(),
             manifest,
             document,
+            selected_from: None,
             config,
             new_layers: Vec::new(),
             owners: HashMap::new(),
@@ -117,6 +125,11 @@ impl ImageEdit {
     /// The manifest before any change.
     pub fn document(&self) -> &Document {
         &self.document
+    }
+
+    /// The index that the image was selected from.
+    pub(crate) fn selected_from(&self) -> Option<&Document> {
+        self.selected_from.as_ref()
     }
 
     /// The config before any change.

@@ -136,7 +136,7 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
             Err(_) => None,
         },
         Stored::Absent => None,
-        Stored::Damaged(error) => Some(error),
+        Stored::Incomplete(error) | Stored::Damaged(error) => Some(error),
     };
     let repository =
         settings.client(&reference.to_string(), ForeignLayers::Fetch)?.repository(&reference)?;

@@ -90,7 +90,7 @@ impl<'a> EnsureLocal<'a> {
         let damage = match OpenedImage::in_store(&location, self.platform, settings).await? {
             Stored::Present(image) => return Ok(Located::Available(Box::new(image))),
             Stored::Absent => None,
-            Stored::Damaged(error) => Some(error),
+            Stored::Incomplete(error) | Stored::Damaged(error) => Some(error),
         };
         let to_pull = match &location {
             Location::StoreOrRegistry(reference) => {

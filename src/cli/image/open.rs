@@ -115,6 +115,8 @@ fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedL
 pub(in crate::cli) enum Stored<T> {
     Present(T),
     Absent,
+    /// The name is there, but not the requested platform, or not all content: reported only if the registry cannot help.
+    Incomplete(Error),
     /// Damaged, and reported with a warning. The caller falls back to the registry.
     Damaged(Error),
 }
@@ -129,7 +131,7 @@ impl<T> Stored<T> {
         };
         match error.kind() {
             ErrorKind::NotFound if error.detail() != Some(ErrorDetail::DamagedBlob) => {
-                Ok(Self::Absent)
+                Ok(Self::Incomplete(error))
             }
             ErrorKind::NotFound
             | ErrorKind::Store
@@ -150,7 +152,7 @@ pub(in crate::cli) async fn store_else_registry<T>(
     read: impl AsyncFn(OpenedLocation) -> Result<T>,
 ) -> Result<T> {
     let location = Location::parse(text, DefaultLocation::StoreOrRegistry)?;
-    let mut damage = None;
+    let mut lacking = None;
     if let Location::StoreOrRegistry(reference) = &location {
         let found = match in_store(reference, settings) {
             Ok(Some(opened)) => read(opened).await.map(Some),
@@ -160,26 +162,25 @@ pub(in crate::cli) async fn store_else_registry<T>(
         match Stored::check(found, settings)? {
             Stored::Present(found) => return Ok(found),
             Stored::Absent => {}
-            Stored::Damaged(error) => damage = Some(error),
+            Stored::Incomplete(error) | Stored::Damaged(error) => lacking = Some(error),
         }
     }
     let elsewhere = match open_location(&location, settings).await {
         Ok(opened) => read(opened).await,
         Err(error) => Err(error),
     };
-    elsewhere.map_err(|error| error_after_fallback(damage, error))
+    elsewhere.map_err(|error| error_after_fallback(lacking, error))
 }
 
-/// Returns the error to report after falling back to a registry: the damage in the store if the registry could not
-/// help.
-pub(in crate::cli) fn error_after_fallback(damage: Option<Error>, of_registry: Error) -> Error {
+/// Returns the error to report after falling back to a registry: what the store lacks if the registry could not help.
+pub(in crate::cli) fn error_after_fallback(lacking: Option<Error>, of_registry: Error) -> Error {
     let no_help = matches!(
         of_registry.kind(),
         ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Registry | ErrorKind::Transport
     );
-    let Some(damage) = damage.filter(|_| no_help) else { return of_registry };
+    let Some(lacking) = lacking.filter(|_| no_help) else { return of_registry };
     tracing::warn!("{}", of_registry.chain());
-    damage
+    lacking
 }
 
 /// One platform's image: its documents and its parsed config.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::ArchiveOutput;
+use crate::cli::image::open::OpenedLocation;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::new_layout::{NewLayout, open_to_write};
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
@@ -291,6 +292,23 @@ impl Destination {
         match self {
             Self::Registry { reference, .. } => Some(reference),
             Self::Store(_) | Self::Layout { .. } | Self::Archive(..) => None,
+        }
+    }
+
+    /// Whether images that are written here replace this one.
+    pub(in crate::cli) fn is(&self, opened: &OpenedLocation) -> bool {
+        match self {
+            Self::Registry { reference, .. } => {
+                opened.layout.is_none() && opened.reference == reference.to_string()
+            }
+            Self::Store(Some(reference)) => {
+                opened.layout.is_some() && opened.reference == reference.to_string()
+            }
+            Self::Layout { path, name } => {
+                let own = Location::Layout { path: path.clone(), name: name.clone() };
+                opened.layout.is_some() && opened.reference == own.to_string()
+            }
+            Self::Store(None) | Self::Archive(..) => false,
         }
     }
 

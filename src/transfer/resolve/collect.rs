@@ -70,6 +70,13 @@ impl DocumentFinder<'_> {
         children.into_iter().collect()
     }
 
+    /// Reads the images that an index lists, and forgets them.
+    pub(super) async fn check_images_exist(&self, index: &ImageIndex) -> Result<()> {
+        let images = index.manifests.iter().filter(|entry| !entry.is_attestation());
+        self.fetch_all(&images.cloned().collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+
     fn check_total<'d>(&self, documents: impl Iterator<Item = &'d Document>) -> Result<()> {
         if documents.map(|document| document.bytes().len()).sum::<usize>() <= MAX_DOCUMENT_BYTES {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Resolves a name for commands that only read an image and have no target.
 
 use crate::content::Source;
-use crate::document::ParsedDocument;
+use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::name::ImageName;
 use crate::retry::RetryPolicy;
@@ -10,6 +10,37 @@ use crate::transfer::resolve::finder::DocumentFinder;
 use crate::transfer::resolve::graph::ResolvedImage;
 use crate::transfer::resolve::platform_entries;
 use crate::transfer::resolve::source_documents::SourceDocuments;
+
+/// Resolves a name to the index with all platforms, if it is known for one: also where the source has only a manifest that was
+/// selected from that index. Otherwise to its document.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) lists the images of the index that a local source lacks.
+pub(crate) async fn resolve_with_all_platforms(
+    source: &dyn Source,
+    name: &ImageName,
+    reference: &str,
+    retry: &RetryPolicy,
+) -> Result<Document> {
+    let of_several =
+        platform_entries::root(source, name, &PlatformSelection::OriginalIndex).await?;
+    let root = match of_several {
+        Some(root) => root,
+        None => source.resolve(name).await?,
+    };
+    // A digest means this document, and not the index that lists it.
+    let is_pinned = reference.ends_with(root.digest().as_str());
+    let parent = if is_pinned { None } else { source.provenance(&root).await.parent_index };
+    let root = parent.unwrap_or(root);
+    if let ParsedDocument::Index(index) = root.parsed()
+        && source.endpoint().kind.is_local()
+    {
+        let documents = SourceDocuments::default();
+        let finder = DocumentFinder::for_source(source, reference, &documents, retry);
+        finder.check_images_exist(index).await?;
+    }
+    Ok(root)
+}
 
 /// Resolves a name to its documents, without a target.
 pub async fn resolve_image(

@@ -110,3 +110,68 @@ async fn rebase_of_all_platforms_takes_bases_of_each() {
         assert_eq!(diff_ids.as_array().unwrap().len(), 3);
     }
 }
+
+#[tokio::test]
+async fn edit_of_all_platforms_reads_the_registry_where_the_store_has_one() {
+    let (registry, cli) = published(&[("a", &["one"]), ("b", &["two"])]).await;
+    let from = registry.repository("a:1");
+    cli.run(&["pull", "--platform", "linux/arm64", &from]).await.expect(0, "");
+    cli.run(&["mutate", "--all-platforms", "--user", "5", &from, "-t", "oci:l:all"])
+        .await
+        .expect(0, "");
+    assert_eq!(entries(&cli, "oci:l:all").await, ARCHITECTURES);
+    cli.run(&["index", "create", "oci:l:made", &from]).await.expect(0, "");
+    let mut made = entries(&cli, "oci:l:made").await;
+    made.retain(|architecture| architecture != "unknown");
+    assert_eq!(made, ARCHITECTURES);
+    // A digest means that manifest alone.
+    let digest = cli.json(&["inspect", "--json", "--platform", "linux/arm64", &from]).await;
+    let one =
+        format!("store:{}@{}", registry.repository("a"), digest["manifest"].as_str().unwrap());
+    cli.run(&["index", "create", "oci:l:one", &one]).await.expect(0, "");
+    assert_eq!(entries(&cli, "oci:l:one").await, ["arm64"]);
+
+    // The rest is missing where only the store is asked, or has the image.
+    let missing = "manifests listed by its index are missing: linux/amd64";
+    let only = format!("store:{from}");
+    for args in [
+        &["mutate", "--all-platforms", "--user", "5", &only, "-t", "oci:l:x"][..],
+        &["index", "remove", &from, "linux/arm64"],
+    ] {
+        cli.run(args).await.expect(3, missing);
+    }
+    drop(registry);
+    let several = ["--platform", "linux/arm64", "--platform", "linux/amd64"];
+    let args = [&["mutate", "--retries", "0", "--user", "5", &from, "-t", "oci:l:x"][..], &several];
+    cli.run(&args.concat()).await.expect(3, "linux/amd64");
+}
+
+#[tokio::test]
+async fn edit_of_one_platform_warns_where_it_replaces_the_index() {
+    let (registry, cli) = published(&[("a", &["one"])]).await;
+    let (from, target) =
+        (registry.repository("a:1"), format!("docker://{}", registry.repository("a:1")));
+    cli.run(&["copy", &from, "oci:l:a"]).await.expect(0, "");
+    let warning = "was an index of 3 platforms, and the new image is only for linux/arm64";
+    for (place, target) in [("oci:l:a", "oci:l:a"), (&target, &target)] {
+        let arm = ["mutate", "--user", "5", "--platform", "linux/arm64", place, "-t", target];
+        cli.run(&arm).await.expect(0, warning);
+    }
+    let again = ["mutate", "--user", "6", "oci:l:a", "-t", "oci:l:a"];
+    let output = cli.run(&again).await;
+    assert!(!output.expect(0, "").stderr.contains("warning"), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn edit_of_several_platforms_into_docker_archive_is_refused() {
+    let (registry, cli) = published(&[("a", &["one"])]).await;
+    let from = registry.repository("a:1");
+    let archive = "docker-archive:x.tar:q:1";
+    for args in [
+        &["mutate", "--all-platforms", "--user", "5", &from, "-t", archive][..],
+        &["index", "create", archive, &from],
+    ] {
+        cli.run(args).await.expect(2, "a docker-archive can hold only one");
+    }
+    assert!(!cli.dir().join("x.tar").exists());
+}

@@ -51,8 +51,12 @@ fn build(path: &Path, options: &LayerOptions, control: &Control) -> Result<NewLa
         .map_err(|error| error.at(path.display().to_string()))
 }
 
-/// The step as a Dockerfile says it. Only the last name: the rest of the path says where the user works.
+/// The step as a Dockerfile says it. Only the last name, also of `.`: the rest of the path says where the user works.
 fn created_by(path: &Path, prefix: &str) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let full = match path.file_name() {
+        Some(_) => path.to_owned(),
+        None => path.canonicalize().unwrap_or_default(),
+    };
+    let name = full.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     format!("COPY {name} /{}", prefix.trim_matches('/'))
 }

@@ -11,7 +11,7 @@ use crate::document::Document;
 use crate::edit::IndexEdit;
 use crate::error::Result;
 use crate::location::DefaultLocation;
-use crate::transfer::{ResolvedImage, resolve_image};
+use crate::transfer::resolve_with_all_platforms;
 
 pub(super) async fn run(verb: IndexVerb, settings: &Settings) -> Result<ExitCode> {
     match verb {
@@ -71,7 +71,5 @@ async fn existing(edit: &Edit, name: &str) -> Result<(IndexEdit, String)> {
 
 async fn root(edit: &Edit, opened: &OpenedLocation) -> Result<Document> {
     let (source, name, retry) = (&*opened.source, &opened.name, &edit.settings.retry);
-    let resolving = resolve_image(source, name, &opened.reference, None, retry);
-    let ResolvedImage { root, .. } = resolving.await?;
-    Ok(root)
+    resolve_with_all_platforms(source, name, &opened.reference, retry).await
 }

@@ -15,7 +15,8 @@ use crate::cli::settings::{Settings, platform};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::plural;
 use crate::content::Source;
-use crate::document::ParsedDocument;
+use crate::descriptor::Descriptor;
+use crate::document::{ParsedDocument, available_platforms};
 use crate::edit::{EditedImage, ImageEdit, IndexEdit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Compression;
@@ -24,7 +25,7 @@ use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::transfer::{
-    ImageRequest, PlatformRequest, PlatformSelection, ResolvedImage, resolve_image,
+    ImageRequest, PlatformRequest, PlatformSelection, resolve_with_all_platforms,
 };
 
 /// A command that makes an image.
@@ -127,18 +128,19 @@ impl Edit {
         platforms: &[PlatformRequest],
     ) -> Result<OpenedEdit> {
         let (source, name, retry) = (&opened.source, &opened.name, self.settings.retry);
-        let resolving = resolve_image(&**source, name, &opened.reference, None, &retry);
-        let ResolvedImage { root, .. } = resolving.await?;
+        let resolving = resolve_with_all_platforms(&**source, name, &opened.reference, &retry);
+        let root = resolving.await?;
         let mut images: Vec<ImageEdit> = Vec::new();
+        let root_name = ImageName::Digest(root.digest().clone());
         for choice in platforms {
-            let image = self.read(&opened, name, choice).await?;
+            let image = self.read(&opened, &root_name, choice).await?;
             if images.iter().all(|known| known.document().digest() != image.document().digest()) {
                 images.push(image);
             }
         }
         let ParsedDocument::Index(_) = root.parsed() else {
             if images.is_empty() {
-                images.push(self.read(&opened, name, &PlatformRequest::from_env()?).await?);
+                images.push(self.read(&opened, &root_name, &PlatformRequest::from_env()?).await?);
             }
             return Ok(OpenedEdit { images, index: None, opened });
         };
@@ -156,6 +158,11 @@ impl Edit {
 
     /// Writes the changed images.
     pub(super) async fn finish(self, opened: OpenedEdit) -> Result<ExitCode> {
+        if let ([image], None, true) =
+            (&*opened.images, &opened.index, self.destination.is(&opened.opened))
+        {
+            warn_of_lost_platforms(image, &opened.opened.reference);
+        }
         let full_name = opened.opened.full_name.clone();
         let building = Box::pin(opened.build(&self.settings));
         let edited = self.until_cancelled(building).await?;
@@ -175,7 +182,9 @@ impl Edit {
             output::warning_hint(&format!("name it in the destination: `{typed}:NAME`"));
         }
         let reference = destination.reference().unwrap_or_else(|| target_name.to_string());
-        let platforms = destination.platforms(None, PlatformSelection::All)?;
+        let is_index = matches!(edited.document().parsed(), ParsedDocument::Index(_));
+        let all = PlatformSelection::All;
+        let platforms = destination.platforms(is_index.then_some(all.clone()), all)?;
         let source = Arc::new(edited);
         let request = ImageRequest {
             reference,
@@ -228,6 +237,21 @@ impl OpenedEdit {
             )));
         }
         index.build()
+    }
+}
+
+/// The new image takes the name of an index from which it was selected.
+fn warn_of_lost_platforms(image: &ImageEdit, reference: &str) {
+    let Some(index) = image.selected_from() else { return };
+    let entries: Vec<Descriptor> = index.children().cloned().collect();
+    let lost = available_platforms(&entries);
+    if lost.len() > 1 {
+        tracing::warn!(
+            "{reference}: was an index of {}, and the new image is only for {}",
+            plural(lost.len() as u64, "platform"),
+            image.config().platform()
+        );
+        output::warning_hint("`--all-platforms` changes all of them");
     }
 }
 
