@@ -128,7 +128,7 @@ impl ImageEdit {
     }
 
     /// The index that the image was selected from.
-    pub(crate) fn selected_from(&self) -> Option<&Document> {
+    pub fn selected_from(&self) -> Option<&Document> {
         self.selected_from.as_ref()
     }
 

@@ -54,8 +54,7 @@ pub use self::report::{
 pub use self::request::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
 pub use self::resolve::graph::{AttachedArtifact, ImageGraph, ResolvedImage};
 pub use self::resolve::image::resolve;
-pub use self::resolve::resolved_image::resolve_image;
-pub(crate) use self::resolve::resolved_image::resolve_with_all_platforms;
+pub use self::resolve::resolved_image::{resolve_image, resolve_with_all_platforms};
 pub use self::run::Transfer;
 pub use self::run_error::RunError;
 use crate::content::Target;

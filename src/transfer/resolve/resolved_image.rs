@@ -16,7 +16,7 @@ use crate::transfer::resolve::source_documents::SourceDocuments;
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) lists the images of the index that a local source lacks.
-pub(crate) async fn resolve_with_all_platforms(
+pub async fn resolve_with_all_platforms(
     source: &dyn Source,
     name: &ImageName,
     reference: &str,

@@ -126,8 +126,7 @@ async fn edit_of_all_platforms_reads_the_registry_where_the_store_has_one() {
     assert_eq!(made, ARCHITECTURES);
     // A digest means that manifest alone.
     let digest = cli.json(&["inspect", "--json", "--platform", "linux/arm64", &from]).await;
-    let one =
-        format!("store:{}@{}", registry.repository("a"), digest["manifest"].as_str().unwrap());
+    let one = format!("store:{from}@{}", digest["manifest"].as_str().unwrap());
     cli.run(&["index", "create", "oci:l:one", &one]).await.expect(0, "");
     assert_eq!(entries(&cli, "oci:l:one").await, ["arm64"]);
 

@@ -60,3 +60,17 @@ fn created_by(path: &Path, prefix: &str) -> String {
     let name = full.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     format!("COPY {name} /{}", prefix.trim_matches('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn created_by_has_the_name_of_the_directory_however_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("src/sub")).unwrap();
+        for typed in ["src", "src/", "src/.", "src/sub/.."] {
+            assert_eq!(created_by(&dir.path().join(typed), "/a/"), "COPY src /a", "{typed}");
+        }
+    }
+}
