@@ -217,6 +217,7 @@ pub mod layer_reader;
 pub mod layout;
 mod leb128;
 mod limits;
+mod local_path;
 mod location;
 mod lock;
 pub mod media;

@@ -8,6 +8,7 @@ use crate::digest::{Digest, DigestError, registered_algorithm};
 pub(crate) use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
+use crate::local_path;
 use crate::name::ImageName;
 use crate::other_tools;
 use crate::reference::Reference;
@@ -94,7 +95,7 @@ impl Location {
                 if let Some(place) = id {
                     return Ok(place);
                 }
-                let reference = text.parse()?;
+                let reference = local_path::parse_name(text)?;
                 Ok(match plain {
                     DefaultLocation::Registry => Self::Registry(reference),
                     DefaultLocation::Store => Self::Store(reference),

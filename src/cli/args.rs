@@ -36,7 +36,7 @@ pub(crate) use self::diff::Diff;
 pub(crate) use self::inspect::{Blob, Cat, CheckBase, DocumentArgs, Files, History, Inspect};
 pub(crate) use self::mirror::{Mirror, Shard, WatchTimes};
 pub(crate) use self::registry::{Catalog, Delete, Limits, Login, Logout, Referrers};
-pub(crate) use self::registry::{TagOrder, Tags};
+pub(crate) use self::registry::{RepositoryOrder, TagOrder, Tags};
 pub(crate) use self::report::Report;
 pub(crate) use self::retain::Retain;
 pub(crate) use self::serve::Serve;

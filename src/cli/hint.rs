@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorDetail, ErrorKind};
+use crate::local_path;
 
 /// The hint of an interrupted run that can be resumed.
 pub(super) const RESUMABLE: &str =
@@ -116,6 +117,9 @@ pub(super) fn hint(error: &Error) -> Option<Cow<'_, str>> {
         return Some(hint.into());
     }
     let detail = error.detail()?;
+    if let Some(hint) = local_hint(error, detail) {
+        return Some(hint.into());
+    }
     let (_, hint) = HINTS.iter().find(|(of, _)| *of == detail)?;
     let Some(repository) = error.registry() else { return Some((*hint).into()) };
     let host = repository.split('/').next().unwrap_or_default();
@@ -124,6 +128,25 @@ pub(super) fn hint(error: &Error) -> Option<Cow<'_, str>> {
         hint = hint.replace("tags REPO", &format!("tags {repository}"));
     }
     Some(hint.into())
+}
+
+/// Returns the location to write if what was not found as an image of Docker Hub is a file or an image layout.
+fn local_hint(error: &Error, detail: ErrorDetail) -> Option<String> {
+    let is_not_found = matches!(
+        detail,
+        ErrorDetail::NotInStore
+            | ErrorDetail::ManifestNotFound
+            | ErrorDetail::RepositoryNotFound
+            | ErrorDetail::CredentialRequired
+            | ErrorDetail::Forbidden
+            | ErrorDetail::HostNotFound
+            | ErrorDetail::ConnectionRefused
+    );
+    let name = if detail == ErrorDetail::NotInStore { error.what() } else { error.registry()? };
+    let name = name.strip_prefix("docker.io/").filter(|_| is_not_found)?;
+    let name = name.strip_suffix(":latest").unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    local_path::locations(name).map(|locations| format!("`{name}` exists here: write {locations}"))
 }
 
 /// Adds to an interruption that the same command goes on where it was.

@@ -20,6 +20,7 @@ mod plain_progress;
 mod progress_bars;
 mod progress_line;
 mod progress_screen;
+mod progress_terminal;
 mod prompt;
 mod rate;
 mod run;
@@ -166,6 +167,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Shell(_) => Ok(ExitCode::SUCCESS),
         }
     });
+    output::end_bars();
     // A helper program or a DNS lookup that is still running must not delay the exit.
     runtime.shutdown_background();
     code

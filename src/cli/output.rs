@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anstream::ColorChoice;
 use indicatif::ProgressBar;
@@ -26,8 +26,16 @@ use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::registry::{NOTICE, Redactor, TextKind};
 
-/// The active progress bars. Other lines are printed above them.
-static BARS: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The progress bars of the command.
+static BARS: Mutex<Bars> = Mutex::new(Bars::None);
+
+enum Bars {
+    None,
+    /// Other lines are printed above them.
+    Drawn(ProgressBar),
+    /// No more are drawn.
+    Ended,
+}
 
 /// Whether anything was written to stdout.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
@@ -59,14 +67,33 @@ pub(super) async fn open_special(path: &Path) -> Result<File> {
     run_blocking("write", open).await
 }
 
-/// Prints further lines above these bars.
-pub(super) fn set_bars(bars: ProgressBar) {
-    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
+fn bars() -> MutexGuard<'static, Bars> {
+    BARS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints further lines above these bars. Returns false if no more bars may be drawn.
+pub(super) fn set_bars(new: ProgressBar) -> bool {
+    let mut bars = bars();
+    let may_draw = !matches!(*bars, Bars::Ended);
+    if may_draw {
+        *bars = Bars::Drawn(new);
+    }
+    may_draw
 }
 
 /// Prints further lines below the bars, which stay as they are.
 pub(super) fn leave_bars() {
-    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let mut bars = bars();
+    if let Bars::Drawn(_) = *bars {
+        *bars = Bars::None;
+    }
+}
+
+/// Removes the bars at the end of the command: a thread that has not yet noticed an interruption must not draw below its error.
+pub(super) fn end_bars() {
+    if let Bars::Drawn(drawn) = std::mem::replace(&mut *bars(), Bars::Ended) {
+        drawn.finish_and_clear();
+    }
 }
 
 /// Applies `--color`. `auto` respects `NO_COLOR` and whether stderr is a terminal.
@@ -150,9 +177,9 @@ pub(super) fn stderr_text(text: &str) {
 
 /// Writes while no bars are drawn.
 fn above_bars<T>(write: impl FnOnce() -> T) -> T {
-    match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(bars) => bars.suspend(write),
-        None => write(),
+    match &*bars() {
+        Bars::Drawn(drawn) => drawn.suspend(write),
+        Bars::None | Bars::Ended => write(),
     }
 }
 

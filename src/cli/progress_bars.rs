@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::labels::{ProgressLabels, phase_label};
 use super::output::{leave_bars, note, set_bars};
 use super::progress_line::total_line;
 use super::progress_screen::{ImageBlobs, Screen};
+use super::progress_terminal::ProgressTerminal;
 use super::rate::Rate;
 use super::terminal_width::progress_size;
 use crate::descriptor::Descriptor;
@@ -157,8 +158,12 @@ impl ProgressBars {
         // The template is a literal; an invalid one would fall back to a plain bar.
         let style = ProgressStyle::with_template("{lines}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(0).with_style(style.with_key("lines", draw));
-        set_bars(bar.clone());
+        let target = ProgressDrawTarget::term_like(Box::new(ProgressTerminal::default()));
+        let bar = ProgressBar::with_draw_target(Some(0), target)
+            .with_style(style.with_key("lines", draw));
+        if !set_bars(bar.clone()) {
+            return;
+        }
         bar.enable_steady_tick(TICK_INTERVAL);
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }

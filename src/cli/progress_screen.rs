@@ -13,6 +13,9 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::progress::Completion;
 
+/// Columns that a name gets before the sums beside it.
+const MIN_NAME_WIDTH: usize = 8;
+
 /// An image of the run and the blobs that it was the first to need.
 pub(super) type ImageBlobs = (String, Vec<Digest>);
 
@@ -47,11 +50,17 @@ enum BlobState {
     /// All bytes are there, or the next attempt is waited for; the text says it.
     Busy(String),
     Over(String),
+    /// The run has ended before it began. It has no line.
+    NotStarted,
 }
 
 impl BlobState {
     fn is_running(&self) -> bool {
         matches!(self, Self::Moving | Self::Busy(_))
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Over(_) | Self::NotStarted)
     }
 }
 
@@ -163,15 +172,17 @@ impl Screen {
     /// The run has ended: nothing is in transfer any more.
     pub(super) fn stop(&mut self) {
         for row in &mut self.blobs {
-            if !matches!(row.state, BlobState::Over(_)) {
-                row.state = BlobState::Over(format!("stopped at {}", size(row.position)));
+            match row.state {
+                BlobState::Over(_) => {}
+                BlobState::Waiting if row.position == 0 => row.state = BlobState::NotStarted,
+                _ => row.state = BlobState::Over(format!("stopped at {}", size(row.position))),
             }
         }
     }
 
     /// Returns the lines for a terminal with these columns and rows; fewer than `rows`, none longer than `columns`.
     pub(super) fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
-        let is_running = self.blobs.iter().any(|row| !matches!(row.state, BlobState::Over(_)));
+        let is_running = self.blobs.iter().any(|row| !row.state.is_over());
         // The cursor stands in a row of its own.
         let mut room = rows.saturating_sub(1).max(1);
         let total = is_running.then(|| {
@@ -203,7 +214,7 @@ impl Screen {
         let mut lines = Vec::new();
         for rows in self.blobs.chunk_by(|a, b| a.image == b.image) {
             if is_folded || self.images.len() > 1 {
-                let is_over = rows.iter().all(|row| matches!(row.state, BlobState::Over(_)));
+                let is_over = rows.iter().all(|row| row.state.is_over());
                 let is_active = rows.iter().any(|row| row.state.is_running());
                 let rank = if is_active {
                     1
@@ -214,25 +225,34 @@ impl Screen {
                 };
                 lines.push(RankedLine { text: self.image_line(rows, columns), rank });
             }
-            let shown = rows.iter().filter(|row| !is_folded || row.state.is_running());
+            let shown = rows.iter().filter(|row| match row.state {
+                BlobState::NotStarted => false,
+                _ => !is_folded || row.state.is_running(),
+            });
             lines
                 .extend(shown.map(|row| RankedLine { text: self.row_line(row, columns), rank: 0 }));
         }
         lines
     }
 
-    /// `alpine:3.20: 2 of 7 blobs, 12.3 MB/61.5 MB`
+    /// `alpine:3.20: 2 of 7 blobs, 12.3 MB/61.5 MB`; the name is shown before all else.
     fn image_line(&self, rows: &[BlobRow], columns: usize) -> String {
         let name = rows.first().and_then(|row| self.images.get(row.image));
+        let name = name.map_or("image", String::as_str);
         let over = rows.iter().filter(|row| row.position == row.size).count();
         let (position, total) = rows
             .iter()
             .fold((0, 0), |(position, total), row| (position + row.position, total + row.size));
         let (count, position, total) = (rows.len(), size(position), size(total));
-        let sums = format!(": {over} of {count} blobs, {position}/{total}");
-        let room = columns.saturating_sub(width(&sums));
-        let name = truncate_start(name.map_or("image", String::as_str), room);
-        truncate(&format!("{name}{sums}"), columns)
+        let sums = [
+            format!(": {over} of {count} blobs, {position}/{total}"),
+            format!(": {over} of {count} blobs"),
+            format!(": {over}/{count}"),
+        ];
+        let room = |sums: &str| columns.saturating_sub(width(sums));
+        let fits = |sums: &&String| room(sums) >= width(name).min(MIN_NAME_WIDTH);
+        let sums = sums.iter().find(fits).map_or("", String::as_str);
+        truncate(&format!("{}{sums}", truncate_start(name, room(sums))), columns)
     }
 
     fn row_line(&self, row: &BlobRow, columns: usize) -> String {
@@ -244,7 +264,7 @@ impl Screen {
                 let label = format!("{start} {label}");
                 return blob_line(&label, row.position, row.size, columns);
             }
-            BlobState::Waiting => "waiting",
+            BlobState::Waiting | BlobState::NotStarted => "waiting",
             BlobState::Busy(text) | BlobState::Over(text) => text,
         };
         truncate(&format!("{start} {text}"), columns)
@@ -296,7 +316,18 @@ mod tests {
         assert!(screen.lines(79, 3)[1].starts_with("total"), "more running than rows");
         screen.stop();
         assert_eq!(screen.lines(79, 15), ["registry.test/app:1: 12 of 20 blobs, 13.5 kB/20.0 kB"]);
-        assert_eq!(screen.lines(79, 24).len(), 20);
+        assert_eq!(screen.lines(79, 24).len(), 15, "those that never began have no line");
+    }
+
+    #[test]
+    fn narrow_terminal_shows_name_of_image_before_sums() {
+        let blobs = blobs(4);
+        let images = [("registry.test/app:1", &blobs[..2]), ("b:1", &blobs[2..])];
+        let screen = screen(&images);
+        let first = |columns| screen.lines(columns, 24).remove(0);
+        assert_eq!(first(44), "…gistry.test/app:1: 0 of 2 blobs, 0 B/2.0 kB");
+        assert_eq!(first(30), "…stry.test/app:1: 0 of 2 blobs");
+        assert_eq!(first(20), "…try.test/app:1: 0/2");
     }
 
     #[test]

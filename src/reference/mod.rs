@@ -151,7 +151,7 @@ mod tests {
             ("alpine:3.14".to_owned(), "tag `3.14`: `alpine`"),
             (format!("reg:80/a@sha256:{HEX}"), "digest: `reg:80/a`"),
             (format!("reg:80/a:1@sha256:{HEX}"), "tag `1`: `reg:80/a`"),
-            ("localhost:5000".to_owned(), "tag `5000`: `localhost`"),
+            ("localhost:5000".to_owned(), "is a registry, expected a repository in it"),
         ] {
             let refusal = Reference::repository_only(&text).unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);

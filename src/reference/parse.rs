@@ -47,6 +47,14 @@ impl Reference {
     pub fn repository_only(text: &str) -> Result<Self> {
         let invalid = |cause: Invalid| invalid_reference("repository", text, cause);
         let reference = parse(text).map_err(invalid)?;
+        if is_host_with_port(text) {
+            return Err(invalid(Invalid {
+                reason: "is a registry, expected a repository in it".to_owned(),
+                hint: Some(format!(
+                    "write `{text}/NAME`; `rpull catalog {text}` lists the repositories"
+                )),
+            }));
+        }
         let extra = match (&reference.tag, &reference.digest) {
             (None, None) => return Ok(reference),
             (Some(tag), _) => format!("tag `{tag}`"),
@@ -59,6 +67,13 @@ impl Reference {
         };
         Err(invalid(format!("expected a repository without the {extra}: `{bare}`").into()))
     }
+}
+
+/// Whether it is the address of a registry, which would be a repository on Docker Hub and its tag.
+fn is_host_with_port(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(host, port)| {
+        (host == "localhost" || host.contains('.')) && port.parse::<u16>().is_ok()
+    })
 }
 
 /// Returns the error for this text, without any user and password in it.

@@ -33,6 +33,9 @@ pub(crate) struct Catalog {
     /// List only repositories that match; * stands for any text (repeatable)
     #[arg(long, value_name = "repository=PATTERN")]
     pub(crate) filter: Vec<String>,
+    /// Order of the repositories [default: that of the registry]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sort: Option<RepositoryOrder>,
     /// List at most N repositories
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -77,6 +80,11 @@ pub(crate) struct Tags {
     /// List at most N tags
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RepositoryOrder {
+    Name,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::content::{Lookup as _, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_delta::DELTA_ARTIFACT;
 use crate::name::ImageName;
+use crate::oci_layout_file;
 use crate::reference::{Reference, is_pinned};
 use crate::transfer::{ImageRequest, PlatformSelection};
 
@@ -51,6 +52,7 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
 /// Returns the path of the archive, `-` for stdin.
 fn input(args: &Load) -> Result<PathBuf> {
     if let Some(path) = args.file.as_ref().or(args.input.as_ref()) {
+        check_file(path)?;
         return Ok(path.clone());
     }
     if std::io::stdin().is_terminal() {
@@ -59,6 +61,37 @@ fn input(args: &Load) -> Result<PathBuf> {
             .with_hint("name a FILE, or redirect stdin"));
     }
     Ok("-".into())
+}
+
+/// # Errors
+/// [`ErrorKind::Store`] for a directory, [`ErrorKind::InvalidInput`] for a location; with the command to run instead.
+fn check_file(path: &Path) -> Result<()> {
+    let text = path.display().to_string();
+    let failed = |kind, reason: &str, hint: String| {
+        let error = Error::new(kind, "archive").at(&text).with_reason(reason);
+        Err(error.with_hint(hint))
+    };
+    if path.join(oci_layout_file::NAME).exists() {
+        let hint = format!("run `rpull copy oci:{text} store:NAME`");
+        return failed(ErrorKind::Store, "is an image layout", hint);
+    }
+    if path.is_dir() {
+        return failed(ErrorKind::Store, "is a directory", "name an archive file".to_owned());
+    }
+    match text.split_once(':') {
+        _ if path.exists() => Ok(()),
+        Some(("oci-archive" | "docker-archive", file)) => failed(
+            ErrorKind::InvalidInput,
+            "expected a path without a prefix",
+            format!("run `rpull load {file}`"),
+        ),
+        Some(("oci" | "docker-daemon" | "docker-root" | "containerd-root", _)) => failed(
+            ErrorKind::InvalidInput,
+            "is not an archive file",
+            format!("run `rpull copy {text} store:NAME`"),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The images of an archive.

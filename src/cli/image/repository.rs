@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::local_path;
 use crate::location::{DefaultLocation, Location};
 use crate::reference::{Reference, is_referrers_tag, registry_only};
 use crate::registry::Client;
@@ -20,12 +21,14 @@ const STORE_HINT: &str =
 /// # Errors
 /// [`ErrorKind::InvalidInput`], also for the store, layouts, archives and engines.
 pub(in crate::cli) fn parse_repository(text: &str) -> Result<Reference> {
+    let name_it = "write REGISTRY/REPOSITORY, such as `ghcr.io/org/app`";
     let hint = match Location::parse(text, DefaultLocation::Registry) {
+        Err(_) if local_path::is_path(text) => name_it,
         Ok(Location::Registry(_)) | Err(_) => {
             return Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text));
         }
         Ok(Location::Store(_) | Location::Id { .. }) => STORE_HINT,
-        Ok(_) => "write REGISTRY/REPOSITORY, such as `ghcr.io/org/app`",
+        Ok(_) => name_it,
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("repository `{text}`"))
         .with_reason("is not in a registry")
@@ -92,7 +95,7 @@ mod tests {
         for text in ["alpine", "docker://ghcr.io/org/app", "localhost:5000/app"] {
             assert!(parse_repository(text).is_ok(), "{text}");
         }
-        for text in ["store:app", "oci:dir", "docker-archive:x.tar", "docker-daemon:app"] {
+        for text in ["store:app", "oci:dir", "docker-archive:x.tar", "docker-daemon:app", "./lay"] {
             assert_eq!(parse_repository(text).unwrap_err().reason(), "is not in a registry");
         }
         let tagged = parse_repository("alpine:3").unwrap_err();

@@ -15,7 +15,7 @@ use crate::support::wait::wait_until;
 const STALL: usize = 1_500_000;
 
 /// Starts a registry that stalls in the first response for each of two layers.
-async fn stalling() -> (FakeRegistry, Image, String) {
+pub(super) async fn stalling() -> (FakeRegistry, Image, String) {
     let registry = FakeRegistry::start().await;
     let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(3_000_000, seed))]));
     let held = image(Family::Oci, "amd64", &layers);

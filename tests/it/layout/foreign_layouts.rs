@@ -143,7 +143,7 @@ async fn location_of_other_kind_hints_at_right_prefix() {
         (["digest", "oci:real.tar"], 7, "hint: use `oci-archive:FILE` for a tar"),
         (["digest", "oci-archive:real"], 7, "use `oci:PATH` for an image layout"),
         (["digest", "docker-archive:real"], 7, "use `oci:PATH` for an image layout"),
-        (["load", "real"], 7, "use `oci:PATH` for an image layout"),
+        (["load", "real"], 7, "run `rpull copy oci:real store:NAME`"),
     ] {
         cli.run(&args).await.expect(code, why);
     }
