@@ -168,6 +168,10 @@ impl Write for BlobFileWriter {
 
 /// The error of a temporary file that cannot be written.
 pub(crate) fn spool_failed(error: io::Error) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(known) => return known,
+        Err(error) => error,
+    };
     let full = is_disk_full(&error);
     Error::new(ErrorKind::Store, "write")
         .at(std::env::temp_dir().display().to_string())

@@ -128,7 +128,9 @@ impl LayerWriter {
 
 impl Write for LayerWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.compressor.write_all(bytes)?;
+        // Callers that copy a file into the layer would take a plain error for one of reading it.
+        let written = self.compressor.write_all(bytes);
+        written.map_err(|error| io::Error::other(spool_failed(error)))?;
         self.diff_id.update(bytes);
         Ok(bytes.len())
     }

@@ -11,8 +11,10 @@ use crate::cli::input::{open_input, read_failed};
 use crate::cli::settings::Settings;
 use crate::control::Control;
 use crate::edit::{LayerOptions, NewLayer, Step};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::layer::Timestamp;
+
+const NOT_A_TAR: &str = "to add a single file, append the directory that contains it, or a tar of it: `tar c FILE | rpull append IMAGE - -t NAME`";
 
 pub(super) async fn run(args: Append, settings: &Settings) -> Result<ExitCode> {
     let edit = Edit::new("append", &args.new, settings)?;
@@ -47,8 +49,14 @@ fn build(path: &Path, options: &LayerOptions, control: &Control) -> Result<NewLa
         return NewLayer::from_dir(path, options, control);
     }
     let input = open_input(path).map_err(|error| read_failed(path, error))?;
-    NewLayer::from_tar(input, options, control)
-        .map_err(|error| error.at(path.display().to_string()))
+    NewLayer::from_tar(input, options, control).map_err(|error| {
+        let error = error.at(path.display().to_string());
+        if error.kind() == ErrorKind::Unpack && error.hint().is_none() {
+            error.with_hint(NOT_A_TAR)
+        } else {
+            error
+        }
+    })
 }
 
 /// The step as a Dockerfile says it. Only the last name, also of `.`: the rest of the path says where the user works.
