@@ -24,17 +24,22 @@ pub(super) fn utc_second(time: Timestamp) -> UtcTime {
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for any other text.
 pub(super) fn parse_cutoff(option: &str, text: &str, now: Timestamp) -> Result<Timestamp> {
-    let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
     let before = |span: Span| {
         let now = now.to_zoned(TimeZone::UTC);
         now.checked_sub(span.abs()).ok().map(|time| time.timestamp())
     };
-    let time = text.parse::<Timestamp>().ok();
-    let time = time.or_else(|| text.parse::<DateTime>().ok().and_then(utc));
-    time.or_else(|| text.parse::<Span>().ok().and_then(before)).ok_or_else(|| {
+    let time = date_or_time(text).or_else(|| text.parse::<Span>().ok().and_then(before));
+    time.ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("{option} `{text}`"))
             .with_reason("expected a duration such as 7d or 12h, or a date such as 2026-11-01")
     })
+}
+
+/// Parses a date, or a time, which is UTC unless it says otherwise.
+fn date_or_time(text: &str) -> Option<Timestamp> {
+    let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
+    let time = text.parse::<Timestamp>().ok();
+    time.or_else(|| text.parse::<DateTime>().ok().and_then(utc))
 }
 
 /// Returns `SOURCE_DATE_EPOCH`, which makes results reproducible: seconds since 1970.
@@ -64,7 +69,8 @@ pub(super) fn rfc3339(seconds: u64) -> Result<String> {
     Ok(utc_second(time).as_str().to_owned())
 }
 
-/// Parses a time that an image is given: seconds since 1970, a date, or a time.
+/// Parses a time that an image is given: seconds since 1970, a date, or a time. None depends on the clock, so that the same
+/// command gives the same image.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for any other text.
@@ -72,12 +78,33 @@ pub(super) fn parse_time(option: &str, text: &str) -> Result<String> {
     if let Ok(seconds) = text.parse() {
         return rfc3339(seconds);
     }
-    Ok(utc_second(parse_cutoff(option, text, Timestamp::now())?).as_str().to_owned())
+    let time = date_or_time(text).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("{option} `{text}`")).with_reason(
+            "expected a date such as 2026-11-01, a time such as 2026-11-01T12:00:00Z, or seconds since 1970",
+        )
+    })?;
+    Ok(utc_second(time).as_str().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_of_image_is_date_time_or_seconds() {
+        for (text, expected) in [
+            ("0", "1970-01-01T00:00:00Z"),
+            ("1000000000", "2001-09-09T01:46:40Z"),
+            ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T12:30:00+02:00", "2026-11-01T10:30:00Z"),
+        ] {
+            assert_eq!(parse_time("--time", text).unwrap(), expected, "{text}");
+        }
+        for bad in ["", "7d", "12h", "-1", "yesterday", "99999999999999"] {
+            let error = parse_time("--time", bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
+        }
+    }
 
     #[test]
     fn cutoff_is_duration_date_or_time() {

@@ -22,7 +22,7 @@ pub struct ConfigChanges {
     pub labels: Vec<(String, String)>,
     /// User, or user and group: `1000`, `app:app`.
     pub user: Option<String>,
-    /// Directory in which the command starts.
+    /// Directory in which the command starts. A relative one is resolved against that of the image, as `WORKDIR` does.
     pub working_dir: Option<String>,
     /// Ports with their protocols that the image serves, besides those that it names: `80/tcp`.
     pub ports: Vec<String>,
@@ -75,7 +75,8 @@ impl ConfigChanges {
             set_words(&mut config, "Cmd", cmd)?;
         }
         if let Some(working_dir) = &self.working_dir {
-            config.set("WorkingDir", working_dir)?;
+            let own = config.text("WorkingDir")?;
+            config.set("WorkingDir", &absolute(working_dir, own.as_deref()))?;
         }
         if !self.labels.is_empty() {
             config.extend("Labels", texts(&self.labels))?;
@@ -95,6 +96,24 @@ fn set_words(config: &mut EditedObject, key: &str, words: &[String]) -> Result<(
         return Ok(());
     }
     config.set(key, words)
+}
+
+/// The directory as runtimes expect it, which refuse a relative one. `base` is that of the image.
+fn absolute(dir: &str, base: Option<&str>) -> String {
+    let has_drive = dir.as_bytes().get(1) == Some(&b':');
+    if dir.is_empty() || dir.starts_with(['/', '\\']) || has_drive {
+        return dir.to_owned();
+    }
+    let base = absolute(base.unwrap_or_default(), None);
+    let mut path: Vec<&str> = base.trim_end_matches('/').split('/').collect();
+    for part in dir.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." if path.len() > 1 => _ = path.pop(),
+            ".." => {}
+            name => path.push(name),
+        }
+    }
+    if path.len() == 1 { "/".to_owned() } else { path.join("/") }
 }
 
 /// Sets variables; each stays where it was.
@@ -147,6 +166,24 @@ mod tests {
             .cmd(words(&["run"]));
         let expected = r#"{"x":1e99,"config":{"Env":["PATH=/bin","A=2=3","B="],"Healthcheck":{"Test":["NONE"]},"Labels":{"l":"1","m":"2"},"User":"app","ExposedPorts":{"80/tcp":{}},"Cmd":["run"],"WorkingDir":"/srv"},"os":"linux"}"#;
         assert_eq!(changed(text, &changes), expected);
+    }
+
+    #[test]
+    fn working_dir_relative_is_made_absolute() {
+        for (own, dir, expected) in [
+            (None, "rel", "/rel"),
+            (None, "/srv", "/srv"),
+            (None, ".", "/"),
+            (Some("/srv"), "a/./b", "/srv/a/b"),
+            (Some("/srv/"), "../a", "/a"),
+            (Some("/"), "../../a/", "/a"),
+            (Some("/srv"), "..", "/"),
+            (Some("srv"), "a", "/srv/a"),
+            (Some("/srv"), "", ""),
+            (Some("/srv"), "C:\\app", "C:\\app"),
+        ] {
+            assert_eq!(absolute(dir, own), expected, "{own:?} {dir}");
+        }
     }
 
     #[test]

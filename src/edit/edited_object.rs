@@ -49,6 +49,12 @@ impl EditedObject {
         serde_json::from_str(value.get()).map_err(|error| malformed(key, error))
     }
 
+    /// The text with this key.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>> {
+        let parse = |value: &RawValue| serde_json::from_str(value.get());
+        self.get(key).map(parse).transpose().map_err(|error| malformed(key, error))
+    }
+
     /// The texts of the list with this key, empty if the key is missing.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<String>> {
         let text = |value: Box<RawValue>| {

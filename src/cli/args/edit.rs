@@ -131,7 +131,7 @@ pub(crate) struct Mutate {
     /// Set the user, or user and group
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// Set the working directory
+    /// Set the working directory; a relative one is below that of the image
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
     /// Add a port that the image serves: 80, 53/udp (repeatable)

@@ -260,7 +260,7 @@ async fn mutate_with_wrong_values_sends_no_request() {
         (&["--port", "0"], "expected a port"),
         (&["--port", "80/icmp"], "expected a port"),
         (&["--cmd", "[1]"], "expected a JSON list"),
-        (&["--time", "yesterday"], "expected a duration"),
+        (&["--time", "yesterday"], "expected a date"),
         (&[], "nothing to change"),
     ] {
         let args = [&["mutate", &base, "-t", "app:1"], options].concat();

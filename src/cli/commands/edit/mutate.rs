@@ -37,15 +37,24 @@ pub(super) async fn run(args: Mutate, settings: &Settings) -> Result<ExitCode> {
 
 /// Words, or a JSON list of them. One empty word stands for none.
 fn words(option: &str, typed: Vec<String>) -> Result<Vec<String>> {
+    let invalid = |list: &str, reason: &str| {
+        Error::new(ErrorKind::InvalidInput, format!("{option} `{list}`")).with_reason(reason)
+    };
     match typed.as_slice() {
         [empty] if empty.is_empty() => Ok(Vec::new()),
-        [list] if list.starts_with('[') => serde_json::from_str(list).map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, format!("{option} `{list}`"))
-                .with_reason("expected a JSON list of texts")
-                .with_source(error)
-        }),
+        [list] if list.starts_with('[') => list_of_words(list)
+            .map_err(|error| invalid(list, "expected a JSON list of texts").with_source(error)),
+        // Later words may be lists: arguments of jq, for example.
+        [list, _, ..] if list_of_words(list).is_ok() => {
+            Err(invalid(list, "a JSON list cannot be followed by further words")
+                .with_hint(format!("put all words into the list, or pass each with {option}")))
+        }
         _ => Ok(typed),
     }
+}
+
+fn list_of_words(text: &str) -> serde_json::Result<Vec<String>> {
+    serde_json::from_str(text)
 }
 
 #[cfg(test)]
@@ -60,6 +69,10 @@ mod tests {
             (&[""], Some(&[])),
             (&["a b"], Some(&["a b"])),
             (&["[a]"], None),
+            (&[r#"["/a"]"#, "b"], None),
+            (&["jq", "[]"], Some(&["jq", "[]"])),
+            (&["[", "-f", "x", "]"], Some(&["[", "-f", "x", "]"])),
+            (&["/a", "[0-9]"], Some(&["/a", "[0-9]"])),
         ] {
             let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
             let words: Option<Vec<String>> = words("--cmd", owned(typed)).ok();
