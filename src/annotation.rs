@@ -17,6 +17,9 @@ pub(crate) const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The digest that this name stood for when the image was built.
 pub(crate) const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
+/// What an image says about its base.
+pub(crate) const BASE: [&str; 2] = [BASE_NAME, BASE_DIGEST];
+
 /// The digest of the manifest that an attestation in an index is about, as `BuildKit` writes it.
 pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 

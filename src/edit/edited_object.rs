@@ -91,6 +91,23 @@ impl EditedObject {
         self.set(key, &map)
     }
 
+    /// Removes members of the map with this key, and the map if it is empty then.
+    pub(super) fn remove_members(&mut self, key: &str, members: &[&str]) -> Result<()> {
+        let Some(value) = self.get(key) else { return Ok(()) };
+        let map: Map<String, Value> =
+            serde_json::from_str(value.get()).map_err(|error| malformed(key, error))?;
+        if !members.iter().any(|member| map.contains_key(*member)) {
+            return Ok(());
+        }
+        let is_kept = |(member, _): &(String, Value)| !members.contains(&member.as_str());
+        let kept: Map<String, Value> = map.into_iter().filter(is_kept).collect();
+        if kept.is_empty() {
+            self.remove(key);
+            return Ok(());
+        }
+        self.set(key, &kept)
+    }
+
     pub(super) fn remove(&mut self, key: &str) {
         let folded = case_folded(key);
         self.0.retain(|(own, _)| case_folded(own) != folded);
@@ -139,6 +156,17 @@ mod tests {
         assert_eq!(String::from_utf8(object.to_vec().unwrap()).unwrap(), expected);
         assert!(object.object("b").unwrap().to_vec().unwrap() == b"{}");
         assert_eq!(config.texts("CMD").unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn map_without_members_is_removed() {
+        let mut object = EditedObject::parse("x", br#"{"a":1,"m":{"b":"1","c":"2"}}"#).unwrap();
+        object.remove_members("m", &["x"]).unwrap();
+        object.remove_members("m", &["b", "x"]).unwrap();
+        assert_eq!(object.to_vec().unwrap(), br#"{"a":1,"m":{"c":"2"}}"#);
+        object.remove_members("m", &["c"]).unwrap();
+        object.remove_members("m", &["c"]).unwrap();
+        assert_eq!(object.to_vec().unwrap(), br#"{"a":1}"#);
     }
 
     #[test]

@@ -25,13 +25,14 @@ impl ImageEdit {
         LayerBlob::from_image(&self.reference, self.parsed()?, &self.config, open)
     }
 
-    /// Replaces all layers by one that was made of them. The history becomes one step.
+    /// Replaces all layers by one that was made of them. The history becomes one step, and the image has no base.
     ///
     /// # Errors
     /// As [`ImageEdit::append`].
     pub fn flatten(&mut self, layer: NewLayer, created_by: &str) -> Result<()> {
         // The files are as old as the image, so that the same image gives the same result.
         let created = self.config.created.clone();
+        self.remove_base()?;
         self.replace_layers(layer, &Step { created_by: created_by.to_owned(), created })
     }
 }

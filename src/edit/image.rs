@@ -12,6 +12,7 @@ use super::edited_object::{EditedObject, raw};
 use super::history::{self, Step};
 use super::layer_file::NewLayer;
 use super::manifest::layer_type;
+use crate::annotation;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
@@ -24,6 +25,9 @@ use crate::retry::RetryPolicy;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 
 const LAYERS: &str = "layers";
+
+/// The annotations of a manifest or of an entry of an index.
+pub(super) const ANNOTATIONS: &str = "annotations";
 
 /// An image of one platform that is being changed.
 pub struct ImageEdit {
@@ -42,6 +46,8 @@ pub struct ImageEdit {
     new_layers: Vec<NewLayer>,
     /// Sources of blobs that are from another image.
     pub(super) owners: HashMap<Digest, Arc<dyn Source>>,
+    /// Whether what was said about the base before is no longer true.
+    pub(super) base_changed: bool,
 }
 
 impl std::fmt::Debug for ImageEdit {
@@ -119,6 +125,7 @@ impl ImageEdit {
             config,
             new_layers: Vec::new(),
             owners: HashMap::new(),
+            base_changed: false,
         })
     }
 
@@ -167,7 +174,18 @@ impl ImageEdit {
         if annotations.is_empty() {
             return Ok(());
         }
-        self.manifest.extend("annotations", texts(annotations))
+        self.manifest.extend(ANNOTATIONS, texts(annotations))
+    }
+
+    /// Whether the image has another base than before, or none: see [`IndexEdit::remove_base`](super::IndexEdit::remove_base).
+    pub fn is_base_changed(&self) -> bool {
+        self.base_changed
+    }
+
+    /// Removes what the manifest says about the base.
+    pub(super) fn remove_base(&mut self) -> Result<()> {
+        self.base_changed = true;
+        self.manifest.remove_members(ANNOTATIONS, &annotation::BASE)
     }
 
     /// Replaces all layers by one, which has the same files.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::composed::EditedImage;
 use super::edited_object::{EditedObject, raw};
+use super::image::ANNOTATIONS;
 use crate::annotation;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Source, fetch_document};
@@ -152,6 +153,19 @@ impl IndexEdit {
         }
         self.collect_owners(source, vec![descriptor.clone()]).await?;
         Ok(attestations)
+    }
+
+    /// Removes what the entry of this manifest says about its base, for an image whose
+    /// [base has changed](super::ImageEdit::is_base_changed): the manifest says it.
+    pub fn remove_base(&mut self, manifest: &Digest) -> Result<()> {
+        for entry in &mut self.index.manifests {
+            if parse_entry(entry).map_err(malformed)?.digest == *manifest {
+                let mut object = EditedObject::of("entry", entry)?;
+                object.remove_members(ANNOTATIONS, &annotation::BASE)?;
+                *entry = raw("entry", &object)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the entries of a platform, or with a digest, and what refers to them.

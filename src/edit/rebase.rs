@@ -46,8 +46,10 @@ impl ImageEdit {
         Ok(())
     }
 
-    /// Notes the base in the annotations that `check-base` and others read. `name` is one in a registry.
+    /// Notes the base in the annotations that `check-base` and others read, in place of the former one. `name` is one in a
+    /// registry.
     pub fn annotate_base(&mut self, name: Option<&str>, base: &Self) -> Result<()> {
+        self.remove_base()?;
         let name = name.map(|name| (annotation::BASE_NAME.to_owned(), name.to_owned()));
         let digest = (annotation::BASE_DIGEST.to_owned(), base.document.digest().to_string());
         self.annotate(&name.into_iter().chain([digest]).collect::<Vec<_>>())

@@ -225,10 +225,13 @@ impl OpenedEdit {
         index.retain(&kept)?;
         let mut attestations = 0;
         for image in images {
-            let old = image.document().digest().clone();
+            let (old, base_changed) = (image.document().digest().clone(), image.is_base_changed());
             let edited = Arc::new(image.build()?);
             let (source, new): (Arc<dyn Source>, _) = (Arc::clone(&edited) as _, edited.document());
             attestations += index.replace(&old, &source, new).await?;
+            if base_changed {
+                index.remove_base(new.digest())?;
+            }
         }
         if attestations > 0 && !settings.quiet {
             let attestations = plural(attestations as u64, "attestation");

@@ -17,10 +17,30 @@ pub(super) async fn run(args: Rebase, settings: &Settings) -> Result<ExitCode> {
         let old = edit.open(&args.old_base, Some(&own)).await?;
         let new = edit.open(&args.new_base, Some(&own)).await?;
         image.rebase(old.image()?, new.image()?)?;
-        // `check-base` compares a tag of a registry with the digest.
-        let name = new.opened.full_name.parse::<Reference>().ok();
-        let name = name.filter(|name| name.tag().is_some()).map(|name| name.to_string());
-        image.annotate_base(name.as_deref(), new.image()?)?;
+        image.annotate_base(registry_tag(&new.opened.full_name), new.image()?)?;
     }
     edit.finish(opened).await
+}
+
+/// The name, if it is a tag in a registry, which `check-base` compares with the digest. An image of a layout or archive may have
+/// any name: `1.1` there is not `docker.io/library/1.1`.
+fn registry_tag(full_name: &str) -> Option<&str> {
+    let reference = full_name.parse::<Reference>().ok()?;
+    (reference.tag().is_some() && reference.to_string() == full_name).then_some(full_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registry_tag_is_a_full_reference() {
+        for name in ["docker.io/library/debian:12.2", "localhost:5000/base:1"] {
+            assert_eq!(registry_tag(name), Some(name));
+        }
+        let pinned = format!("docker.io/library/debian@sha256:{}", "0".repeat(64));
+        for name in ["", "1.1", "debian:12.2", "library/debian:12.2", "r.example/base", &pinned] {
+            assert_eq!(registry_tag(name), None, "{name}");
+        }
+    }
 }
