@@ -113,11 +113,15 @@ impl IndexEdit {
                 !own.is_attestation() && own.digest != entry.digest && has_same_platform(own, entry)
             };
             if let (true, Some(platform)) = (self.added.iter().any(is_other), &entry.platform) {
+                let hint = match self.base {
+                    None => {
+                        "leave out one of them; `rpull index add` replaces an entry of an index"
+                    }
+                    Some(_) => "leave out one of them",
+                };
                 return Err(Error::new(ErrorKind::InvalidInput, format!("platform {platform}"))
                     .with_reason("another of the images is for this platform, too")
-                    .with_hint(
-                        "leave out one of them; `rpull index add` replaces an entry of an index",
-                    ));
+                    .with_hint(hint));
             }
         }
         Ok(())

@@ -225,8 +225,18 @@ impl Destination {
             | Self::Archive(_, name @ ImageName::Layout(_)) => Ok(name.clone()),
             _ if full.is_empty() => Err(Error::new(ErrorKind::InvalidInput, "name")
                 .with_reason("the image has no name")
-                .with_hint("name it in the destination, e.g. `oci:PATH:NAME`")),
+                .with_hint(format!("name it in the destination: `{}:NAME`", self.place()))),
             _ => Ok(ImageName::Layout(full.to_owned())),
+        }
+    }
+
+    /// The location as users write it, without the name of an image.
+    fn place(&self) -> String {
+        match self {
+            Self::Registry { reference, .. } => format!("docker://{}", reference.without_name()),
+            Self::Store(_) => "store".to_owned(),
+            Self::Layout { path, .. } => format!("oci:{}", path.display()),
+            Self::Archive(archive, _) => archive.place(),
         }
     }
 

@@ -44,6 +44,14 @@ impl NewArchive {
         self.output == ArchiveOutput::Stdout
     }
 
+    /// The location as users write it, without the name of an image.
+    pub(in crate::cli) fn place(&self) -> String {
+        match &self.output {
+            ArchiveOutput::File(path) => format!("{}:{}", self.format, path.display()),
+            ArchiveOutput::Stdout => format!("{}:-", self.format),
+        }
+    }
+
     /// Opens the archive for this number of images.
     pub(in crate::cli) fn open(
         &self,

@@ -110,11 +110,14 @@ async fn index_of_two_images_for_one_platform_is_refused() {
     let [app, arm, other] = ["app:1", "arm:1", "arm:2"].map(|name| registry.repository(name));
     let refusal =
         format!("platform linux/arm64: {arm}: another of the images is for this platform");
+    let unnamed = cli.run(&["index", "create", "oci-archive:all.tar", &arm]).await;
+    unnamed.expect(2, "hint: name it in the destination: `oci-archive:all.tar:NAME`");
     let both = cli.run(&["index", "create", "all:1", &app, &arm]).await;
     both.expect(2, &refusal).expect(2, "hint: leave out one of them; `rpull index add`");
     assert!(!cli.store().exists());
     cli.run(&["index", "create", "all:1", &app, &app]).await.expect(0, "");
-    cli.run(&["index", "add", "all:1", &other, &arm]).await.expect(2, &refusal);
+    let added = cli.run(&["index", "add", "all:1", &other, &arm]).await;
+    added.expect(2, &refusal).expect(2, "hint: leave out one of them\n");
     cli.run(&["index", "add", "all:1", &arm]).await.expect(0, "");
     let names: Vec<_> =
         entries(&cli, "store:all:1").await.into_iter().map(|(name, _)| name).collect();

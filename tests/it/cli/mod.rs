@@ -14,6 +14,7 @@ mod demo;
 mod diff;
 mod diff_files;
 mod edit;
+mod edit_arguments;
 mod edit_base;
 mod edit_index;
 mod edit_platforms;

@@ -186,14 +186,21 @@ impl Edit {
         let all = PlatformSelection::All;
         let platforms = destination.platforms(is_index.then_some(all.clone()), all)?;
         let source = Arc::new(edited);
-        let request = ImageRequest {
+        let wanted = [ImageRequest {
             reference,
             target_name,
             platforms,
             ..ImageRequest::new(source, ImageName::Only)
-        };
+        }];
         let run = TransferRun::with_defaults(command, only_plan, sync, &settings);
-        let (code, _) = run.execute(&[request], &destination, JsonShape::Value, &settings).await?;
+        let running = run.execute(&wanted, &destination, JsonShape::Value, &settings);
+        let (code, finished) = running.await?;
+        let is_written = finished.iter().any(|image| image.error.is_none());
+        if let (Destination::Store(Some(name)), true, false) =
+            (&destination, is_written, settings.quiet)
+        {
+            note(&crate::escape(&stored(name, &typed)));
+        }
         Ok(code)
     }
 }
@@ -258,6 +265,16 @@ fn warn_of_lost_platforms(image: &ImageEdit, reference: &str) {
     }
 }
 
+/// Says that the image is in the store, because a name with a registry looks like an image there.
+fn stored(name: &Reference, typed: &str) -> String {
+    let tagged = format!("tagged {name} in the store");
+    if typed.starts_with(&format!("{}/", name.registry())) {
+        format!("{tagged}; `rpull push {name}` sends it to the registry")
+    } else {
+        tagged
+    }
+}
+
 fn no_images(reference: &str) -> Error {
     Error::new(ErrorKind::NotFound, reference).with_reason("the index lists no images")
 }
@@ -265,4 +282,23 @@ fn no_images(reference: &str) -> Error {
 /// The compression with a name that clap has checked.
 pub(super) fn compression(name: &str) -> Compression {
     if name == "zstd" { Compression::Zstd } else { Compression::Gzip }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_name_with_registry_can_be_pushed() {
+        let line = |typed: &str| match Destination::parse_new(typed).unwrap() {
+            Destination::Store(Some(name)) => stored(&name, typed),
+            _ => panic!("{typed}"),
+        };
+        assert_eq!(line("app:1"), "tagged docker.io/library/app:1 in the store");
+        assert_eq!(line("store:r.io/app:1"), "tagged r.io/app:1 in the store");
+        assert_eq!(
+            line("r.io/app:1"),
+            "tagged r.io/app:1 in the store; `rpull push r.io/app:1` sends it to the registry"
+        );
+    }
 }
