@@ -13,6 +13,10 @@ use crate::local_path;
 pub(super) const RESUMABLE: &str =
     "run the same command again to resume; it transfers only what is still missing";
 
+/// The hint of an interrupted run that sends to a registry, which may not keep parts of a blob.
+pub(super) const REPEATABLE: &str =
+    "run the same command again; it sends only the blobs that the registry does not have yet";
+
 /// The hint about a manifest in the store that is damaged or missing.
 pub(super) const UNREADABLE_MANIFEST: &str =
     "run `rpull verify --repair` to fetch it again, or `rpull rm` to remove the image";

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::ArchiveOutput;
+use crate::cli::hint;
 use crate::cli::image::open::OpenedLocation;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::new_layout::{NewLayout, open_to_write};
@@ -158,9 +159,13 @@ impl Destination {
         }
     }
 
-    /// Whether it keeps what an interrupted run has transferred. An archive appears only once it is complete.
-    pub(in crate::cli) fn is_resumable(&self) -> bool {
-        !matches!(self, Self::Archive(..))
+    /// The hint for an interrupted run. An archive appears only once it is complete, so that nothing is kept.
+    pub(in crate::cli) fn repeat_hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(_) | Self::Layout { .. } => Some(hint::RESUMABLE),
+            Self::Registry { .. } => Some(hint::REPEATABLE),
+            Self::Archive(..) => None,
+        }
     }
 
     /// Whether the images are written to stdout.
@@ -330,5 +335,20 @@ impl Destination {
             }
             Self::Store(None) | Self::Layout { .. } | Self::Archive(..) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupted_push_has_no_hint_to_resume() {
+        let hint = |text: &str| Destination::parse(text, None).unwrap().repeat_hint();
+        for local in ["store:app:1", "oci:l:app"] {
+            assert_eq!(hint(local), Some(hint::RESUMABLE), "{local}");
+        }
+        assert_eq!(hint("r.example/app:1"), Some(hint::REPEATABLE));
+        assert_eq!(hint("oci-archive:a.tar:app"), None);
     }
 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cli::exit;
 use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
-use crate::cli::{exit, hint};
 use crate::content::RateLimit;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -30,8 +30,8 @@ pub(in crate::cli) struct ReportOptions {
     pub(in crate::cli) shape: JsonShape,
     /// Whether stdout is free for the images' names.
     pub(in crate::cli) names: bool,
-    /// Whether the target keeps what an interrupted run has transferred.
-    pub(in crate::cli) resumable: bool,
+    /// The hint for an interrupted run, if another one needs to transfer less.
+    pub(in crate::cli) repeat_hint: Option<&'static str>,
 }
 
 /// Prints the results and errors.
@@ -64,8 +64,9 @@ pub(in crate::cli) fn print_reports(
     }
     let errors = finished.iter().filter_map(ImageResult::first_error);
     let failed = exit::deciding(errors.clone());
-    if options.resumable && failed.is_some_and(|error| error.kind() == ErrorKind::Interrupted) {
-        output::hint_line(hint::RESUMABLE);
+    let is_interrupted = failed.is_some_and(|error| error.kind() == ErrorKind::Interrupted);
+    if let Some(hint) = options.repeat_hint.filter(|_| is_interrupted) {
+        output::hint_line(hint);
     }
     if settings.json {
         let values = finished.iter().map(|one| json_of(&one.report, one.first_error()));

@@ -128,7 +128,7 @@ impl TransferRun {
         let report = ReportOptions {
             shape,
             names: !destination.is_stdout(),
-            resumable: destination.is_resumable(),
+            repeat_hint: destination.repeat_hint(),
         };
         let code = print_reports(&finished, report, settings)?;
         Ok((code, finished))
