@@ -77,7 +77,10 @@ const HINTS: &[(ErrorDetail, &str)] = &[
         ErrorDetail::DamagedBlob,
         "run `rpull verify --repair IMAGE` to fetch damaged and missing blobs again",
     ),
-    (ErrorDetail::PlatformNotFound, "select one with `--platform`, or use `--all-platforms`"),
+    (
+        ErrorDetail::PlatformNotFound,
+        "select one with `--platform`; `rpull pull` and `rpull copy` take `--all-platforms` too",
+    ),
     (
         ErrorDetail::NothingRuns,
         "run `rpull inspect` to see what it contains; `--all-platforms` pulls or copies all of it",

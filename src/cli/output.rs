@@ -231,6 +231,14 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     line(&crate::escape::escape_json(&text))
 }
 
+/// Prints a JSON document, or what the template makes of each of its rows.
+pub(super) fn json_of_rows(document: &impl Serialize, rows: &[serde_json::Value]) -> Result<()> {
+    match rendered(&rows)? {
+        Some(lines) => text(&lines),
+        None => json(document),
+    }
+}
+
 /// Prints a JSON document byte for byte, or what the template makes of it.
 pub(super) fn document(bytes: &[u8]) -> Result<()> {
     if TEMPLATE.get().is_none() {

@@ -55,6 +55,9 @@ pub(crate) struct Referrers {
     /// List only artifacts of this type
     #[arg(long, value_name = "TYPE")]
     pub(crate) artifact_type: Option<String>,
+    /// Platform as os/arch[/variant] of the manifest they refer to [default: the index, if there is one]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::cli::args::Referrers;
-use crate::cli::image::open::open_location;
+use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{ForeignLayers, Settings};
@@ -22,38 +22,82 @@ use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::registry::Referrer;
+use crate::transfer::{PlatformRequest, resolve_image};
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
     let location = Location::parse(&args.image, DefaultLocation::Registry)?;
-    let Location::Registry(reference) = location else {
-        let opened = open_location(&location, settings).await?;
-        let digest = opened.source.resolve(&opened.name).await?.digest().clone();
-        let kind = args.artifact_type.as_deref();
-        let referrers =
-            local_tree(&*opened.source, &digest, kind, (0, &mut HashSet::new())).await?;
-        return print(&opened.reference, &digest, &referrers, settings);
+    let platform = args.platform.as_deref().map(str::parse).transpose()?;
+    let wanted = Wanted {
+        artifact_type: args.artifact_type.as_deref(),
+        platform: platform.map(PlatformRequest::explicit),
     };
-    let reading = in_registry(&reference, args.artifact_type.as_deref(), settings);
-    let (digest, referrers) = StoreHint::new(&args.image, settings).around(reading).await?;
-    print(&reference.to_string(), &digest, &referrers, settings)
+    let listed = if let Location::Registry(reference) = &location {
+        let reading = in_registry(reference, &wanted, settings);
+        StoreHint::new(&args.image, settings).around(reading).await?
+    } else {
+        locally(&location, &wanted, settings).await?
+    };
+    listed.print(wanted.artifact_type, settings)
+}
+
+/// What to list.
+struct Wanted<'a> {
+    artifact_type: Option<&'a str>,
+    /// The platform of the manifest whose referrers are listed, and not those of its index.
+    platform: Option<PlatformRequest>,
+}
+
+/// Referrers of a manifest.
+struct Listed {
+    reference: String,
+    digest: Digest,
+    referrers: Vec<Referrer>,
+}
+
+impl Wanted<'_> {
+    /// The digest of the manifest of the platform, if one was named.
+    async fn manifest(
+        &self,
+        source: &dyn Source,
+        name: &ImageName,
+        reference: &str,
+        settings: &Settings,
+    ) -> Result<Option<Digest>> {
+        let Some(platform) = &self.platform else { return Ok(None) };
+        let found = resolve_image(source, name, reference, Some(platform), &settings.retry).await?;
+        Ok(Some(found.manifest.digest().clone()))
+    }
 }
 
 async fn in_registry(
     reference: &Reference,
-    artifact_type: Option<&str>,
+    wanted: &Wanted<'_>,
     settings: &Settings,
-) -> Result<(Digest, Vec<Referrer>)> {
-    let client = settings.client(&reference.to_string(), ForeignLayers::Ignore)?;
+) -> Result<Listed> {
+    let text = reference.to_string();
+    let client = settings.client(&text, ForeignLayers::Ignore)?;
     let repository = client.repository(reference)?;
-    let digest = match reference.name() {
-        ImageName::Digest(digest) => digest,
-        name => match repository.name(&name, Effort::Request).await?.present() {
+    let name = reference.name();
+    let digest = match (wanted.manifest(&repository, &name, &text, settings).await?, name) {
+        (Some(digest), _) | (None, ImageName::Digest(digest)) => digest,
+        (None, name) => match repository.name(&name, Effort::Request).await?.present() {
             Some(descriptor) => descriptor.digest,
             None => repository.resolve(&name).await?.digest().clone(),
         },
     };
-    let referrers = repository.referrer_tree(&digest, artifact_type).await?;
-    Ok((digest, referrers))
+    let referrers = repository.referrer_tree(&digest, wanted.artifact_type).await?;
+    Ok(Listed { reference: text, digest, referrers })
+}
+
+async fn locally(location: &Location, wanted: &Wanted<'_>, settings: &Settings) -> Result<Listed> {
+    let OpenedLocation { source, name, reference, .. } = open_location(location, settings).await?;
+    let digest = match wanted.manifest(&*source, &name, &reference, settings).await? {
+        Some(digest) => digest,
+        None => source.resolve(&name).await?.digest().clone(),
+    };
+    let seen = &mut HashSet::new();
+    let referrers = local_tree(&*source, &digest, wanted.artifact_type, (0, seen)).await?;
+    Ok(Listed { reference, digest, referrers })
 }
 
 /// The referrers in a layout or archive and their referrers, each once. What a layout lists is finite.
@@ -89,25 +133,39 @@ fn local_tree<'a>(
     })
 }
 
-fn print(
-    reference: &str,
-    digest: &Digest,
-    referrers: &[Referrer],
-    settings: &Settings,
-) -> Result<ExitCode> {
-    if settings.json {
-        let all: Vec<Value> = referrers.iter().map(value).collect();
-        output::json(&json!({ "reference": reference, "digest": digest, "referrers": all }))?;
-    } else {
-        let terminal = terminal_width();
-        let is_narrow = terminal.is_some_and(|columns| columns < width(digest.as_str()));
-        let subject = if is_narrow { digest.short() } else { digest.as_str() };
-        output::text(&format!("{subject}\n{}", tree(referrers, "", terminal)))?;
-        if referrers.is_empty() && !settings.quiet {
-            note(&format!("no referrers of {}", crate::escape(reference)));
+impl Listed {
+    fn print(&self, artifact_type: Option<&str>, settings: &Settings) -> Result<ExitCode> {
+        let Self { reference, digest, referrers } = self;
+        if settings.json {
+            let all: Vec<Value> = referrers.iter().map(value).collect();
+            let document = json!({ "reference": reference, "digest": digest, "referrers": all });
+            let rows: Vec<Value> = flat(referrers).into_iter().map(value).collect();
+            output::json_of_rows(&document, &rows)?;
+        } else if settings.quiet {
+            let mut rows = flat(referrers).into_iter();
+            rows.try_for_each(|row| output::line(row.descriptor.digest.as_str()))?;
+        } else {
+            let terminal = terminal_width();
+            let is_narrow = terminal.is_some_and(|columns| columns < width(digest.as_str()));
+            let subject = if is_narrow { digest.short() } else { digest.as_str() };
+            output::text(&format!("{subject}\n{}", tree(referrers, "", terminal)))?;
+            if referrers.is_empty() {
+                let kind = artifact_type.map(|kind| format!(" of type {kind}")).unwrap_or_default();
+                note(&crate::escape(&format!("no referrers{kind} of {reference}")));
+            }
         }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// All referrers, each before its own.
+fn flat(referrers: &[Referrer]) -> Vec<&Referrer> {
+    let mut all = Vec::new();
+    for one in referrers {
+        all.push(one);
+        all.extend(flat(&one.referrers));
+    }
+    all
 }
 
 fn value(referrer: &Referrer) -> Value {

@@ -33,6 +33,7 @@ mod non_utf8;
 mod paths;
 mod process_limits;
 mod put;
+mod referrers;
 mod report;
 mod signals;
 mod snapshots;
