@@ -99,6 +99,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     ),
     (ErrorDetail::ArchiveDiskFull, "free disk space there and run the command again"),
     (ErrorDetail::UnpackDiskFull, "free disk space there and run the command again"),
+    (ErrorDetail::OutputDiskFull, "free disk space there and run the command again"),
     (ErrorDetail::SpoolDiskFull, "set `TMPDIR` to a directory with more space"),
     (
         ErrorDetail::IncompleteRoot,

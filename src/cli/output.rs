@@ -24,6 +24,7 @@ use super::terminal_width::stderr_width;
 use super::wrap::fit;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::free_space::is_disk_full;
 use crate::registry::{NOTICE, Redactor, TextKind};
 
 /// The progress bars of the command.
@@ -53,7 +54,11 @@ pub(super) fn redactor() -> Redactor {
 
 /// The error of a file that the user named for output.
 pub(super) fn write_failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Store, "write").at(path.display().to_string()).with_source(error)
+    let full = is_disk_full(&error);
+    Error::new(ErrorKind::Store, "write")
+        .at(path.display().to_string())
+        .with_detail(full.then_some(ErrorDetail::OutputDiskFull))
+        .with_source(error)
 }
 
 /// Opens a device or named pipe that the user named for output: it is written to and never replaced. Opening a pipe waits

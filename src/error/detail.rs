@@ -70,6 +70,8 @@ pub enum ErrorDetail {
     BrokenPipe,
     /// The disk that layers are unpacked to is full.
     UnpackDiskFull,
+    /// The disk of a file or directory that a command writes is full.
+    OutputDiskFull,
     /// An interrupted unpack has left an incomplete image in the directory.
     IncompleteRoot,
     /// The archive omits blobs that its recipient was expected to have.

@@ -24,8 +24,9 @@ follows the last colon. A directory becomes a tar, which `artifact pull` unpacks
   rpull artifact pull -o ./notes r.example/team/notes@sha256:…
   rpull artifact pull --json oci:./layout:notes | jq -r '.files[].path'
 
-Files are verified before they get their names. A title that leads out of the directory is refused,
-and nothing is written then. Blobs without a title are left out.")]
+Files are verified before they get their names, and replace files of the same names; others in a
+directory stay. A title that leads out of the directory is refused, and nothing is written then.
+Blobs without a title are left out.")]
     Pull(ArtifactPull),
     /// Push files as an artifact that refers to an image: a signature, an SBOM
     #[command(after_help = "Examples:

@@ -3,6 +3,7 @@
 pub(crate) mod analyze;
 mod args;
 mod artifact_files;
+mod artifact_pull;
 mod artifacts;
 mod auth;
 mod bare_word;

@@ -1,6 +1,7 @@
 //! `artifact push`, `pull` and `attach`: files as artifacts.
 
 mod files;
+mod output_dir;
 mod pull;
 mod push;
 mod title;

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::fs::{Mode, OFlags, mkdirat, openat, renameat};
-use rustix::io::Errno;
 use serde_json::{Value, json};
 
+use super::output_dir::OutputDir;
 use super::title::{DIRECTORY, TAR_DIGEST, Title, UNPACK};
 use crate::annotation;
 use crate::atomic_file::{AtomicFile, Fsync};
@@ -37,7 +36,11 @@ pub(super) async fn run(args: ArtifactPull, settings: &Settings) -> Result<ExitC
     let control = Control { cancel: cancelled_by_signals(), ..settings.control.clone() };
     let settings = &settings.with_control(control);
     let pulling = pull(&args, settings);
-    or_cancelled(&settings.control.cancel, "artifact pull", pulling).await?
+    let ended = or_cancelled(&settings.control.cancel, "artifact pull", pulling).await;
+    ended.and_then(|pulled| pulled).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => error.with_hint("run the same command again to pull all files"),
+        _ => error,
+    })
 }
 
 async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
@@ -48,21 +51,20 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
     };
     let (opened, document) = StoreHint::new(&args.reference, settings).around(reading).await?;
     let blobs = titled(&document, &opened.reference)?;
-    let directory = OutputDir::open(&args.output)?;
-    directory.check_absent(blobs.iter().filter(|(title, blob)| is_unpacked(title, blob)))?;
+    let mut directory = OutputDir::open(&args.output)?;
+    blobs.iter().try_for_each(|(title, blob)| directory.check(title, is_unpacked(title, blob)))?;
     for (title, blob) in &blobs {
         if is_unpacked(title, blob) {
-            unpack(&opened, blob, title, &directory, settings).await?;
+            unpack(&opened, blob, title, &mut directory, settings).await?;
         } else {
-            write(&opened, blob, title, &directory, settings).await?;
+            write(&opened, blob, title, &mut directory, settings).await?;
         }
         if !settings.json {
-            let path = directory.path.join(title.to_string());
-            output::line(&crate::escape(&path.display().to_string()))?;
+            output::line(&crate::escape(&directory.path_of(title).display().to_string()))?;
         }
     }
     if settings.json {
-        let files = blobs.iter().map(|(title, blob)| json_of(&directory.path, title, blob));
+        let files = blobs.iter().map(|(title, blob)| json_of(&directory, title, blob));
         output::json(&json!({
             "reference": opened.reference,
             "digest": document.digest(),
@@ -75,10 +77,10 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn json_of(directory: &Path, title: &Title, blob: &Descriptor) -> Value {
+fn json_of(directory: &OutputDir, title: &Title, blob: &Descriptor) -> Value {
     json!({
         "title": title.to_string(),
-        "path": directory.join(title.to_string()),
+        "path": directory.path_of(title),
         "media_type": blob.media_type,
         "digest": blob.digest,
         "size": blob.size,
@@ -122,63 +124,15 @@ fn is_unpacked(title: &Title, blob: &Descriptor) -> bool {
     }
 }
 
-/// The directory for the files.
-struct OutputDir {
-    path: PathBuf,
-    handle: OwnedFd,
-}
-
-impl OutputDir {
-    fn open(path: &Path) -> Result<Self> {
-        let failed = |error: io::Error| write_failed(path, error);
-        std::fs::create_dir_all(path).map_err(failed)?;
-        let handle = File::open(path).map_err(failed)?.into();
-        Ok(Self { path: path.to_owned(), handle })
-    }
-
-    /// Refuses directories that exist already, and are not empty, before anything is written.
-    fn check_absent<'a>(
-        &self,
-        unpacked: impl Iterator<Item = &'a (Title, Descriptor)>,
-    ) -> Result<()> {
-        for (title, _) in unpacked {
-            let path = self.path.join(title.to_string());
-            if path.read_dir().is_ok_and(|mut files| files.next().is_some()) {
-                return Err(Error::new(ErrorKind::Store, path.display().to_string())
-                    .with_reason("exists already, and is not empty")
-                    .with_hint("remove it, or name another directory with `-o`"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens the directory of a title, and creates what is missing. No symbolic link is followed: an earlier file of the artifact
-    /// may be one.
-    fn parent(&self, title: &Title) -> Result<OwnedFd> {
-        let failed = |error: Errno| write_failed(&self.path.join(title.to_string()), error.into());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut parent =
-            self.handle.try_clone().map_err(|error| write_failed(&self.path, error))?;
-        for name in title.split().0 {
-            match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(failed(error)),
-            }
-            parent = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
-        }
-        Ok(parent)
-    }
-}
-
 /// Writes a file, which appears when it is complete and verified.
 async fn write(
     opened: &OpenedLocation,
     blob: &Descriptor,
     title: &Title,
-    directory: &OutputDir,
+    directory: &mut OutputDir,
     settings: &Settings,
 ) -> Result<()> {
-    let path = directory.path.join(title.to_string());
+    let path = directory.path_of(title);
     let failed = |error| write_failed(&path, error);
     let parent = directory.parent(title)?;
     let temporary = format!(".rpull-{:016x}", fastrand::u64(..)).into();
@@ -196,11 +150,11 @@ async fn unpack(
     opened: &OpenedLocation,
     blob: &Descriptor,
     title: &Title,
-    directory: &OutputDir,
+    directory: &mut OutputDir,
     settings: &Settings,
 ) -> Result<()> {
-    let failed = |error| write_failed(&directory.path, error);
-    let staging = tempfile::Builder::new().prefix(".rpull-").tempdir_in(&directory.path);
+    let failed = |error| write_failed(directory.path(), error);
+    let staging = tempfile::Builder::new().prefix(".rpull-").tempdir_in(directory.path());
     let staging = staging.map_err(failed)?;
     let tar = tempfile::tempfile_in(staging.path()).map_err(failed)?;
     let mut out = &tar;
@@ -219,9 +173,7 @@ async fn unpack(
             root.canonicalize().is_ok_and(|root| real == root.join(title.to_string()))
         });
     let made = if is_inside { inner } else { root };
-    let parent = directory.parent(title)?;
-    renameat(rustix::fs::CWD, &made, &parent, title.split().1)
-        .map_err(|error| write_failed(&directory.path.join(title.to_string()), error.into()))
+    directory.publish(&made, title)
 }
 
 fn build(

@@ -24,27 +24,34 @@ impl Title {
     /// Parses the title of a blob that is pulled.
     ///
     /// # Errors
-    /// [`ErrorKind::Unpack`] if a file of that name would be outside of the directory.
+    /// [`ErrorKind::Unpack`] if there can be no file of that name in the directory.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let refused = || {
-            Error::new(ErrorKind::Unpack, format!("title `{text}`"))
-                .with_reason("leads out of the directory")
-        };
-        if text.contains('\0') || text.contains('\\') {
-            return Err(refused());
+        Self::of_text(text).map_err(|reason| {
+            Error::new(ErrorKind::Unpack, format!("title `{text}`")).with_reason(reason)
+        })
+    }
+
+    /// Parses a title. The error is the reason.
+    pub(super) fn of_text(text: &str) -> Result<Self, &'static str> {
+        const OUTSIDE: &str = "leads out of the directory";
+        if text.contains('\0') {
+            return Err("has a NUL character, which no file name has");
+        }
+        if text.contains('\\') {
+            return Err("has a backslash, which separates directories on some systems");
         }
         let mut parts = Vec::new();
         for part in Path::new(text).components() {
             match part {
                 Component::Normal(part) => {
-                    parts.push(part.to_str().ok_or_else(refused)?.to_owned());
+                    parts.push(part.to_str().ok_or(OUTSIDE)?.to_owned());
                 }
                 Component::CurDir => {}
-                _ => return Err(refused()),
+                _ => return Err(OUTSIDE),
             }
         }
         if parts.is_empty() {
-            return Err(refused());
+            return Err("is not the name of a file");
         }
         Ok(Self(parts))
     }
