@@ -45,7 +45,6 @@ use crate::name::ImageName;
 /// The config of an artifact without one.
 const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// The annotation with the name of a file, as other tools use it.
 /// A manifest and its blobs, in memory or in files.
 #[derive(Clone, Debug)]
 pub struct Artifact {
@@ -61,6 +60,7 @@ impl Artifact {
         ArtifactBuilder {
             artifact_type: artifact_type.into(),
             config: (MediaType::OCI_EMPTY, Bytes::from_static(EMPTY_CONFIG)),
+            config_annotations: BTreeMap::new(),
             layers: Vec::new(),
             subject: None,
             annotations: BTreeMap::new(),
@@ -80,6 +80,7 @@ impl Artifact {
 pub struct ArtifactBuilder {
     artifact_type: MediaType,
     config: (MediaType, Bytes),
+    config_annotations: BTreeMap<String, String>,
     layers: Vec<Layer>,
     subject: Option<Descriptor>,
     annotations: BTreeMap<String, String>,
@@ -109,6 +110,12 @@ impl ArtifactBuilder {
     /// Sets the config, for types that have one.
     pub fn config(mut self, media_type: impl Into<MediaType>, bytes: impl Into<Bytes>) -> Self {
         self.config = (media_type.into(), bytes.into());
+        self
+    }
+
+    /// Sets an annotation in the descriptor of the config.
+    pub fn config_annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config_annotations.insert(key.into(), value.into());
         self
     }
 
@@ -213,7 +220,10 @@ impl ArtifactBuilder {
     pub fn build(self) -> Result<Artifact> {
         let content = self.location.map_or_else(Memory::default, Memory::at);
         let (config_type, config) = self.config;
-        let config = content.insert_blob(config_type, config);
+        let config = Descriptor {
+            annotations: self.config_annotations,
+            ..content.insert_blob(config_type, config)
+        };
         let mut layers: Vec<Descriptor> = Vec::new();
         let mut files = HashMap::new();
         for Layer { media_type, content: layer, annotations } in self.layers {

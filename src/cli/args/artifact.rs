@@ -46,7 +46,7 @@ pub(crate) struct ArtifactContent {
     /// Set an annotation of the manifest (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) annotation: Vec<(String, String)>,
-    /// JSON file with annotations by title; `$manifest` for the manifest
+    /// JSON file with annotations by title; `$manifest` and `$config` for the manifest and its config
     #[arg(long, value_name = "FILE")]
     pub(crate) annotation_file: Option<PathBuf>,
     #[command(flatten)]

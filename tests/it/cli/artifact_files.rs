@@ -73,7 +73,8 @@ async fn artifact_round_trips_through_every_location() {
 async fn artifact_annotations_come_from_options_and_file() {
     let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     write_files(&cli);
-    let annotations = json!({"$manifest": {"a": "1"}, "notes.txt": {"b": "2"}});
+    let annotations =
+        json!({"$manifest": {"a": "1"}, "$config": {"d": "4"}, "notes.txt": {"b": "2"}});
     std::fs::write(cli.dir().join("annotations.json"), annotations.to_string()).unwrap();
     let name = registry.repository("notes:1");
     let push = async |file: &str| {
@@ -93,10 +94,17 @@ async fn artifact_annotations_come_from_options_and_file() {
     let manifest = cli.json(&["manifest", &name]).await;
     assert_eq!(manifest["annotations"], json!({"a": "1", "c": "3"}));
     assert_eq!(manifest["layers"][0]["annotations"], json!({"b": "2", TITLE: "notes.txt"}));
+    assert_eq!(manifest["config"]["annotations"], json!({"d": "4"}));
     assert_eq!(manifest["artifactType"], "application/vnd.unknown.artifact.v1");
+    let renamed = json!({"notes.txt": {TITLE: "other/n.txt", "b": "2"}});
+    std::fs::write(cli.dir().join("annotations.json"), renamed.to_string()).unwrap();
+    push("annotations.json").await.expect(0, "");
+    let manifest = cli.json(&["manifest", &name]).await;
+    assert_eq!(manifest["layers"][0]["annotations"], json!({"b": "2", TITLE: "other/n.txt"}));
     for (text, reason) in [
         (r#"{"other.txt": {"b": "2"}}"#, "no file has the title `other.txt`"),
         (r#"{"notes.txt": 1}"#, "expected titles with annotations"),
+        (r#"{"notes.txt": {"org.opencontainers.image.title": "../x"}}"#, "leads out of the dir"),
         ("{", "--annotation-file"),
     ] {
         std::fs::write(cli.dir().join("wrong.json"), text).unwrap();
@@ -105,6 +113,10 @@ async fn artifact_annotations_come_from_options_and_file() {
     let args = ["artifact", "push", &name, "notes.txt", "./notes.txt:x/y"];
     cli.run(&args).await.expect(2, "used by two files");
     cli.run(&["artifact", "push", &name, "absent"]).await.expect(3, "absent");
+    let untyped = cli.run(&["artifact", "push", &name, "notes.txt:foo"]).await;
+    untyped.expect(3, "hint: `foo` is not a type: write TYPE/SUBTYPE");
+    let parameters = ["artifact", "push", &name, "notes.txt:text/plain; charset=utf-8"];
+    cli.run(&parameters).await.expect(2, "type `text/plain; charset=utf-8`: expected TYPE/SUBTYPE");
     cli.run(&["artifact", "push", "docker-archive:x.tar:a", "notes.txt"])
         .await
         .expect(2, "only images");
@@ -229,4 +241,6 @@ async fn artifact_attached_is_a_referrer_at_every_location() {
         assert!(text.contains("└── application/spdx+json"), "{text}");
     }
     cli.run(&["artifact", "attach", &name, "notes.txt"]).await.expect(2, "--artifact-type");
+    let in_layout = ["artifact", "attach", "--artifact-type", KIND, "oci:l:app", "notes.txt"];
+    cli.run(&in_layout).await.expect(2, "hint: push the image and attach to it there");
 }

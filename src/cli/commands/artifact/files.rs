@@ -20,8 +20,9 @@ use crate::media::MediaType;
 /// The type of a file without one.
 const FILE: &str = "application/octet-stream";
 
-/// The key of the annotations of the manifest, as in files for oras.
+/// The keys of the annotations of the manifest and of the config, as in files for oras.
 const MANIFEST: &str = "$manifest";
+const CONFIG: &str = "$config";
 
 /// What a file of annotations says: by title, by key.
 type Annotations = BTreeMap<String, BTreeMap<String, String>>;
@@ -35,12 +36,34 @@ struct TypedFile {
 
 impl TypedFile {
     /// `FILE[:TYPE]`: a type has a slash.
-    fn parse(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a malformed type.
+    fn parse(text: &str) -> Result<Self> {
         match text.rsplit_once(':') {
             Some((path, kind)) if kind.contains('/') && !path.is_empty() => {
-                Self { path: path.into(), media_type: Some(kind.to_owned()) }
+                if !MediaType::from(kind).is_well_formed() {
+                    return Err(Error::new(ErrorKind::InvalidInput, format!("type `{kind}`"))
+                        .with_reason("expected TYPE/SUBTYPE without parameters"));
+                }
+                Ok(Self { path: path.into(), media_type: Some(kind.to_owned()) })
             }
-            _ => Self { path: text.into(), media_type: None },
+            _ => Ok(Self { path: text.into(), media_type: None }),
+        }
+    }
+
+    /// The hint if the file is missing, because a type without a slash is taken for a part of its name.
+    fn hint_if_missing(&self, error: Error) -> Error {
+        let text = self.path.to_string_lossy();
+        match text.rsplit_once(':') {
+            Some((path, kind))
+                if error.kind() == ErrorKind::NotFound && Path::new(path).exists() =>
+            {
+                error.with_hint(format!(
+                    "`{kind}` is not a type: write TYPE/SUBTYPE, e.g. `{path}:text/plain`"
+                ))
+            }
+            _ => error,
         }
     }
 }
@@ -61,14 +84,19 @@ pub(super) fn build(
     for (key, value) in own.into_iter().chain(content.annotation.iter().cloned()) {
         builder = builder.annotation(key, value);
     }
+    for (key, value) in annotations.remove(CONFIG).unwrap_or_default() {
+        builder = builder.config_annotation(key, value);
+    }
     if let Some(subject) = subject {
         builder = builder.subject(subject);
     }
+    let files = content.files.iter().map(|text| TypedFile::parse(text));
     let mut titles = BTreeSet::new();
-    for text in &content.files {
-        let file = TypedFile::parse(text);
-        let title = Title::of_file(&file.path)?;
-        let more = annotations.remove(&title.to_string()).unwrap_or_default();
+    for file in files.collect::<Result<Vec<_>>>()? {
+        let own = Title::of_file(&file.path)?;
+        let mut more = annotations.remove(&own.to_string()).unwrap_or_default();
+        let title = more.remove(annotation::TITLE).map(|text| other_title(&text)).transpose()?;
+        let title = title.unwrap_or(own);
         builder = add(builder, &file, &title, more, control)?;
         if !titles.insert(title.clone()) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("title `{title}`"))
@@ -93,7 +121,8 @@ fn add(
     annotate(annotation::TITLE, title.to_string());
     if !file.path.is_dir() {
         let media_type = file.media_type.as_deref().unwrap_or(FILE);
-        return builder.open_file(&file.path, media_type, annotations);
+        let added = builder.open_file(&file.path, media_type, annotations);
+        return added.map_err(|error| file.hint_if_missing(error));
     }
     let clamp_time = source_date_epoch()?.map(|seconds| Timestamp {
         seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
@@ -105,6 +134,14 @@ fn add(
     annotate(UNPACK, "true".to_owned());
     let media_type = file.media_type.as_deref().map_or(DIRECTORY, MediaType::from);
     Ok(builder.tar(media_type, tar, annotations))
+}
+
+/// A title that the file of annotations gives.
+fn other_title(text: &str) -> Result<Title> {
+    Title::of_text(text).map_err(|reason| {
+        Error::new(ErrorKind::InvalidInput, "`--annotation-file`")
+            .with_reason(format!("title `{text}` {reason}"))
+    })
 }
 
 fn read_annotations(path: &Path) -> Result<Annotations> {
@@ -133,7 +170,10 @@ mod tests {
             (":x/y", ":x/y", None),
         ] {
             let media_type = media_type.map(str::to_owned);
-            assert_eq!(TypedFile::parse(text), TypedFile { path: path.into(), media_type });
+            let parsed = TypedFile::parse(text).unwrap();
+            assert_eq!(parsed, TypedFile { path: path.into(), media_type });
         }
+        let refused = TypedFile::parse("a.txt:text/plain; charset=utf-8").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     }
 }

@@ -22,6 +22,8 @@ use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 use crate::transfer::{ImageRequest, PlatformRequest, ResolvedImage, resolve_image};
 
+const NOT_IN_REGISTRY: &str = "push the image and attach to it there; `rpull copy --referrers` copies it back with what is attached";
+
 pub(super) async fn push(args: ArtifactPush, settings: &Settings) -> Result<ExitCode> {
     let settings = &interruptible(&labels::PUSH, settings);
     if let Location::Archive { format: crate::archive::ArchiveFormat::Docker, .. } =
@@ -42,7 +44,8 @@ pub(super) async fn push(args: ArtifactPush, settings: &Settings) -> Result<Exit
 
 pub(super) async fn attach(args: ArtifactAttach, settings: &Settings) -> Result<ExitCode> {
     let settings = &interruptible(&labels::PUSH, settings);
-    let image = registry_reference(&args.image)?;
+    let image =
+        registry_reference(&args.image).map_err(|error| error.with_hint(NOT_IN_REGISTRY))?;
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
     let platform = platform.map(PlatformRequest::explicit);
     let resolving = async {
