@@ -4,6 +4,7 @@ mod archive;
 mod delta;
 mod mirrors;
 mod mutate;
+mod packed;
 mod rebuild;
 mod seeds;
 #[expect(dead_code, reason = "the tests use more of it")]
