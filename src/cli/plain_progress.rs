@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::labels::{ProgressLabels, phase_label};
 use super::output::note;
+use super::run::plan::from_deltas;
 use super::size::{percent, plural, size};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -109,7 +110,7 @@ impl PlainState {
             let received = rebuilt.iter().map(|(_, bytes)| bytes).sum();
             let to_rebuild = match rebuilt.len() {
                 0 => String::new(),
-                count => format!("; {count} to rebuild from {}", size(received)),
+                count => format!("; {count} to rebuild{}", from_deltas(received)),
             };
             note(&format!(
                 "{} of {} to {to_do}, {} of {}{to_rebuild}",

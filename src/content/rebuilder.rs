@@ -11,7 +11,8 @@ use crate::error::Result;
 /// Makes layers of what the target has and of fewer bytes than the layers have. Nothing depends on it: a layer that cannot be
 /// rebuilt is received from the source.
 pub trait Rebuilder: Send + Sync {
-    /// Which of the missing layers of a manifest it can rebuild, each with the bytes to receive for it. Costs a few requests.
+    /// Which of the missing layers of a manifest it can rebuild, each with the bytes to receive for it, 0 if that is not known. Costs a few
+    /// requests.
     /// A failure means none.
     fn find<'a>(
         &'a self,

@@ -46,7 +46,7 @@ fn text(plan: &PlanReport, free: Option<u64>) -> String {
                 BlobState::Shared => "shared".to_owned(),
                 BlobState::Partial(bytes) => format!("partial, {} on disk", size(bytes)),
                 BlobState::Mountable => "mountable".to_owned(),
-                BlobState::Rebuildable(delta) => format!("rebuild from {}", size(delta)),
+                BlobState::Rebuildable(delta) => format!("rebuild{}", from_deltas(delta)),
                 BlobState::Missing => "missing".to_owned(),
                 BlobState::Skipped => "foreign, skipped".to_owned(),
             };
@@ -58,6 +58,11 @@ fn text(plan: &PlanReport, free: Option<u64>) -> String {
     let mut text = table(columns, &rows, terminal_width());
     text.push_str(&last_line(&plan.summary.reference, &receipt(&plan.bytes, free)));
     text
+}
+
+/// ` from 3.0 MB`; nothing if the bytes of deltas are not known because an archive's list of them cannot be read.
+pub(in crate::cli) fn from_deltas(delta_bytes: u64) -> String {
+    if delta_bytes == 0 { String::new() } else { format!(" from {}", size(delta_bytes)) }
 }
 
 /// The sum of several plans. A blob belongs to the first image that needs it.
@@ -82,8 +87,11 @@ pub(in crate::cli) fn receipt(bytes: &PlanBytes, free: Option<u64>) -> String {
     let mut parts =
         vec![format!("would transfer {} of {}", size(bytes.missing), size(bytes.total))];
     if bytes.rebuildable > 0 {
-        let (delta, whole) = (size(bytes.delta_bytes), size(bytes.rebuildable));
-        parts.push(format!("rebuild {whole} from {delta}"));
+        parts.push(format!(
+            "rebuild {}{}",
+            size(bytes.rebuildable),
+            from_deltas(bytes.delta_bytes)
+        ));
     }
     if bytes.partial > 0 {
         parts.push(format!("{} resumed", size(bytes.partial)));

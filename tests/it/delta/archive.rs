@@ -221,6 +221,10 @@ async fn damaged_manifest_of_deltas_in_archive_is_named() {
     let layer = versions.new.layers[1].digest();
     loaded.expect(5, &format!("delta for {layer}: "));
     loaded.expect(5, "digest mismatch");
+    // It said "from 0 B".
+    loaded.expect(5, "; 1 to rebuild\n");
+    let plan = versions.cli.run(&["load", "--plan", "update.tar"]).await;
+    assert!(plan.stdout.contains("rebuild ") && !plan.stdout.contains(" from "), "{}", plan.stdout);
 }
 
 #[tokio::test]
