@@ -55,7 +55,7 @@ pub fn delta_apply(bytes: &[u8]) {
     if delta.header().tar_size > 1 << 22 {
         return;
     }
-    if let Ok(blob) = apply(&delta, &[tar_file(&old)], Vec::new()) {
+    if let Ok(blob) = apply(&delta, &[tar_file(&old)], Vec::new(), &Control::default()) {
         assert_eq!(blob.len() as u64, delta.header().target.size);
     }
 }

@@ -3,11 +3,12 @@
 use std::io::{self, Read, Write};
 use std::num::NonZero;
 
-use super::fault::{does_not_fit, invalid_delta};
+use super::fault::{WHAT_APPLY, does_not_fit, invalid_delta};
 use super::format::Delta;
 use super::frames::{FrameReader, decompress, read_prefix};
 use super::ops::{Op, OpsReader, Part};
 use super::tar_file::TarFile;
+use crate::control::Control;
 use crate::digest::Hasher;
 use crate::error::{Error, Result};
 use crate::rebuild;
@@ -19,20 +20,21 @@ const MOST_THREADS: usize = 4;
 /// not flushed.
 ///
 /// The caller verifies the digest of what was written, which has at most as many bytes as the header states. Blocks.
-/// Holds up to 128 MiB, for layers of any size.
+/// Holds up to 144 MiB, for layers of any size; mostly less than 64 MiB.
 ///
 /// # Errors
 /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) if these are other layers,
 /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) if the delta contradicts itself,
-/// [`ErrorKind::Store`](crate::ErrorKind::Store) if reading or writing fails.
-pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W) -> Result<W> {
+/// [`ErrorKind::Store`](crate::ErrorKind::Store) if reading or writing fails,
+/// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W, control: &Control) -> Result<W> {
     let header = delta.header();
     let right = header.sources.iter().map(|source| (&source.diff_id, source.size));
     if !right.eq(old.iter().map(|tar| (tar.diff_id(), tar.size()))) {
         return Err(does_not_fit("the old layers are others"));
     }
     let record = delta.record()?;
-    let mut tar = NewTar::new(delta, old)?;
+    let mut tar = NewTar::new(delta, old, control)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     match rebuild::replay_with(&mut tar, &record, blob, cores.min(MOST_THREADS)) {
         Ok(blob) => tar.finish().map(|()| blob),
@@ -45,6 +47,7 @@ pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W) -> Result<W> {
 struct NewTar<'a, O, F> {
     delta: &'a Delta,
     old: &'a [TarFile],
+    control: &'a Control,
     ops: OpsReader<O>,
     frames: FrameReader<F>,
     /// What is left of the current operation.
@@ -66,10 +69,12 @@ impl<'a> NewTar<'a, (), ()> {
     fn new(
         delta: &'a Delta,
         old: &'a [TarFile],
+        control: &'a Control,
     ) -> Result<NewTar<'a, impl Read + use<>, impl Read + use<>>> {
         Ok(NewTar {
             delta,
             old,
+            control,
             ops: delta.ops()?,
             frames: delta.frames()?,
             op: None,
@@ -105,6 +110,7 @@ impl<O: Read, F: Read> NewTar<'_, O, F> {
     }
 
     fn fill(&mut self, into: &mut [u8]) -> Result<usize> {
+        self.control.check(WHAT_APPLY)?;
         let left = self.delta.header().tar_size - self.position;
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
         let into = into.get_mut(..most).unwrap_or_default();

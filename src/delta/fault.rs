@@ -7,6 +7,8 @@ use crate::free_space::is_disk_full;
 
 /// What is interrupted, in errors of making a delta.
 pub(super) const WHAT: &str = "make delta";
+/// The same of applying one.
+pub(super) const WHAT_APPLY: &str = "apply delta";
 
 /// The delta contradicts itself, or exceeds a limit.
 pub(super) fn invalid_delta(reason: &str) -> Error {

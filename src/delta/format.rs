@@ -27,7 +27,7 @@ use super::ops::OpsReader;
 use crate::blob_file::{BlobFile, FileRange};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::rebuild::{Encoder, Family, Record};
+use crate::rebuild::{Encoder, Family, MAX_RECORD_BYTES, Record};
 
 /// Media type of a delta of one layer.
 pub const LAYER_DELTA: &str = "application/vnd.rpull.delta.layer.v1";
@@ -151,6 +151,8 @@ pub struct Delta {
     header: Header,
     /// Where each section is in the file, in the order of [`SECTIONS`].
     places: [Range<u64>; 4],
+    /// Bytes of memory that its largest frame takes.
+    frame_memory: u64,
 }
 
 impl Delta {
@@ -163,7 +165,7 @@ impl Delta {
         Self::from_blob(BlobFile::hash(path)?)
     }
 
-    /// Reads the header of a delta, whose bytes the caller has verified.
+    /// Reads the header and the table of frames of a delta, whose bytes the caller has verified.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) if it is not a delta or exceeds a limit,
@@ -190,7 +192,17 @@ impl Delta {
         let header: Header = serde_json::from_slice(&json)
             .map_err(|error| invalid_delta("has an invalid header").with_source(error))?;
         let places = header.places(end, size)?;
-        Ok(Self { blob, header, places })
+        let mut delta = Self { blob, header, places, frame_memory: 0 };
+        let old = delta.header.sources.iter().map(|source| source.size);
+        let max_prefix_bytes = limits::max_prefix_bytes(delta.header.tar_size, old);
+        delta.frame_memory = delta.frames()?.check(max_prefix_bytes)?;
+        Ok(delta)
+    }
+
+    /// About how many bytes of memory [`apply()`](super::apply()) takes.
+    pub(crate) fn memory(&self) -> u64 {
+        let [_, _, record, _] = &self.places;
+        self.frame_memory + (record.end - record.start) + limits::OTHER_MEMORY
     }
 
     /// What it makes, and of what.
@@ -289,7 +301,7 @@ impl Delta {
         let place = self.places.get(number).cloned().unwrap_or_default();
         let raw = self.header.sections.get(number).map_or(0, |section| section.raw);
         let mut table = zstd::Decoder::new(self.blob.read(place)).map_err(file_error)?;
-        table.window_log_max(limits::WINDOW_LOG).map_err(file_error)?;
+        table.window_log_max(limits::TABLE_WINDOW_LOG).map_err(file_error)?;
         Ok(BufReader::new(table.take(raw)))
     }
 }
@@ -312,7 +324,7 @@ impl Header {
             return Err(invalid_delta("has unknown sections"));
         }
         let mut places = [const { 0..0 }; 4];
-        let (mut at, limits) = (start, [limits::TABLE, limits::TABLE, limits::RECORD, u64::MAX]);
+        let (mut at, limits) = (start, [limits::TABLE, limits::TABLE, MAX_RECORD_BYTES, u64::MAX]);
         for ((section, limit), place) in self.sections.iter().zip(limits).zip(&mut places) {
             let end = at.checked_add(section.size).filter(|end| *end <= size);
             let Some(end) = end.filter(|_| section.raw.max(section.size) <= limit) else {

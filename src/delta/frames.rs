@@ -28,20 +28,25 @@ pub(super) struct Frame {
 /// Collects literals, and compresses them frame by frame.
 pub(super) struct FrameWriter {
     level: i32,
+    tar_size: u64,
     raw: Vec<u8>,
     prefix: Vec<Part>,
     prefix_bytes: u64,
+    /// Those of the frames before too.
+    all_prefix_bytes: u64,
     coder: PartCoder,
     table: Vec<u8>,
 }
 
 impl FrameWriter {
-    pub(super) fn new(level: i32) -> Self {
+    pub(super) fn new(level: i32, tar_size: u64) -> Self {
         Self {
             level,
+            tar_size,
             raw: Vec::new(),
             prefix: Vec::new(),
             prefix_bytes: 0,
+            all_prefix_bytes: 0,
             coder: PartCoder::default(),
             table: Vec::new(),
         }
@@ -56,6 +61,9 @@ impl FrameWriter {
         like: Option<Part>,
         old: &[TarFile],
     ) -> Result<Option<Vec<u8>>> {
+        let old_sizes = old.iter().map(TarFile::size);
+        let left = limits::max_prefix_bytes(self.tar_size, old_sizes) - self.all_prefix_bytes;
+        let like = like.filter(|part| part.length <= left);
         let like_bytes = like.map_or(0, |part| part.length);
         let is_full = self.raw.len() + literals.len() > limits::FRAME
             || self.prefix_bytes + like_bytes > limits::PREFIX as u64
@@ -63,6 +71,7 @@ impl FrameWriter {
         let mut frame = if is_full { self.close(old)? } else { None };
         if let Some(part) = like {
             self.prefix_bytes += part.length;
+            self.all_prefix_bytes += part.length;
             match self.prefix.last_mut() {
                 Some(last)
                     if last.source == part.source && last.offset + last.length == part.offset =>
@@ -117,6 +126,20 @@ impl<R: Read> FrameReader<R> {
     /// `sizes` are those of the old tars.
     pub(super) fn new(table: R, sizes: Vec<u64>) -> Self {
         Self { table, sizes, coder: PartCoder::default() }
+    }
+
+    /// Reads the whole table; returns how many bytes of memory the largest frame takes.
+    pub(super) fn check(mut self, max_prefix_bytes: u64) -> Result<u64> {
+        let (mut largest, mut all_prefix_bytes) = (0, 0_u64);
+        while let Some(Frame { raw, packed, prefix }) = self.next_frame()? {
+            let prefix_bytes = prefix.iter().map(|part| part.length).sum::<u64>();
+            all_prefix_bytes = all_prefix_bytes.saturating_add(prefix_bytes);
+            largest = largest.max(prefix_bytes + (raw + packed) as u64);
+        }
+        if all_prefix_bytes > max_prefix_bytes {
+            return Err(invalid_delta("has frames that refer to too much of old layers"));
+        }
+        Ok(largest)
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>> {
@@ -207,4 +230,40 @@ fn window_log(bytes: usize) -> u32 {
 /// Compresses a table.
 pub(super) fn compress_table(table: &[u8]) -> Result<Vec<u8>> {
     zstd::bulk::compress(table, 19).map_err(file_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::control::Control;
+    use crate::digest::Digest;
+
+    fn old_layer(size: u64) -> TarFile {
+        let bytes = vec![7; usize::try_from(size).unwrap()];
+        let (diff_id, dir) = (Digest::sha256(&bytes), std::env::temp_dir());
+        let control = Control::default();
+        TarFile::decompress(Cursor::new(bytes), &diff_id, size, &dir, &control).unwrap()
+    }
+
+    // Each frame may refer to all of an old layer, so that a small delta could have terabytes of it read.
+    #[test]
+    fn frames_refer_to_old_bytes_at_most_a_few_times() {
+        let (old, size) = ([old_layer(1000)], 1000);
+        let mut writer = FrameWriter::new(1, 24);
+        for _ in 0..9 {
+            let whole = Part { source: 0, offset: 0, length: size };
+            assert!(writer.add(b"new", Some(whole), &old).unwrap().is_none());
+            assert!(writer.close(&old).unwrap().is_some());
+        }
+        let table = writer.into_table().unwrap();
+        let reader = || FrameReader::new(&table[..], vec![size]);
+        let mut frames = reader();
+        let frames = std::iter::from_fn(|| frames.next_frame().unwrap());
+        assert_eq!(frames.filter(|frame| !frame.prefix.is_empty()).count(), 4);
+        let most = limits::max_prefix_bytes(24, [size].into_iter());
+        assert!((size..size + 100).contains(&reader().check(most).unwrap()));
+        assert!(reader().check(4 * size - 1).is_err());
+    }
 }

@@ -8,16 +8,25 @@ pub(super) const SOURCES: usize = 1024;
 pub(super) const TABLE: u64 = 64 << 20;
 /// Operations.
 pub(super) const OPS: u64 = 4_000_000;
+/// Base-2 logarithm of the zstd window of these tables, which level 19 does not exceed.
+pub(super) const TABLE_WINDOW_LOG: u32 = 23;
 /// Uncompressed bytes of a frame of literals.
-pub(super) const FRAME: usize = 20 << 20;
+pub(super) const FRAME: usize = 16 << 20;
 /// Bytes of old layers that a frame refers to.
 pub(super) const PREFIX: usize = 32 << 20;
 /// Ranges that these come from.
 pub(super) const PREFIX_PARTS: u64 = 1 << 17;
 /// Base-2 logarithm of the zstd window, which covers a frame and its prefix.
 pub(super) const WINDOW_LOG: u32 = 26;
-/// Bytes of the rebuild record; larger ones do not pay.
-pub(super) const RECORD: u64 = 256 << 20;
+
+/// Bytes of memory for the windows of both tables, the replay with its threads, and buffers.
+pub(super) const OTHER_MEMORY: u64 = 32 << 20;
+
+/// Bytes of old layers that all frames together refer to, given the sizes of the tar and of the old layers: reading them
+/// takes no longer than the rest.
+pub(super) fn max_prefix_bytes(tar: u64, old: impl Iterator<Item = u64>) -> u64 {
+    old.fold(tar, u64::saturating_add).saturating_mul(4)
+}
 
 /// Deflate expands no byte to more than 1032.
 pub(super) fn max_tar_bytes(blob_bytes: u64) -> u64 {

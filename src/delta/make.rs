@@ -93,7 +93,8 @@ pub fn make<R: Read>(
     options.control.check(WHAT)?;
     let find = |source: &OldLayer| old.iter().find(|tar| *tar.diff_id() == source.diff_id);
     let needed: Vec<TarFile> = delta.header().sources.iter().filter_map(find).cloned().collect();
-    let rebuilt = apply(&delta, &needed, VerifyingSink(Verifier::new(new.descriptor)?))?;
+    let sink = VerifyingSink(Verifier::new(new.descriptor)?);
+    let rebuilt = apply(&delta, &needed, sink, &options.control)?;
     rebuilt.0.finish().map_err(|_| does_not_fit("the layer was not rebuilt"))?;
     Ok(delta)
 }
@@ -122,7 +123,7 @@ impl<'a> Maker<'a> {
             sources: Vec::new(),
             numbers: HashMap::new(),
             ops: OpsWriter::default(),
-            frames: FrameWriter::new(options.level),
+            frames: FrameWriter::new(options.level, new.size()),
             literals: BufWriter::new(literals),
             literal_bytes: (0, 0),
             buffer: Vec::new(),

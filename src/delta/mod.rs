@@ -20,7 +20,7 @@
 //!
 //! A delta is hostile until the blob that it makes has the digest of the manifest, which the caller verifies. Until then
 //! limits hold: [`apply()`] writes at most the size of the target, reads only inside the old layers, and holds at most
-//! 128 MiB.
+//! 144 MiB.
 
 mod apply;
 mod fault;

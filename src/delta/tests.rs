@@ -105,7 +105,7 @@ fn delta_of_changed_files_is_small_and_gives_the_same_blob() {
     assert!(made.size() < 4000, "{}", made.size());
     assert_eq!(made.header().target.digest, new.descriptor.digest);
     assert_eq!(made.header().sources.len(), 2);
-    let blob = apply(&made, &needed(&old, &made), Vec::new()).unwrap();
+    let blob = apply(&made, &needed(&old, &made), Vec::new(), &Control::default()).unwrap();
     assert_eq!(blob, new.blob);
 }
 
@@ -132,7 +132,10 @@ fn delta_of_program_is_small_where_addresses_moved() {
     let made = delta(&old, &new).unwrap();
     // 20,000 bits say which addresses moved. Of the bytes of those, nothing is left.
     assert!(made.size() < 15_000, "{}", made.size());
-    assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+    assert_eq!(
+        apply(&made, &needed(&old, &made), Vec::new(), &Control::default()).unwrap(),
+        new.blob
+    );
 }
 
 #[test]
@@ -146,7 +149,10 @@ fn delta_without_anything_in_common_gives_the_same_blob() {
         let new = layer(&new);
         for old in [&old[..], &[]] {
             let made = delta(old, &new).unwrap();
-            assert_eq!(apply(&made, &needed(old, &made), Vec::new()).unwrap(), new.blob);
+            assert_eq!(
+                apply(&made, &needed(old, &made), Vec::new(), &Control::default()).unwrap(),
+                new.blob
+            );
         }
     }
 }
@@ -161,7 +167,10 @@ fn delta_of_large_file_is_cut_into_pieces() {
     let new = stored_layer(&tar(&[("large", &new, 2)]));
     let made = delta(&old, &new).unwrap();
     assert!(made.size() < 2 << 20, "{} of {}", made.size(), new.descriptor.size);
-    assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+    assert_eq!(
+        apply(&made, &needed(&old, &made), Vec::new(), &Control::default()).unwrap(),
+        new.blob
+    );
 }
 
 #[test]
@@ -171,7 +180,7 @@ fn delta_with_other_old_layers_is_refused() {
     let other = [tar_file(&tar(&[("a", &content, 2)]))];
     let made = delta(&old, &layer(&tar(&[("a", &content, 3)]))).unwrap();
     for wrong in [&other[..], &[], &[old[0].clone(), other[0].clone()]] {
-        let error = apply(&made, wrong, Vec::new()).unwrap_err();
+        let error = apply(&made, wrong, Vec::new(), &Control::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
     }
 }
@@ -205,9 +214,53 @@ fn apply_bytes(delta: &[u8], old: &[TarFile]) -> Result<Vec<u8>> {
     file.write_all(delta).unwrap();
     let delta = Delta::open(file.path())?;
     let size = delta.header().target.size;
-    let blob = apply(&delta, old, Vec::new())?;
+    let blob = apply(&delta, old, Vec::new(), &Control::default())?;
     assert!(blob.len() as u64 <= size);
     Ok(blob)
+}
+
+/// The delta with its operations compressed in another way.
+fn with_other_ops(delta: &Delta, compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::io::copy(&mut delta.reader(), &mut bytes).unwrap();
+    let (start, rest) = bytes.split_at(12);
+    let length = u32::from_le_bytes(start[8..].try_into().unwrap());
+    let (json, rest) = rest.split_at(length as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let size = &mut header["sections"][0]["size"];
+    let (ops, rest) = rest.split_at(usize::try_from(size.as_u64().unwrap()).unwrap());
+    let ops = compress(&zstd::decode_all(ops).unwrap());
+    *size = ops.len().into();
+    let json = header.to_string();
+    let length = u32::try_from(json.len()).unwrap().to_le_bytes();
+    [&start[..8], &length, json.as_bytes(), &ops, rest].concat()
+}
+
+#[test]
+fn operations_with_large_window_are_refused() {
+    let old = [tar_file(&tar(&[("a", &text(1, 3000), 1)]))];
+    let new = stored_layer(&tar(&[("a", &text(1, 3000), 1)]));
+    let made = delta(&old, &new).unwrap();
+    for (window_log, fits) in [(23, true), (24, false)] {
+        let delta = with_other_ops(&made, |ops| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window_log).unwrap();
+            encoder.write_all(ops).unwrap();
+            encoder.finish().unwrap()
+        });
+        let applied = apply_bytes(&delta, &old);
+        assert_eq!(applied.is_ok_and(|blob| blob == new.blob), fits, "{window_log}");
+    }
+}
+
+#[test]
+fn cancelled_delta_is_not_applied() {
+    let old = [tar_file(&tar(&[("a", &text(1, 3000), 1)]))];
+    let made = delta(&old, &stored_layer(&tar(&[("a", &text(1, 3000), 2)]))).unwrap();
+    let control = Control::default();
+    control.cancel.cancel();
+    let error = apply(&made, &needed(&old, &made), Vec::new(), &control).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
 }
 
 #[test]
@@ -248,6 +301,6 @@ proptest! {
         new.truncate(new.len().saturating_sub(tail));
         let new = layer(&new);
         let made = delta(&old, &new).unwrap();
-        prop_assert_eq!(apply(&made, &needed(&old, &made), Vec::new()).unwrap(), new.blob);
+        prop_assert_eq!(apply(&made, &needed(&old, &made), Vec::new(), &Control::default()).unwrap(), new.blob);
     }
 }

@@ -19,8 +19,8 @@ pub enum DeltaUse {
 /// A delta must save this many bytes: finding and applying it is not free.
 const LEAST_SAVING: u64 = 1 << 20;
 
-/// Longest time to rebuild one layer.
-const LONGEST: Duration = Duration::from_secs(600);
+/// Longest time to rebuild one layer, expected or not, where it can be received instead.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// Whether a delta of so many bytes is worth carrying for a layer: it has at most 0.7 of its bytes.
 pub fn pays(delta: u64, layer: u64) -> bool {

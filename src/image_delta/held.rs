@@ -14,15 +14,20 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 
-/// Layers that are rebuilt at once: two take up to 150 MiB.
-const MOST_AT_ONCE: usize = 2;
+/// Layers that are rebuilt at once.
+const MOST_AT_ONCE: u32 = 2;
+/// MiB of memory for all layers that are rebuilt at once. A layer that needs more is rebuilt alone; limits of deltas keep that
+/// below 144 MiB.
+const MEMORY: u32 = 128;
 
 /// The layers of a layout's images, for deltas.
 pub struct HeldLayers {
     layout: Arc<Layout>,
     by_diff_id: OnceCell<BTreeMap<Digest, Digest>>,
-    /// Permits to rebuild: each layer that is rebuilt takes a core, and memory.
-    slots: Arc<Semaphore>,
+    /// Permits to rebuild, one for each MiB of memory.
+    memory: Arc<Semaphore>,
+    /// Permits that a layer takes at least, as it takes a core too.
+    least_memory: u32,
     /// Decompressed layers. Each takes as much disk as it is long until this is dropped.
     tars: Mutex<HashMap<Digest, Arc<OnceCell<TarFile>>>>,
     /// Sizes of the layers that the run has to write to the same disk.
@@ -40,10 +45,12 @@ impl HeldLayers {
     /// The layers of this layout. Nothing is read before it is needed.
     pub fn new(layout: Arc<Layout>, control: Control) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let at_once = if cores > 1 { MOST_AT_ONCE } else { 1 };
         Self {
             layout,
             by_diff_id: OnceCell::new(),
-            slots: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))),
+            memory: Arc::new(Semaphore::new(MEMORY as usize)),
+            least_memory: MEMORY / at_once,
             tars: Mutex::default(),
             missing: Mutex::default(),
             control,
@@ -118,10 +125,12 @@ impl HeldLayers {
         })
     }
 
-    /// Waits until another layer may be rebuilt. It may as long as the permit exists.
-    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit> {
+    /// Waits until a layer that takes so many bytes of memory may be rebuilt. It may as long as the permit exists.
+    pub(super) async fn permit(&self, memory: u64) -> Result<OwnedSemaphorePermit> {
         let closed = |error| Error::new(ErrorKind::Interrupted, "delta").with_source(error);
-        Arc::clone(&self.slots).acquire_owned().await.map_err(closed)
+        let memory = u32::try_from(memory.div_ceil(1 << 20)).unwrap_or(MEMORY);
+        let permits = memory.clamp(self.least_memory, MEMORY);
+        Arc::clone(&self.memory).acquire_many_owned(permits).await.map_err(closed)
     }
 
     /// Where temporary files belong.

@@ -11,9 +11,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::DropGuard;
 
 use super::artifact::{ListedDelta, OfferedDelta};
-use super::choose::DeltaUse;
+use super::choose::{DeltaUse, LONGEST};
 use super::held::HeldLayers;
 use crate::blob_file::BlobFileWriter;
 use crate::blocking::run_blocking;
@@ -196,7 +198,9 @@ impl DeltaRebuilder {
         for source in &delta.header().sources {
             old.push(self.held.tar(source).await?);
         }
-        Ok(stream_of(delta, old, self.held.slot().await?))
+        let permit = self.held.permit(delta.memory()).await?;
+        let limit = matches!(self.when, DeltaUse::IfFaster { .. }).then_some(LONGEST);
+        Ok(stream_of((delta, old), limit, self.receiving.control.child(), permit))
     }
 }
 
@@ -252,28 +256,53 @@ fn silent(what: &str) -> Error {
     Error::new(ErrorKind::Transport, "delta").with_reason(reason)
 }
 
-/// The layer as a thread rebuilds it. The thread ends with the stream.
-fn stream_of(delta: Delta, old: Vec<TarFile>, slot: OwnedSemaphorePermit) -> ByteStream<'static> {
+/// The layer as a thread rebuilds it. The thread ends with the stream, which fails after `limit`.
+fn stream_of(
+    (delta, old): (Delta, Vec<TarFile>),
+    limit: Option<Duration>,
+    control: Control,
+    permit: OwnedSemaphorePermit,
+) -> ByteStream<'static> {
     let (chunks, receiver) = channel(CHUNKS);
+    let cancelled_by_drop = control.cancel.clone().drop_guard();
     let rebuild = move || {
         let writer = BufWriter::with_capacity(BUFFER_SIZE, ChunkSender(chunks.clone()));
         let flush = |mut writer: BufWriter<ChunkSender>| {
             let failed = |error| Error::new(ErrorKind::Interrupted, "delta").with_source(error);
             writer.flush().map_err(failed)
         };
-        if let Err(error) = apply(&delta, &old, writer).and_then(flush) {
+        if let Err(error) = apply(&delta, &old, writer, &control).and_then(flush) {
             // Fails only if the receiver was dropped.
             drop(chunks.blocking_send(Err(error)));
         }
-        drop(slot);
+        drop(permit);
     };
     // Its result is what it sends.
     drop(tokio::task::spawn_blocking(rebuild));
-    let next = |mut receiver: Receiver<Result<Bytes>>| async move {
-        let chunk = receiver.recv().await?;
-        Some((chunk, receiver))
+    received(receiver, cancelled_by_drop, limit)
+}
+
+/// What a thread sends, for so long at most. The guard is dropped with it.
+fn received(
+    receiver: Receiver<Result<Bytes>>,
+    guard: DropGuard,
+    limit: Option<Duration>,
+) -> ByteStream<'static> {
+    let end = limit.map(|limit| Instant::now() + limit);
+    let next = move |(mut receiver, guard): (Receiver<Result<Bytes>>, DropGuard)| async move {
+        let chunk = receiver.recv();
+        let chunk = match end {
+            Some(end) => timeout_at(end, chunk).await.unwrap_or_else(|_| Some(Err(too_slow()))),
+            None => chunk.await,
+        };
+        Some((chunk?, (receiver, guard)))
     };
-    Box::pin(stream::unfold(receiver, next))
+    Box::pin(stream::unfold((receiver, guard), next))
+}
+
+fn too_slow() -> Error {
+    let reason = format!("rebuilding takes longer than {} s", LONGEST.as_secs());
+    Error::new(ErrorKind::Unsupported, "delta").with_reason(reason)
 }
 
 /// Sends what is written to it.
@@ -288,5 +317,26 @@ impl Write for ChunkSender {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    // A hostile delta can make little of much work.
+    #[tokio::test]
+    async fn slow_rebuilding_ends_at_its_limit() {
+        let control = Control::default();
+        let (sender, receiver) = channel(1);
+        let guard = control.cancel.clone().drop_guard();
+        let mut layer = received(receiver, guard, Some(Duration::ZERO));
+        let error = layer.next().await.unwrap().unwrap_err();
+        assert!(error.reason().contains("longer than 600 s"), "{error}");
+        assert!(!control.cancel.is_cancelled());
+        drop((layer, sender));
+        assert!(control.cancel.is_cancelled());
     }
 }

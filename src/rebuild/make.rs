@@ -38,6 +38,7 @@ struct Input<R> {
 impl<R: Read> Input<R> {
     /// Parses until the plain bytes of the member have this length, or are complete.
     fn add(&mut self, plain: &mut Plain, until: usize) -> Result<()> {
+        self.streams.check_size()?;
         while !plain.is_complete {
             match self.parser.step(plain, until, &mut self.marks)? {
                 Event::Block(block) => self.put_block(&block)?,

@@ -70,7 +70,7 @@ pub use self::encoder::{Encoder, Family};
 pub use self::features::Features;
 use self::pieces::Pieces;
 pub use self::probe::{Fit, fit, identify};
-pub use self::record::Record;
+pub use self::record::{MAX_RECORD_BYTES, Record};
 use self::replay::Player;
 use self::start::Started;
 use crate::error::Result;
@@ -82,7 +82,7 @@ const PROBED_BYTES: usize = (1 << 20) + (64 << 10);
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the blob is not gzip, damaged, or written in a way that no
-/// known encoder uses, such as bytes after its end; [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
+/// known encoder uses, such as bytes after its end, or if the record would have more than [`MAX_RECORD_BYTES`]; [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
 pub fn record(gzip: impl Read) -> Result<Record> {
     let blob = Started::new(gzip, PROBED_BYTES).map_err(fault::read_error)?;
     let encoder = identify(blob.start());
@@ -113,7 +113,7 @@ pub fn replay<W: Write>(tar: impl Read, record: &Record, blob: W) -> Result<W> {
 
 /// As [`replay()`], with this many further threads where the encoder compressed independent pieces, as pgzip does.
 ///
-/// Each thread adds the size of a piece and its matches, about 3 MiB for pieces of 1 MiB. Pieces of more than 4 MiB, and
+/// Each thread adds the size of a piece and its matches, about 3 MiB for pieces of 1 MiB. Pieces of more than 1 MiB, and
 /// records with corrections, are replayed by the calling thread alone, and so is any record with fewer than two threads.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use super::workers::Workers;
 use crate::error::Result;
 
 /// Larger pieces would take too much memory.
-const MAX_PIECE: u64 = 4 << 20;
+const MAX_PIECE: u64 = 1 << 20;
 
 /// A piece whose matches are to be predicted.
 struct Job {

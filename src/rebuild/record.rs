@@ -1,7 +1,7 @@
 //! The record in memory and as bytes.
 
 use super::encoder::{Encoder, Family};
-use super::fault::invalid_record;
+use super::fault::{invalid_record, not_rebuildable};
 use super::streams::{StreamReader, StreamWriter, take_unsigned};
 use crate::error::Result;
 use crate::leb128;
@@ -10,6 +10,9 @@ use crate::leb128;
 const MAGIC: &[u8; 8] = b"RPREBLD\x01";
 /// The magic bytes and fifteen numbers of at most ten bytes each.
 const MAX_HEAD_BYTES: usize = MAGIC.len() + 15 * 10;
+
+/// Most bytes of a record, which is kept in memory.
+pub const MAX_RECORD_BYTES: u64 = 48 << 20;
 
 /// Everything about a gzip blob that does not follow from its uncompressed bytes: the headers, where blocks end, and where its
 /// encoder chose other matches than a model predicts.
@@ -66,6 +69,15 @@ pub(super) struct Streams<T> {
     pub(super) distances: T,
 }
 
+impl Streams<StreamWriter> {
+    /// Checks that the record is not too large yet.
+    pub(super) fn check_size(&self) -> Result<()> {
+        let Self { members, blocks, headers, bare, gaps, literals, lengths, distances } = self;
+        let all = [members, blocks, headers, bare, gaps, literals, lengths, distances];
+        check_size(all.into_iter().map(StreamWriter::packed_bytes).sum())
+    }
+}
+
 impl<T> Streams<T> {
     fn into_array(self) -> [T; 8] {
         let Self { members, blocks, headers, bare, gaps, literals, lengths, distances } = self;
@@ -106,6 +118,7 @@ impl Record {
         for frames in all {
             bytes.extend_from_slice(&frames);
         }
+        check_size(bytes.len() as u64)?;
         Ok(Self { bytes, head, streams })
     }
 
@@ -176,4 +189,11 @@ impl Record {
             StreamReader::new(rest.split_off(..size).unwrap_or_default())
         }))
     }
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    if bytes > MAX_RECORD_BYTES {
+        return Err(not_rebuildable("its record would be too large"));
+    }
+    Ok(())
 }

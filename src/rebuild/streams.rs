@@ -49,6 +49,11 @@ impl StreamWriter {
         Ok(())
     }
 
+    /// Bytes of the frames that are closed.
+    pub(super) fn packed_bytes(&self) -> u64 {
+        self.frames.len() as u64
+    }
+
     pub(super) fn finish(mut self) -> Result<Vec<u8>> {
         if !self.raw.is_empty() {
             self.close_frame()?;
