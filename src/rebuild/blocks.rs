@@ -9,7 +9,7 @@ use super::fault::invalid_record;
 use super::headers::{Counts, Header};
 use super::parse::{BlockKind, MAX_COUNTED_TOKENS};
 use super::streams::StreamReader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The type of a dynamic block in a record whose header follows from its tokens.
 pub(super) const COMPUTED_HEADER: u32 = 3;
@@ -223,10 +223,12 @@ impl<'a, W: Write> BlockWriter<'a, W> {
     fn put_header(&mut self) -> Result<()> {
         let mut input = HeaderInput { bytes: self.headers.rest()?, bit: 0 };
         let mut kept = KeptBits::new(&mut input);
-        let lengths = CodeLengths::read(&mut kept)?;
+        // Of a blob that is parsed, they say that it cannot be rebuilt.
+        let invalid = |error: Error| invalid_record(error.reason());
+        let lengths = CodeLengths::read(&mut kept).map_err(invalid)?;
         let HeaderBits { bytes, count } = kept.kept;
         self.headers.bytes(bytes.len())?;
-        self.encoding = Encoding::new(&lengths)?;
+        self.encoding = Encoding::new(&lengths).map_err(invalid)?;
         let mut left = count;
         for byte in bytes {
             self.out.put(byte.into(), left.min(8));
