@@ -1,7 +1,7 @@
 //! Groups index entries with the same name: some tools write one entry per platform instead of a nested index.
 //!
-//! An image is selected from them as from an index. The last of two entries for one platform wins, as in `docker load`,
-//! containerd's import and ORAS, which tag one entry after the other; skopeo takes the first.
+//! An image is selected from them as from an index. Two entries for one platform are refused: containerd's import and ORAS
+//! take the last, skopeo the first, and umoci neither.
 
 use std::collections::HashSet;
 
@@ -15,21 +15,21 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::Platform;
 
-/// The entries that a name refers to.
-pub(crate) struct EffectiveEntries {
-    /// In their order, with their platform if it is known.
-    pub(crate) entries: Vec<Descriptor>,
-    /// Whether an entry was replaced by a later one for the same platform.
-    pub(crate) has_replaced: bool,
-}
+/// Maximum digests in a hint.
+const MAX_CHOICES: usize = 3;
 
-/// Returns the entries that a name refers to.
+/// Returns the entries that a name refers to, in their order, with their platform if it is known.
 ///
-/// `platform_of` is called for entries without a platform, if there are several.
+/// `platform_of` is called for entries without a platform, if there are several. `name` and `location` are for errors.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] with the digests if several images are for one platform.
 pub(crate) fn effective_entries(
     mut entries: Vec<Descriptor>,
     platform_of: impl Fn(&Descriptor) -> Option<Platform>,
-) -> EffectiveEntries {
+    name: &str,
+    location: &str,
+) -> Result<Vec<Descriptor>> {
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
@@ -42,12 +42,29 @@ pub(crate) fn effective_entries(
             entry.platform = entry.platform.take().or_else(|| platform_of(entry));
         }
     }
-    let all = each.len();
     let mut platforms = HashSet::new();
-    let later = each.into_iter().rev();
-    let mut kept: Vec<_> = later.filter(|one| platforms.insert(one.platform.clone())).collect();
-    kept.reverse();
-    EffectiveEntries { has_replaced: kept.len() < all, entries: kept }
+    match each.iter().find(|entry| !platforms.insert(&entry.platform)) {
+        None => Ok(each),
+        Some(repeated) => Err(ambiguous(&each, repeated.platform.as_ref(), name, location)),
+    }
+}
+
+fn ambiguous(
+    entries: &[Descriptor],
+    platform: Option<&Platform>,
+    name: &str,
+    location: &str,
+) -> Error {
+    let alike = entries.iter().filter(|entry| entry.platform.as_ref() == platform);
+    let choices: Vec<String> =
+        alike.map(|entry| format!("`{location}@{}`", entry.digest)).collect();
+    let of_platform = platform.map(|platform| format!(" for {platform}")).unwrap_or_default();
+    let count = choices.len();
+    let shown = choices.get(..MAX_CHOICES).unwrap_or(&choices).join(" or ");
+    Error::new(ErrorKind::InvalidInput, format!("image {name}"))
+        .at(location)
+        .with_reason(format!("ambiguous: {count} images{of_platform} have this name"))
+        .with_hint(format!("select one by its digest: {shown}"))
 }
 
 /// Returns the entry that fits the platform best.
@@ -111,13 +128,12 @@ mod tests {
         let amd = entry("a", Some("linux/amd64"));
         let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
         let without = entry("d", None);
-        let all = vec![arm.clone(), amd.clone(), without.clone(), newer.clone(), amd.clone()];
-        let EffectiveEntries { entries: kept, has_replaced } = effective_entries(all, config_says);
-        assert!(has_replaced);
-        let expected = [&amd, &without, &newer].map(|entry| &entry.digest);
+        let read = |entries| effective_entries(entries, config_says, "app", "oci:dir");
+        let kept = read(vec![amd.clone(), without.clone(), arm.clone(), amd.clone()]).unwrap();
+        let expected = [&amd, &without, &arm].map(|entry| &entry.digest);
         assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), expected);
         for (platform, expected) in
-            [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &without)]
+            [("linux/amd64", &amd), ("linux/arm64", &arm), ("linux/s390x", &without)]
         {
             let chosen = select(&kept, &platform.parse().unwrap(), "app").unwrap();
             assert_eq!(chosen.digest, expected.digest, "{platform}");
@@ -125,11 +141,20 @@ mod tests {
         let refusal = select(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::NotFound);
         assert!(refusal.to_string().contains("linux/amd64, linux/s390x, linux/arm64"), "{refusal}");
-        let one = effective_entries(vec![arm.clone(), arm], |_| panic!("there is no choice"));
-        assert!(one.entries.len() == 1 && !one.has_replaced);
+        let unread = |_: &Descriptor| panic!("there is no choice");
+        let one = effective_entries(vec![arm.clone(), arm.clone()], unread, "app", "oci:dir");
+        assert_eq!(one.unwrap().len(), 1);
         let mut xml = amd.clone();
         (xml.media_type, xml.digest) = ("application/xml".into(), Digest::sha256(b"x"));
-        assert_eq!(effective_entries(vec![xml, amd.clone()], config_says).entries, [amd]);
+        assert_eq!(read(vec![xml, amd.clone()]).unwrap(), vec![amd.clone()]);
+        let error = read(vec![arm.clone(), amd.clone(), newer.clone()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.reason().contains("2 images for linux/arm64"), "{error}");
+        let hint = error.hint().unwrap();
+        for (entry, is_listed) in [(arm, true), (newer, true), (amd, false)] {
+            let choice = format!("`oci:dir@{}`", entry.digest);
+            assert_eq!(hint.contains(&choice), is_listed, "{hint}");
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl ArchiveInner {
         if found.len() < 2 {
             return Ok(found.first().copied());
         }
-        let alike = self.candidates(&found, control);
+        let alike = self.candidates(name, &found, control)?;
         let chosen = same_name::select(&alike, &Platform::host(), name)
             .map_err(|error| error.at(self.location()))?;
         let is_it = |image: &&&ArchiveImage| {
@@ -127,12 +127,13 @@ impl ArchiveInner {
     /// The descriptors of images with one name, each with its platform.
     pub(super) fn candidates(
         &self,
+        name: &str,
         images: &[&ArchiveImage],
         control: &Control,
-    ) -> Vec<Descriptor> {
+    ) -> Result<Vec<Descriptor>> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
         let platform_of = |entry: &_| self.platform_of(entry, control);
-        same_name::effective_entries(descriptors, platform_of).entries
+        same_name::effective_entries(descriptors, platform_of, name, self.location())
     }
 
     pub(super) fn not_found(&self, name: &str) -> Error {

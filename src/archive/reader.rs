@@ -94,7 +94,11 @@ impl Archive {
         let tar = Arc::new(tar);
         let images = images(&tar, format).map_err(|error| error.at(&shown))?;
         let mut inner = ArchiveInner { tar, images, endpoint, shown, control: control.clone() };
-        inner.deduplicate_names(control);
+        // The images of a whole archive replace each other, as in `docker load`. In an `oci-archive:`, one is selected by name,
+        // as in a layout.
+        if format != Some(ArchiveFormat::Oci) {
+            inner.deduplicate_names(control);
+        }
         control.check(Phase::Scan.what())?;
         Ok(Self(Arc::new(inner)))
     }

@@ -343,7 +343,7 @@ impl Source for Archive {
                 ImageName::Digest(_) => None,
             };
             let entries = match own {
-                Some(own) => inner.candidates(&inner.images_named(own)?, control),
+                Some(own) => inner.candidates(own, &inner.images_named(own)?, control)?,
                 None => Vec::new(),
             };
             Ok(Presence::Present(entries))

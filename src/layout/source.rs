@@ -104,24 +104,25 @@ impl Layout {
 
     /// Every image with this name, one per platform.
     fn alike(&self, name: &ImageName) -> Result<Vec<Descriptor>> {
-        let entries = match name {
-            ImageName::Tag(text) | ImageName::Layout(text) => self.entries_of(text)?,
+        let (name, entries) = match name {
+            ImageName::Tag(text) | ImageName::Layout(text) => {
+                (text.clone(), self.entries_of(text)?)
+            }
             ImageName::Only => {
                 let sole = self.only_entry()?;
-                match sole.names.first() {
-                    Some(own) => self.entries_of(own)?,
-                    None => vec![sole],
+                match sole.names.first().cloned() {
+                    Some(own) => {
+                        let entries = self.entries_of(&own)?;
+                        (own, entries)
+                    }
+                    None => return Ok(vec![sole.descriptor]),
                 }
             }
             ImageName::Digest(_) => return Ok(Vec::new()),
         };
         let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
-        let found = same_name::effective_entries(entries, |entry| self.platform_of(entry));
-        if found.has_replaced {
-            let place = self.0.location();
-            tracing::warn!("{place}: several images are named {name}; using the last one");
-        }
-        Ok(found.entries)
+        let platform_of = |entry: &_| self.platform_of(entry);
+        same_name::effective_entries(entries, platform_of, &name, self.0.location())
     }
 
     /// The platform in the config of a manifest, if the config can be read.
@@ -208,7 +209,13 @@ impl Lookup for Layout {
         name: &'a ImageName,
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
-        Box::pin(async { Ok(self.find(name)?.into()) })
+        Box::pin(async {
+            match self.find(name) {
+                // Of several images, a target replaces all, and `resolve` of a source says which there are.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Presence::Unknown),
+                found => Ok(found?.into()),
+            }
+        })
     }
 
     fn read<'a>(

@@ -87,8 +87,26 @@ async fn load_duplicate_name_keeps_last_image() {
     loaded.expect(0, "warning: twice.tar: several images are named app; using the last one");
     let name = format!("docker.io/library/app:latest@{}\n", images[1].manifest.digest());
     assert_eq!(loaded.stdout, name);
-    let digest = cli.run(&["digest", "oci-archive:twice.tar:app"]).await.stdout;
-    assert_eq!(digest.trim(), images[1].manifest.digest().as_str());
+    // One that is selected by name is not guessed.
+    let unpacked = cli.dir().join("twice");
+    let archive = std::fs::File::open(cli.dir().join("twice.tar")).unwrap();
+    tar::Archive::new(archive).unpack(&unpacked).unwrap();
+    for place in ["oci-archive:twice.tar", "oci:twice"] {
+        for name in [place.to_owned(), format!("{place}:app")] {
+            let refused = cli.run(&["digest", &name]).await;
+            refused.expect(2, "ambiguous: 2 images for linux/amd64 have this name");
+            for image in &images {
+                let choice = format!("{place}@{}", image.manifest.digest());
+                refused.expect(2, &choice);
+                let digest = cli.run(&["digest", &choice]).await.stdout;
+                assert_eq!(digest.trim(), image.manifest.digest().as_str());
+            }
+        }
+    }
+    let newer = format!("oci:twice@{}", images[1].manifest.digest());
+    cli.run(&["copy", &newer, "oci:twice:app"]).await.expect(0, "");
+    let digest = cli.run(&["digest", "oci:twice:app"]).await;
+    assert_eq!(digest.expect(0, "").stdout.trim(), images[1].manifest.digest().as_str());
 
     let mut moved = classic(&images[0], &["app", "app:1"]);
     let Some(Entry::File(_, items)) = moved.pop() else { panic!("manifest.json") };
