@@ -51,8 +51,18 @@ impl Destination {
     }
 
     /// Parses the name of a new image. Without a prefix it is in the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an archive without a name: `docker load` would give the new image the name of the
+    /// original.
     pub(in crate::cli) fn parse_new(text: &str) -> Result<Self> {
-        Self::parse_as(text, DefaultLocation::Store, None)
+        let destination = Self::parse_as(text, DefaultLocation::Store, None)?;
+        if matches!(destination, Self::Archive(_, ImageName::Only)) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("location `{text}`"))
+                .with_reason("missing name of the new image")
+                .with_hint(destination.name_hint()));
+        }
+        Ok(destination)
     }
 
     fn parse_as(text: &str, plain: DefaultLocation, chunk_size: Option<u64>) -> Result<Self> {
@@ -230,9 +240,13 @@ impl Destination {
             | Self::Archive(_, name @ ImageName::Layout(_)) => Ok(name.clone()),
             _ if full.is_empty() => Err(Error::new(ErrorKind::InvalidInput, "name")
                 .with_reason("the image has no name")
-                .with_hint(format!("name it in the destination: `{}:NAME`", self.place()))),
+                .with_hint(self.name_hint())),
             _ => Ok(ImageName::Layout(full.to_owned())),
         }
+    }
+
+    fn name_hint(&self) -> String {
+        format!("name it in the destination: `{}:NAME`", self.place())
     }
 
     /// The location as users write it, without the name of an image.

@@ -329,20 +329,23 @@ async fn rebase_exchanges_lower_layers_and_history() {
 }
 
 #[tokio::test]
-async fn edit_into_unnamed_archive_warns_of_kept_name() {
+async fn edit_into_unnamed_location_warns_or_is_refused() {
     let registry = FakeRegistry::start().await;
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     let (cli, name) = (Cli::new(), registry.repository("app:1"));
     let warning = format!("the new image has the same name as the original: {name}");
-    for place in ["docker-archive:a.tar", "oci:l"] {
-        let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", place]).await;
-        edited
-            .expect(0, &warning)
-            .expect(0, &format!("hint: name it in the destination: `{place}:NAME`"));
-        let named = format!("{place}:app:2");
-        let edited = cli.run(&["mutate", &name, "--env", "A=B", "-t", &named]).await;
+    let edit = async |to: &str| cli.run(&["mutate", &name, "--env", "A=B", "-t", to]).await;
+    for place in ["docker-archive:a.tar", "oci-archive:o.tar", "oci:l"] {
+        let edited = edit(&format!("{place}:app:2")).await;
         assert!(!edited.expect(0, "").stderr.contains("warning:"), "{}", edited.stderr);
     }
+    edit("oci:l").await.expect(0, &warning).expect(0, "in the destination: `oci:l:NAME`");
+    // `docker load` would replace the original.
+    registry.server.forget();
+    for place in ["docker-archive:b.tar", "oci-archive:b.tar"] {
+        edit(place).await.expect(2, &format!("hint: name it in the destination: `{place}:NAME`"));
+    }
+    assert!(registry.server.requests().is_empty() && !cli.dir().join("b.tar").exists());
 }
 
 #[tokio::test]
