@@ -112,6 +112,10 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     (ErrorDetail::NotOciArchive, "if `docker save` wrote it, use `docker-archive:FILE`"),
     (ErrorDetail::NotDockerArchive, "if it is a tar of an image layout, use `oci-archive:FILE`"),
     (ErrorDetail::ZstdWindow, "allow a larger window with `--zstd-window SIZE`, up to 2G"),
+    (
+        ErrorDetail::CompressedTwice,
+        "copy the original image again with a tool that keeps its bytes: `rpull copy`, `skopeo copy --preserve-digests`",
+    ),
     (ErrorDetail::LinkOutOfLayout, "copy the layout with `cp -rL` to replace its links"),
     (
         ErrorDetail::FileForLayout,

@@ -86,6 +86,8 @@ pub enum ErrorDetail {
     LinkOutOfLayout,
     /// A layer or archive needs a larger zstd window than the limit allows.
     ZstdWindow,
+    /// The decompressed bytes of a layer are compressed, and not a tar.
+    CompressedTwice,
     /// The path of a layout is a file.
     FileForLayout,
 }

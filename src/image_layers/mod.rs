@@ -15,7 +15,7 @@ pub use self::layer_blob::{LayerBlob, LayerOpener};
 pub use self::skipped::{SkipReason, Skipped};
 use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::free_space::is_disk_full;
-use crate::layer::{is_unsupported, needs_higher_window_limit};
+use crate::layer::{is_compressed_twice, is_unsupported, needs_higher_window_limit};
 
 /// Creates the error for an entry of a layer. Errors of the reader that supplied the bytes keep their kind.
 pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
@@ -29,9 +29,10 @@ pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
             .with_detail(needs_higher_window_limit(&error).then_some(ErrorDetail::ZstdWindow))
             .with_reason(error.to_string());
     }
-    let full = is_disk_full(&error);
-    Error::new(ErrorKind::Unpack, layer)
-        .at(entry)
-        .with_detail(full.then_some(ErrorDetail::UnpackDiskFull))
-        .with_source(error)
+    let detail = if is_compressed_twice(&error) {
+        Some(ErrorDetail::CompressedTwice)
+    } else {
+        is_disk_full(&error).then_some(ErrorDetail::UnpackDiskFull)
+    };
+    Error::new(ErrorKind::Unpack, layer).at(entry).with_detail(detail).with_source(error)
 }

@@ -1,5 +1,6 @@
 //! Detects the compression of a layer or an archive, and decompresses it with a limit on the ratio.
 
+use std::fmt;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,15 +49,62 @@ impl Compression {
             }
             _ => {}
         }
-        // A tar begins with a file name, which may look like any magic bytes.
-        let is_tar = start
-            .get(..BLOCK_BYTES)
-            .is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)));
         match UnsupportedFormat::of_start(start) {
-            Some(unread) if !is_tar => Err(unread),
+            Some(unread) if !is_tar(start) => Err(unread),
             _ => Ok(Self::Plain),
         }
     }
+
+    /// Detects a compression inside of another by the first decompressed bytes.
+    pub(crate) fn detect_inner(start: &[u8]) -> Option<Self> {
+        let found = Self::detect(start).ok().filter(|found| *found != Self::Plain);
+        found.filter(|_| !is_tar(start))
+    }
+
+    /// `gzip`, `zstd` or `none`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// A tar begins with a file name, which may look like any magic bytes.
+fn is_tar(start: &[u8]) -> bool {
+    let block = start.get(..BLOCK_BYTES);
+    block.is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)))
+}
+
+/// A layer whose decompressed bytes are compressed data. skopeo makes such layers of those that begin with a skippable zstd
+/// frame, which it takes for a tar.
+#[derive(Debug)]
+pub(super) struct CompressedTwice(Compression);
+
+impl CompressedTwice {
+    /// The error for the first bytes of what should be a tar, if they are compressed.
+    pub(super) fn error(start: &[u8]) -> Option<io::Error> {
+        let inner = Compression::detect_inner(start)?;
+        Some(io::Error::new(io::ErrorKind::InvalidData, Self(inner)))
+    }
+}
+
+impl fmt::Display for CompressedTwice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.0.name();
+        write!(
+            f,
+            "is compressed twice: a tool has compressed {inner} data again, as if it were a tar"
+        )
+    }
+}
+
+impl std::error::Error for CompressedTwice {}
+
+/// Whether reading failed because the layer is compressed twice.
+pub(crate) fn is_compressed_twice(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref::<CompressedTwice>()).is_some()
 }
 
 /// Whether reading failed because of something valid but not supported, such as a zstd window over the limit.
@@ -295,5 +343,14 @@ mod tests {
             }
         }
         assert_eq!(Compression::detect(&erofs[..1027]), Ok(Compression::Plain));
+        for (start, inner) in [
+            (&b"\x1f\x8bgzip"[..], Some(Compression::Gzip)),
+            (b"\x50\x2a\x4d\x18", Some(Compression::Zstd)),
+            (b"\xfd7zXZ\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(Compression::detect_inner(start), inner);
+        }
+        assert_eq!(Compression::detect_inner(&tar(b"\x1f\x8bname")), None);
     }
 }

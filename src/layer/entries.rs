@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead};
 
+use super::decompress::CompressedTwice;
 use super::entry::{EntryKind, LayerEntry};
 use super::extensions::{Extensions, MAX_EXTENSION_BYTES, check_global};
 use super::header::{ExtentBlock, Header, HeaderBlock};
@@ -168,7 +169,14 @@ impl<R: BufRead> Entries<R> {
             if self.input.is_at_end()? {
                 return end(&ahead);
             }
-            let header = match Header::parse(self.input.read_exact(BLOCK_BYTES)?) {
+            let block = match self.input.read_exact(BLOCK_BYTES) {
+                Ok(block) => block,
+                Err(error) if first => {
+                    return Err(CompressedTwice::error(self.input.incomplete()).unwrap_or(error));
+                }
+                Err(error) => return Err(error),
+            };
+            let header = match Header::parse(block) {
                 HeaderBlock::Header(header) => header,
                 HeaderBlock::EndOfArchive => {
                     // Some readers continue after one empty block.
@@ -183,7 +191,11 @@ impl<R: BufRead> Entries<R> {
                         Err(invalid("has data after the end-of-archive marker"))
                     };
                 }
-                HeaderBlock::Invalid if first => return Err(invalid("is not a tar")),
+                HeaderBlock::Invalid if first => {
+                    return Err(
+                        CompressedTwice::error(block).unwrap_or_else(|| invalid("is not a tar"))
+                    );
+                }
                 HeaderBlock::Invalid => {
                     return Err(invalid("is corrupt: invalid tar header"));
                 }

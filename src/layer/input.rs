@@ -75,6 +75,7 @@ impl<R: BufRead> BlockReader<R> {
         while carry.len() < length {
             let buffer = self.buffer()?;
             if buffer.is_empty() {
+                self.carry = carry;
                 return Err(unexpected_end());
             }
             let part = buffer.get(..length - carry.len()).unwrap_or(buffer);
@@ -84,6 +85,11 @@ impl<R: BufRead> BlockReader<R> {
         self.release();
         self.carry = carry;
         Ok(&self.carry)
+    }
+
+    /// The bytes of a [`BlockReader::read_exact`] that came to the end of the tar.
+    pub(super) fn incomplete(&self) -> &[u8] {
+        &self.carry
     }
 
     /// Reads up to `length` bytes: all of them if they are at most [`MAX_EXACT`], else what the buffer has.

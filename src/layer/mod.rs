@@ -39,10 +39,10 @@ mod write;
 mod zstd_frames;
 
 pub use self::compress::Compressor;
-pub(crate) use self::decompress::is_unsupported;
 pub use self::decompress::{
     BombGuard, Compression, decompress, decompress_detected, decompress_with_guard,
 };
+pub(crate) use self::decompress::{is_compressed_twice, is_unsupported};
 pub use self::diff_id::{DiffIdReader, diff_id_of};
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};

@@ -69,6 +69,29 @@ async fn encoder_costs_manifest_and_one_range_per_layer() {
 }
 
 #[tokio::test]
+async fn encoder_of_layer_compressed_twice_names_both() {
+    let gzip_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+    let blob = |bytes: &[u8]| Blob::new(gzip_type.into(), gzip(bytes).bytes.to_vec());
+    let tar = text(600_000, 1);
+    // As pzstd begins: with a skippable frame.
+    let frames = [&b"\x50\x2a\x4d\x18\x04\0\0\0size"[..], &zstd::encode_all(&tar[..], 1).unwrap()];
+    let layers = vec![blob(&frames.concat()), blob(&gzip(&tar).bytes)];
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+    let image = assemble(Family::Oci, Blob::json(MediaType::OCI_CONFIG, &config), layers);
+    let registry = FakeRegistry::start().await;
+    image.publish(&registry, "a", Some("1"));
+    let name = format!("{}:1", registry.repository("a"));
+    let shown = Cli::new().json(&["inspect", "--encoder", "--json", &name]).await;
+    for (layer, inner) in shown[0]["layers"].as_array().unwrap().iter().zip(["zstd", "gzip"]) {
+        assert_eq!(layer["compression"], "gzip");
+        assert_eq!(layer["inner_compression"], inner);
+        assert!(layer.get("encoder").is_none(), "{layer}");
+    }
+    let table = Cli::new().run(&["inspect", "--encoder", &name]).await.stdout;
+    assert!(table.contains("compressed twice: zstd in gzip"), "{table}");
+}
+
+#[tokio::test]
 async fn encoder_of_registry_without_ranges_stops_after_256_kib() {
     let (registry, image, name) = published().await;
     let shown = Cli::new().json(&["inspect", "--encoder", "--json", &name]).await;

@@ -30,6 +30,9 @@ pub(super) fn row(index: usize, layer: &Descriptor, origin: &Origin) -> [String;
             ((*name).to_owned(), "", String::new())
         }
         Origin::Unread(UnsupportedFormat::Content(what)) => ((*what).to_owned(), "", String::new()),
+        Origin::Twice { outer, inner } => {
+            (format!("compressed twice: {} in {}", inner.name(), outer.name()), "", String::new())
+        }
     };
     let digest = layer.digest.short().to_owned();
     [index.to_string(), digest, size(layer.size), encoder, users.to_owned(), features]
@@ -89,6 +92,7 @@ pub(super) fn json_of(index: usize, layer: &Descriptor, origin: &Origin) -> Valu
         Origin::Plain => ("none", None, None),
         Origin::Unread(UnsupportedFormat::Compression(name)) => (*name, None, None),
         Origin::Unread(_) => ("unknown", None, None),
+        Origin::Twice { outer, .. } => (outer.name(), None, None),
     };
     let mut value = json!({
         "index": index,
@@ -97,6 +101,9 @@ pub(super) fn json_of(index: usize, layer: &Descriptor, origin: &Origin) -> Valu
         "size": layer.size,
         "compression": compression,
     });
+    if let (Origin::Twice { inner, .. }, Some(object)) = (origin, value.as_object_mut()) {
+        object.insert("inner_compression".to_owned(), inner.name().into());
+    }
     if let (Some(fit), Some(features), Some(object)) = (fit, features, value.as_object_mut()) {
         let known = fit.encoder();
         let names = |encoder: Encoder| {
