@@ -32,14 +32,26 @@ impl NamedFormat {
     }
 }
 
-/// The names of formats that a command has.
-fn names(verb: &Verb) -> &'static [&'static str] {
-    format_names(match verb {
+/// Returns the name of a command whose formats or fields are known; empty for others.
+fn name(verb: &Verb) -> &'static str {
+    match verb {
         Verb::Analyze(_) => "analyze",
-        Verb::Inspect(_) => "inspect",
+        Verb::Catalog(_) => "catalog",
         Verb::Copy(_) => "copy",
+        Verb::Delete(_) => "delete",
+        Verb::Digest(_) => "digest",
+        Verb::History(_) => "history",
+        Verb::Images(_) => "images",
+        Verb::Inspect(_) => "inspect",
+        Verb::Load(_) => "load",
+        Verb::Pull(args) if args.unpack.is_none() => "pull",
+        Verb::Push(_) => "push",
+        Verb::Rm(_) => "rm",
+        Verb::Save(_) => "save",
+        Verb::Tag(_) => "tag",
+        Verb::Tags(_) => "tags",
         _ => "",
-    })
+    }
 }
 
 /// Parses `--format` of a command. With a template, what is printed as JSON is printed by it.
@@ -54,10 +66,10 @@ pub(super) fn apply(typed: &str, verb: &Verb, json: bool) -> Result<NamedFormat>
             .with_reason("cannot be used with `--json`"));
     }
     if is_template(typed) {
-        output::set_template(Template::parse(typed)?);
+        output::set_template(Template::parse(typed, name(verb))?);
         return Ok(NamedFormat::Json);
     }
-    let names = names(verb);
+    let names = format_names(name(verb));
     let known = names.contains(&typed).then(|| NamedFormat::of_name(typed));
     known.flatten().ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("`--format {typed}`"))

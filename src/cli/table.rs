@@ -171,10 +171,14 @@ pub(super) fn fields(rows: &[[String; 2]], terminal: Option<usize>) -> String {
     let longest =
         escaped.iter().map(|[name, _]| width(name)).max().unwrap_or_default().max(MIN_NAME_COLUMNS);
     let line = |[name, value]: &[Cow<'_, str>; 2]| {
-        let name = padded(name, longest + FIELD_GAP);
+        let column = padded(name, longest + FIELD_GAP);
         match terminal {
-            Some(columns) if width(&name) + width(value) > columns => wrap(&name, value, columns),
-            _ => format!("{name}{value}\n"),
+            Some(columns) if width(&column) + width(value) > columns => {
+                // A digest is selected as one word.
+                let fits = width(name) + 1 + width(value) <= columns && !value.contains(' ');
+                if fits { format!("{name} {value}\n") } else { wrap(&column, value, columns) }
+            }
+            _ => format!("{column}{value}\n"),
         }
     };
     escaped.iter().map(line).collect()
@@ -239,7 +243,8 @@ mod tests {
         let text = fields(&rows, None);
         assert_eq!(text, "size          1\nexposedports  {}\n層            \\u{1b}\n");
         let long = [["digest".to_owned(), "sha256:0123456789".to_owned()]];
-        assert_eq!(fields(&long, Some(24)), "digest      sha256:01234\n            56789\n");
+        assert_eq!(fields(&long, Some(23)), "digest      sha256:0123\n            456789\n");
+        assert_eq!(fields(&long, Some(24)), "digest sha256:0123456789\n", "one word stays whole");
         assert_eq!(fields(&long, Some(29)), "digest      sha256:0123456789\n");
     }
 }

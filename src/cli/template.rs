@@ -1,5 +1,6 @@
 //! `--format TEMPLATE`: prints results by a template, whose fields are those of `--json`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use minijinja::value::ValueKind;
@@ -7,9 +8,13 @@ use minijinja::{Environment, Error as TemplateError, ErrorKind as TemplateErrorK
 use minijinja::{State, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
+use super::{go_template, template_fields};
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::{escape, escape_json};
+
+/// Names that templates have without fields.
+const OWN_NAMES: [&str; 5] = ["debug", "dict", "loop", "namespace", "range"];
 
 /// A parsed template.
 #[derive(Debug)]
@@ -24,10 +29,13 @@ pub(super) fn is_template(text: &str) -> bool {
 }
 
 impl Template {
+    /// Parses a template for this command.
+    ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is no template, with the right spelling for one of Go.
-    pub(super) fn parse(typed: &str) -> Result<Self> {
-        if let Some(hint) = hint_for_go(typed) {
+    /// [`ErrorKind::InvalidInput`] for what is no template, with the right spelling for one of Go, and for fields that a command
+    /// does not have that changes something.
+    pub(super) fn parse(typed: &str, verb: &str) -> Result<Self> {
+        if let Some(hint) = go_template::hint(typed, verb) {
             return Err(invalid("this is a template of Go").with_hint(hint));
         }
         // As in docker's templates.
@@ -39,8 +47,22 @@ impl Template {
         environment.add_filter("tojson", to_json);
         environment.add_filter("filesizeformat", size);
         let template = Self { environment, text };
-        template.environment.template_from_str(&template.text).map_err(|error| failed(&error))?;
+        let names = template.names(false).map_err(|error| failed(&error))?;
+        if let Some(fields) = template_fields::of_changing(verb) {
+            let is_unknown = |name: &&String| {
+                !fields.contains(&name.as_str()) && !OWN_NAMES.contains(&name.as_str())
+            };
+            if let Some(name) = names.iter().find(is_unknown) {
+                return Err(undefined(name, "the fields", fields));
+            }
+        }
         Ok(template)
+    }
+
+    /// Returns the names that the template looks up; with `nested` also `a.b`.
+    fn names(&self, nested: bool) -> std::result::Result<BTreeSet<String>, TemplateError> {
+        let parsed = self.environment.template_from_str(&self.text)?;
+        Ok(parsed.undeclared_variables(nested).into_iter().collect())
     }
 
     /// One line for each element of a list, or for a single value.
@@ -49,7 +71,7 @@ impl Template {
         let mut add = |value: &Json| {
             let context = value_of(value);
             let line = self.environment.render_str(&self.text, context);
-            let line = line.map_err(|error| with_fields(failed(&error), &error, value))?;
+            let line = line.map_err(|error| self.without_field(&error, value))?;
             lines.push_str(&line);
             lines.push('\n');
             Ok::<(), Error>(())
@@ -60,6 +82,39 @@ impl Template {
         }
         Ok(lines)
     }
+
+    /// Returns the error, with the name and the existing fields if the template looks up a field that does not exist.
+    fn without_field(&self, error: &TemplateError, value: &Json) -> Error {
+        let names = self.names(true).unwrap_or_default();
+        let is_undefined = error.kind() == TemplateErrorKind::UndefinedError;
+        let undefined = names.iter().filter(|_| is_undefined).find_map(|name| missing(name, value));
+        undefined.unwrap_or_else(|| failed(error))
+    }
+}
+
+/// Returns the error if a part of `a.b` does not exist; `None` if it does, or for an element of a list.
+fn missing(name: &str, value: &Json) -> Option<Error> {
+    let (mut value, mut parents) = (value, Vec::new());
+    for part in name.split('.') {
+        let fields = value.as_object()?;
+        let Some(next) = fields.get(part) else {
+            let typed: Vec<&str> = parents.iter().copied().chain([part]).collect();
+            let of = match parents.as_slice() {
+                [] => "the fields".to_owned(),
+                parents => format!("the fields of `{}`", parents.join(".")),
+            };
+            let existing: Vec<&str> = fields.keys().map(String::as_str).collect();
+            return Some(undefined(&typed.join("."), &of, &existing));
+        };
+        parents.push(part);
+        value = next;
+    }
+    None
+}
+
+fn undefined(name: &str, of: &str, fields: &[&str]) -> Error {
+    invalid(&format!("undefined value `{name}`"))
+        .with_hint(format!("use one of {of}: {}", fields.join(", ")))
 }
 
 fn value_of(json: &Json) -> Value {
@@ -117,38 +172,6 @@ fn to_json(value: &Value) -> Result<Value, TemplateError> {
     Ok(Value::from_safe_string(escape_json(&text).into_owned()))
 }
 
-/// The right spelling for a template of Go: `{{.Digest}}`, `{{json .}}`.
-fn hint_for_go(text: &str) -> Option<String> {
-    let (_, inside) = text.split_once("{{")?;
-    let (inside, _) = inside.split_once("}}")?;
-    let words: Vec<&str> = inside.trim_matches(['-', ' ']).split_whitespace().collect();
-    match words.as_slice() {
-        ["json", "."] => Some("use `--json`".to_owned()),
-        ["json", field] => Some(format!("write `{{{{{} | tojson}}}}`", spelled(field)?)),
-        ["range" | "if" | "with" | "end" | "template", ..] => Some(
-            "write `{% for layer in layers %}…{% endfor %}` or `{% if … %}…{% endif %}`".into(),
-        ),
-        ["len", field] => Some(format!("write `{{{{{} | length}}}}`", spelled(field)?)),
-        [field, ..] => Some(format!("write `{{{{{}}}}}`", spelled(field)?)),
-        [] => None,
-    }
-}
-
-/// `.RepoTags` as `repo_tags`.
-fn spelled(field: &str) -> Option<String> {
-    let field = field.strip_prefix('.').filter(|field| !field.is_empty())?;
-    let mut name = String::new();
-    let mut was_lower = false;
-    for c in field.chars() {
-        if c.is_ascii_uppercase() && was_lower {
-            name.push('_');
-        }
-        was_lower = c.is_ascii_lowercase();
-        name.push(c.to_ascii_lowercase());
-    }
-    Some(name)
-}
-
 fn invalid(reason: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, "`--format`").with_reason(reason)
 }
@@ -159,16 +182,6 @@ fn failed(error: &TemplateError) -> Error {
     invalid(&format!("{kind}{detail}"))
 }
 
-/// Names the fields if the template asks for another one.
-fn with_fields(failed: Error, error: &TemplateError, value: &Json) -> Error {
-    let Json::Object(members) = value else { return failed };
-    if error.kind() != TemplateErrorKind::UndefinedError {
-        return failed;
-    }
-    let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    failed.with_hint(format!("use one of the fields: {}", names.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -176,7 +189,7 @@ mod tests {
     use super::*;
 
     fn render(template: &str, value: &Json) -> String {
-        Template::parse(template).unwrap().render(value).unwrap()
+        Template::parse(template, "").unwrap().render(value).unwrap()
     }
 
     #[test]
@@ -199,33 +212,38 @@ mod tests {
 
     #[test]
     fn template_error_names_the_fields() {
-        let error = Template::parse("{{digest}} {{Layers}}").unwrap();
+        let error = Template::parse("{{digest}} {{Layers}}", "").unwrap();
         let error = error.render(&json!({"digest": "a", "layers": []})).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.reason(), "undefined value `Layers`");
         assert_eq!(error.hint(), Some("use one of the fields: digest, layers"));
+        let nested = Template::parse("{{config.env}}", "").unwrap();
+        let error = nested.render(&json!({"config": {"Env": [], "Cmd": []}})).unwrap_err();
+        assert_eq!(error.reason(), "undefined value `config.env`");
+        assert_eq!(error.hint(), Some("use one of the fields of `config`: Env, Cmd"));
         for broken in ["{{digest", "{{ | }}", "{% for x in y %}", "{{digest | nofilter}}"] {
-            let failed = Template::parse(broken).and_then(|own| own.render(&json!({"digest": 1})));
+            let failed =
+                Template::parse(broken, "").and_then(|own| own.render(&json!({"digest": 1})));
             assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidInput, "{broken}");
         }
     }
 
     #[test]
-    fn template_of_go_gets_the_right_spelling() {
-        for (text, hint) in [
-            ("{{.Digest}}", "write `{{digest}}`"),
-            ("x {{ .RepoTags }}", "write `{{repo_tags}}`"),
-            ("{{json .}}", "use `--json`"),
-            ("{{json .Config.Env}}", "write `{{config.env | tojson}}`"),
-            ("{{len .Layers}}", "write `{{layers | length}}`"),
-            (
-                "{{range .Layers}}{{.}}{{end}}",
-                "write `{% for layer in layers %}…{% endfor %}` or `{% if … %}…{% endif %}`",
-            ),
+    fn template_with_unknown_field_is_rejected_before_change() {
+        for (verb, text, field) in [
+            ("rm", "{{reference}} {{nope}}", "undefined value `nope`"),
+            ("push", "{{digset}}", "undefined value `digset`"),
         ] {
-            let error = Template::parse(text).unwrap_err();
-            assert_eq!(error.hint(), Some(hint), "{text}");
+            let error = Template::parse(text, verb).unwrap_err();
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidInput, field));
+            assert!(error.hint().unwrap().contains("reference, "), "{:?}", error.hint());
         }
-        assert!(Template::parse("{{digest}}").is_ok());
+        for text in
+            ["{{error.kind}}", "{% for b in blobs %}{{loop.index}} {{b.digest}}{% endfor %}"]
+        {
+            assert!(Template::parse(text, "push").is_ok(), "{text}");
+        }
+        assert!(Template::parse("{{nope}}", "inspect").is_ok(), "known once it has run");
         assert!(
             is_template("{{a}}") && is_template("{% if a %}x{% endif %}") && !is_template("oci")
         );

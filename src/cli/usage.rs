@@ -29,7 +29,11 @@ pub(super) fn print(mut error: clap::Error, verb: &str) -> Result<()> {
         return check_write(error.print());
     }
     output::stderr_text(&error.render().ansi().to_string());
-    if let Some(hint) = counterpart_of_option(verb, &option) {
+    // `--config FILE` has taken the image of `skopeo inspect --config IMAGE`.
+    let is_missing = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+    let is_config = is_missing && std::env::args_os().any(|word| word == "--config");
+    let option = if is_config { "--config" } else { &option };
+    if let Some(hint) = counterpart_of_option(verb, option) {
         output::hint_line(hint);
     }
     Ok(())

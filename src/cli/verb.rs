@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Command, CommandFactory as _};
 
 use super::args::Cli;
-use super::peers::counterpart;
+use super::peers::{Counterpart, counterpart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
@@ -17,7 +17,8 @@ use crate::reference::Reference;
 /// error, must not become a request to Docker Hub.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if the first word is neither a command nor such an image.
+/// [`ErrorKind::InvalidInput`] if the first word is neither a command nor such an image, or the first two are a command of
+/// another tool.
 pub(super) fn with_verb(
     arguments: Vec<OsString>,
     in_store: impl FnOnce(&Reference) -> bool,
@@ -27,8 +28,12 @@ pub(super) fn with_verb(
     let Some(word) = arguments.get(at).map(|word| word.to_string_lossy().into_owned()) else {
         return Ok(arguments);
     };
+    let further = further_words(&arguments, at, &command, &word);
     let mut arranged = arguments;
     if is_verb(&command, &word) {
+        if let Some(error) = command_of_other_tool(&command, &word, &further, in_store) {
+            return Err(error);
+        }
         if let Some(front) = arranged.get_mut(1..=at) {
             front.rotate_right(1);
         }
@@ -37,36 +42,94 @@ pub(super) fn with_verb(
     if arranged.iter().take(at).any(|option| option == "--help" || option == "-h") {
         return Ok(arranged);
     }
-    if let Some(error) = not_an_image(&command, &word, in_store) {
+    let second = further.first().map(String::as_str);
+    if let Some(error) = not_an_image(&command, &word, second, in_store) {
         return Err(error);
     }
     arranged.insert(1, "pull".into());
     Ok(arranged)
 }
 
+/// Returns the error if a command of rpull and the word after it are a command of another tool: `manifest get`, `tag ls`.
+fn command_of_other_tool(
+    command: &Command,
+    verb: &str,
+    further: &[String],
+    in_store: impl FnOnce(&Reference) -> bool,
+) -> Option<Error> {
+    let own = command.find_subcommand(verb)?;
+    let second = further.first()?;
+    let (2, found) = counterpart(verb, Some(second))? else { return None };
+    let is_image = || match verb {
+        "tag" => second.parse().is_ok_and(|name| in_store(&name)),
+        // A bare word is no registry.
+        "auth" => false,
+        _ => true,
+    };
+    let is_error =
+        own.has_subcommands() || further.len() > own.get_positionals().count() || !is_image();
+    is_error.then(|| unrecognized(&format!("{verb} {second}"), found, None))
+}
+
 /// Returns the error for a word that is neither a command nor an image.
 fn not_an_image(
     command: &Command,
     word: &str,
+    second: Option<&str>,
     in_store: impl FnOnce(&Reference) -> bool,
 ) -> Option<Error> {
-    let error = |what: String, hint: String| {
-        Some(Error::new(ErrorKind::InvalidInput, what).with_hint(hint))
-    };
-    let pull = format!("to pull an image of that name: `rpull pull {word}`");
     // Other texts that are not valid names are rejected as invalid references.
     let reference = word.parse().ok().filter(|_| !word.contains(['/', ':', '@', '.']))?;
-    let (peer, near) = (counterpart(word), nearest(command, word));
+    let (peer, near) = (counterpart(word, second), nearest(command, word));
     if near.is_none() && in_store(&reference) {
         return None;
     }
-    match peer.map(str::to_owned).or(near) {
-        Some(verb) => error(
-            format!("unrecognized command `{word}`"),
-            format!("did you mean `{verb}`? to pull an image of that name: rpull pull {word}"),
-        ),
-        None => error(format!("`{word}` is neither a command nor an image in the store"), pull),
+    let pull = format!("to pull an image of that name: rpull pull {word}");
+    Some(match (peer, second, near) {
+        (Some((2, found)), Some(second), _) => {
+            unrecognized(&format!("{word} {second}"), found, None)
+        }
+        (Some((_, found)), ..) => unrecognized(word, found, Some(&pull)),
+        (None, _, Some(verb)) => {
+            unrecognized_word(word).with_hint(format!("did you mean `{verb}`? {pull}"))
+        }
+        (None, _, None) => {
+            let what = format!("`{word}` is neither a command nor an image in the store");
+            Error::new(ErrorKind::InvalidInput, what).with_hint(pull)
+        }
+    })
+}
+
+/// Returns the error for a command of another tool.
+fn unrecognized(name: &str, found: Counterpart, pull: Option<&str>) -> Error {
+    let (advice, separator) = match found {
+        Counterpart::Command(verb) => (format!("did you mean `{verb}`?"), " "),
+        Counterpart::Nothing(reason) => (reason.to_owned(), "; "),
+    };
+    let parts: Vec<&str> = [advice.as_str()].into_iter().chain(pull).collect();
+    unrecognized_word(name).with_hint(parts.join(separator))
+}
+
+fn unrecognized_word(name: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("unrecognized command `{name}`"))
+}
+
+/// Returns the words after the command that are neither options nor values of options.
+fn further_words(arguments: &[OsString], at: usize, command: &Command, verb: &str) -> Vec<String> {
+    let mut value_follows = false;
+    let mut words = Vec::new();
+    for word in arguments.iter().skip(at + 1) {
+        let text = word.to_string_lossy();
+        if std::mem::take(&mut value_follows) {
+            continue;
+        }
+        if text.starts_with('-') && text != "-" {
+            value_follows = takes_value(command, verb, &text);
+        } else {
+            words.push(text.into_owned());
+        }
     }
+    words
 }
 
 /// Returns the value of `--store`, at any position.
@@ -97,15 +160,16 @@ fn first_word(arguments: &[OsString], command: &Command) -> Option<usize> {
         if !text.starts_with('-') || text == "-" {
             return Some(at);
         }
-        value_follows = takes_value(command, &text);
+        value_follows = takes_value(command, "pull", &text);
     }
     None
 }
 
-fn takes_value(command: &Command, option: &str) -> bool {
-    let pull = command.find_subcommand("pull");
+/// Whether the option of this command takes a value.
+fn takes_value(command: &Command, verb: &str, option: &str) -> bool {
+    let own = command.find_subcommand(verb);
     let mut arguments =
-        command.get_arguments().chain(pull.into_iter().flat_map(Command::get_arguments));
+        command.get_arguments().chain(own.into_iter().flat_map(Command::get_arguments));
     let name = option.trim_start_matches('-');
     if name.contains('=') {
         return false;
@@ -135,11 +199,23 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
         .get_subcommands()
         .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()));
     let verbs = here.chain(["help"]);
-    let near = verbs.map(|verb| (edit_distance(verb, word), verb)).filter(|&(edits, verb)| {
-        // For very short words nearly every command is within two edits.
-        edits <= 2 && edits < word.chars().count().min(verb.len())
+    let near = verbs.map(|verb| (slips(verb, word), verb)).filter(|&(slips, verb)| {
+        // Two slips make another word of a short one; few begin with the first letter.
+        let is_likely = slips <= 1 || (slips == 2 && verb.chars().next() == word.chars().next());
+        is_likely && slips < word.chars().count().min(verb.len())
     });
     near.min().map(|(_, verb)| verb.to_owned())
+}
+
+/// Returns the number of typing errors between two words: as [`edit_distance`], where two letters may be swapped by one.
+fn slips(verb: &str, word: &str) -> usize {
+    let letters: Vec<char> = word.chars().collect();
+    let swapped = (1..letters.len()).map(|at| {
+        let mut letters = letters.clone();
+        letters.swap(at - 1, at);
+        edit_distance(verb, &String::from_iter(letters)) + 1
+    });
+    swapped.chain([edit_distance(verb, word)]).min().unwrap_or_default()
 }
 
 /// Returns the number of edits (insert, delete, replace) between two words.
@@ -218,6 +294,8 @@ mod tests {
             ("mirro", "mirror"),
             ("lss", "ls"),
             ("helps", "help"),
+            ("imgs", "images"),
+            ("upll", "pull"),
         ] {
             assert!(
                 arrange(&format!("rpull {slip} a")).unwrap_err().contains(&format!("`{verb}`"))
@@ -234,7 +312,17 @@ mod tests {
             ("rpull list-tags docker://alpine", "did you mean `tags`?"),
             ("rpull ps -a", "did you mean `images`?"),
             ("rpull rmi a:1", "did you mean `rm`?"),
-            ("rpull --plan run a:1", "did you mean `unpack`?"),
+            ("rpull --plan run a:1", "rpull runs no containers; `rpull unpack`"),
+            ("rpull attach a:1 f", "did you mean `artifact attach`? to pull"),
+            (
+                "rpull exec -it a sh",
+                "rpull runs no containers; to pull an image of that name: rpull",
+            ),
+            ("rpull build .", "rpull builds no images"),
+            ("rpull crane", "`crane` is neither"),
+            ("rpull top", "rpull runs no containers"),
+            ("rpull scan a:1", "rpull looks for no vulnerabilities"),
+            ("rpull dive a:1", "did you mean `analyze`?"),
             ("rpull -q alpine", "neither a command nor an image in the store"),
             ("rpull alpine --platform x", "rpull pull alpine"),
             ("rpull alpine debian:12 --all-tags", "rpull pull alpine"),
@@ -251,6 +339,32 @@ mod tests {
             "an image in the store"
         );
         assert!(arrange("rpull histor\u{1b}y").unwrap().contains("pull"), "refused as no name");
+    }
+
+    #[test]
+    fn command_of_two_words_of_other_tool_is_rejected() {
+        for (line, verb) in [
+            ("rpull repo ls reg.test", "catalog"),
+            ("rpull registry login reg.test", "login"),
+            ("rpull image inspect a:1", "inspect"),
+            ("rpull image --store /s copy a b", "copy"),
+            ("rpull auth login reg.test", "login"),
+            ("rpull tag ls reg.test/a", "tags"),
+            ("rpull manifest get a:1", "manifest"),
+            ("rpull manifest create a:1 b:1", "index create"),
+            ("rpull blob -o f get a@sha256:0", "blob"),
+            ("rpull artifact put a:1 f", "artifact push"),
+            ("rpull artifact tree a:1", "referrers"),
+            ("rpull index list a:1", "inspect"),
+            ("rpull images ls", "images"),
+        ] {
+            let refusal = arrange(line).unwrap_err();
+            assert!(refusal.ends_with(&format!("did you mean `{verb}`?")), "{line}: {refusal}");
+        }
+        assert!(arrange("rpull auth token reg.test").unwrap_err().contains("not printed"));
+        for line in ["rpull manifest get", "rpull tag sync a", "rpull index create a b"] {
+            assert_eq!(arrange(line).unwrap(), line);
+        }
     }
 
     #[test]

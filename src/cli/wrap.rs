@@ -40,7 +40,7 @@ fn fit_line(line: &str, columns: usize) -> String {
         return line.to_owned();
     }
     let (mut fitted, mut used) = (String::new(), 0);
-    for (at, word) in line.split(' ').enumerate() {
+    for (at, word) in words(line).iter().enumerate() {
         let length = visible(word);
         if used > 0 && used + 1 + length > columns {
             fitted.push('\n');
@@ -57,6 +57,25 @@ fn fit_line(line: &str, columns: usize) -> String {
         }
     }
     fitted
+}
+
+/// Units that stay on the line of their number.
+const UNITS: [&str; 10] = ["B", "kB", "MB", "GB", "TB", "s", "ms", "min", "h", "%"];
+
+/// Splits a line into words; a number and its unit are one.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        let unit = word.split(|c: char| !c.is_alphabetic() && c != '%').next().unwrap_or_default();
+        match words.last_mut() {
+            Some(last) if last.ends_with(|c: char| c.is_ascii_digit()) && UNITS.contains(&unit) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// Breaks a text into lines of at most `columns`, between words where possible. The first line begins with `first`, the
@@ -118,6 +137,7 @@ mod tests {
         assert_eq!(fit(error, 10), "\u{1b}[1;31merror:\u{1b}[0m one\ntwo\n");
         assert_eq!(fit("a abcdefghijkl b c d", 5), "a\nabcdefghijkl b\nc d");
         assert_eq!(fit("  a b\n\n  c d e f", 7), "  a b\n\n  c d e\nf");
+        assert_eq!(fit("108.8 MB missing (95 %), 0.1 s", 10), "108.8 MB\nmissing\n(95 %),\n0.1 s");
         assert_eq!(fit("a b", 0), "a\nb");
         assert_eq!(fit("漢字 漢字", 8), "漢字\n漢字");
     }

@@ -19,6 +19,7 @@ use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::layout::{IndexEntry, Layout};
+use crate::platform::Platform;
 use crate::retry::RetryPolicy;
 use crate::transfer::read_small;
 
@@ -51,7 +52,7 @@ pub(in crate::cli) async fn run(args: &Images, settings: &Settings) -> Result<Ex
         let columns = [
             Column::cut_start("IMAGE", 30),
             Column::whole("DIGEST").optional(3),
-            Column::cut("PLATFORM", 11).optional(1),
+            Column::cut("PLATFORM", 14).optional(1),
             Column::whole("CREATED").optional(2),
             Column::whole("SIZE"),
         ];
@@ -163,7 +164,19 @@ impl ImageRow {
     fn cells(&self) -> [String; 5] {
         let created = self.created.as_deref().map(age).unwrap_or_default();
         let digest = self.entry.digest().short().to_owned();
-        [self.name.clone(), digest, self.platforms.join(", "), created, size_if_known(self.size)]
+        [self.name.clone(), digest, self.platform_cell(), created, size_if_known(self.size)]
+    }
+
+    /// All platforms; on a terminal, which may lack the room, the host's or else the first, and the number of others.
+    fn platform_cell(&self) -> String {
+        let host = Platform::host().to_string();
+        match self.platforms.as_slice() {
+            [first, others @ ..] if terminal_width().is_some() && !others.is_empty() => {
+                let shown = if self.platforms.contains(&host) { &host } else { first };
+                format!("{shown} +{}", others.len())
+            }
+            all => all.join(", "),
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl<'a> Inspection<'a> {
             "created": config.and_then(|config| config.created.as_ref()),
             "author": config.and_then(|config| config.author.as_ref()),
             "size": self.total,
-            "layers": layers,
+            "layers": layers.iter().map(layer_json).collect::<Vec<_>>(),
             "config": config.and_then(|config| config.config.as_ref()),
         });
         if let (None, Some(object)) = (config, value.as_object_mut()) {
@@ -172,4 +172,15 @@ impl<'a> Inspection<'a> {
         }
         fields(&rows, terminal_width())
     }
+}
+
+/// The descriptor of a layer, with its media type as it is called in the rest of the value.
+fn layer_json(layer: &Descriptor) -> Value {
+    let mut value = json!(layer);
+    if let Some(object) = value.as_object_mut()
+        && let Some(media_type) = object.remove("mediaType")
+    {
+        object.insert("media_type".to_owned(), media_type);
+    }
+    value
 }

@@ -109,6 +109,13 @@ fn taking_images(label: &str) -> Option<&'static str> {
     })
 }
 
+/// Makes clap's list of options and commands one of commands, unless the word is an option: bash shows it in this order.
+fn commands_before_options(list: &str) -> String {
+    let words = list.trim_start_matches("opts=").trim_matches('"').split(' ');
+    let commands: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
+    format!("{list}; [[ ${{cur}} == -* ]] || opts=\"{}\"", commands.join(" "))
+}
+
 /// Changes clap's script for bash: for an argument that is no option, it offers images or, by bash's default, files. clap
 /// offers the options there, so that bash inserts the `-` that they all begin with.
 fn with_images(script: &str) -> String {
@@ -138,6 +145,9 @@ fn with_images(script: &str) -> String {
                     Some(verb) => format!("_rpull_images {verb}"),
                     None => code.to_owned(),
                 }
+            }
+            _ if verb.is_none_or(has_commands) && code.starts_with("opts=\"-") => {
+                commands_before_options(code)
             }
             // clap offers the commands of a command.
             Some(verb) if has_commands(verb) => code.to_owned(),
@@ -240,9 +250,19 @@ fn install_pages(dir: &Path) -> Result<ExitCode> {
     let dir = dir.join("man1");
     let fail = |error: std::io::Error| output::write_failed(&dir, error);
     std::fs::create_dir_all(&dir).map_err(fail)?;
-    clap_mangen::generate_to(args::command(), &dir).map_err(fail)?;
+    clap_mangen::generate_to(without_help(args::command()), &dir).map_err(fail)?;
     output::line(&crate::escape(&dir.display().to_string()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hides the `help` of each command, which clap has added: a page for each word that it takes says nothing.
+fn without_help(mut command: Command) -> Command {
+    for own in command.get_subcommands_mut() {
+        let plain = without_help(std::mem::take(own));
+        let is_help = plain.get_name() == "help";
+        *own = if is_help { plain.hide(true) } else { plain };
+    }
+    command
 }
 
 fn man() -> Result<ExitCode> {

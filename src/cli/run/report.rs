@@ -178,7 +178,8 @@ pub(in crate::cli) fn receipt(report: &ImageReport) -> String {
         let used = bytes.delta_bytes - bytes.delta_wasted.min(bytes.delta_bytes);
         parts.push(format!("{} rebuilt from {}", size(bytes.rebuilt), size(used)));
     }
-    if bytes.total > 0 {
+    // A run that mounted all shared nothing else.
+    if bytes.total > 0 && (bytes.shared > 0 || bytes.mounted < bytes.total) {
         let share = percent(bytes.shared, bytes.total);
         parts.push(format!("{} shared ({share})", size(bytes.shared)));
     }

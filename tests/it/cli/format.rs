@@ -45,7 +45,9 @@ async fn format_of_go_or_unknown_name_has_a_hint() {
     for (format, hint) in [
         ("{{.Digest}}", "hint: write `{{digest}}`"),
         ("{{json .}}", "hint: use `--json`"),
-        ("{{json .RepoTags}}", "hint: write `{{repo_tags | tojson}}`"),
+        ("{{json .RepoTags}}", "hint: write `{{reference | tojson}}`"),
+        ("{{.Architecture}}", "hint: write `{{platform}}`"),
+        ("{{.NoField}}", "hint: write a field without a dot, `{{digest}}`: reference, source"),
         ("{{digest", "`--format`: syntax error"),
         ("sarif", "or json, skopeo"),
         ("table", "expected a template such as `{{digest}}`"),
@@ -56,6 +58,39 @@ async fn format_of_go_or_unknown_name_has_a_hint() {
     let unknown = cli.run(&["inspect", "--format", "{{digests}}", &name]).await;
     unknown.expect(2, "hint: use one of the fields: reference, source, digest");
     cli.run(&["inspect", "--format", "{{digest}}", "--json", &name]).await.expect(2, "--json");
+}
+
+#[tokio::test]
+async fn format_with_unknown_field_changes_nothing() {
+    let (registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    registry.server.forget();
+    for words in
+        [vec!["pull", &name], vec!["push", &name], vec!["rm", &name], vec!["tag", &name, "x:1"]]
+    {
+        let output = cli.run(&[words, vec!["--format", "{{nope}}"]].concat()).await;
+        output.expect(2, "undefined value `nope`").expect(2, "hint: use one of the fields: ");
+    }
+    assert_eq!(registry.server.requests().len(), 0);
+    assert_eq!(cli.run(&["images", "-q"]).await.stdout, format!("{name}\n"));
+    // The fields that are offered are those of the JSON.
+    for words in [
+        &["images"][..],
+        &["inspect", &name],
+        &["history", &name],
+        &["digest", &name],
+        &["pull", &name],
+        &["tag", &name, "x:1"],
+        &["rm", "x:1"],
+    ] {
+        let value = cli.json(&[words, &["--json"]].concat()).await;
+        let value = value.get(0).unwrap_or(&value);
+        let hint = cli.run(&[words, &["--format", "{{.NoField}}"]].concat()).await.stderr;
+        for field in value.as_object().unwrap().keys() {
+            assert!(hint.contains(&format!(" {field}")), "{words:?} {field}: {hint}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,10 @@ async fn bash_completes_images_and_dashes_with_options() {
         ["docker.io/library/alpine:3.20"]
     );
     assert!(completed(&["rpull", "history", "--no-"]).await.contains(&"--no-trunc".to_owned()));
+    assert_eq!(completed(&["rpull", "index", ""]).await, ["create", "add", "remove", "help"]);
+    assert_eq!(completed(&["rpull", "index", "--platform"]).await, [""]);
+    assert_eq!(completed(&["rpull", "index", "--plain"]).await, ["--plain-http"]);
+    assert!(completed(&["rpull", ""]).await.iter().all(|word| !word.starts_with('-')));
     assert!(completed(&["rpull", "his"]).await.contains(&"history".to_owned()));
     assert_eq!(completed(&["rpull", "load", ""]).await, [""], "bash completes files");
     assert_eq!(completed(&["rpull", "copy", "docker-"]).await.len(), 3);

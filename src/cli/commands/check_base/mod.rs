@@ -42,7 +42,7 @@ pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<
     if settings.json {
         let parent = opened.source.provenance(&root).await.parent_index;
         output::json(&json_of(&opened, parent.as_ref().unwrap_or(&root), &manifest, &check))?;
-    } else {
+    } else if !settings.quiet {
         output::text(&check.text())?;
     }
     if let Some(message) = check.message() {
