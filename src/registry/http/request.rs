@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    RANGE,
 };
 use reqwest::{Method, Response, Url};
 
@@ -91,6 +92,10 @@ impl<'a> Request<'a> {
         if let Some((media_type, _)) = &self.content {
             headers.insert(CONTENT_TYPE, media_type.clone());
         }
+        if self.content.is_none() && may_have_content(&self.method) {
+            // RFC 9110, section 8.6; zuul-registry 1.3.0 responds 411 without it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
@@ -108,4 +113,8 @@ impl<'a> Request<'a> {
             elapsed.as_millis()
         );
     }
+}
+
+fn may_have_content(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }

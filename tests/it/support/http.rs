@@ -231,7 +231,11 @@ impl Peer {
             let method = request.method.clone();
             let now = self.answering.now.fetch_add(1, Ordering::Relaxed) + 1;
             self.answering.most.fetch_max(now, Ordering::Relaxed);
-            let reply = (self.handler)(request).await;
+            let reply = if lacks_length(&request) {
+                Reply::error(411, "LENGTH_REQUIRED", "a request with content needs its length")
+            } else {
+                (self.handler)(request).await
+            };
             self.answering.now.fetch_sub(1, Ordering::Relaxed);
             match reply.write(&method, &mut stream).await? {
                 After::KeepAlive => {}
@@ -246,6 +250,12 @@ impl Peer {
         }
         stream.shutdown().await
     }
+}
+
+/// Whether a strict server refuses the request, as zuul-registry 1.3.0 does.
+fn lacks_length(request: &Request) -> bool {
+    ["POST", "PUT", "PATCH"].contains(&&*request.method)
+        && ["content-length", "transfer-encoding"].iter().all(|name| request.header(name).is_none())
 }
 
 async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Request>> {

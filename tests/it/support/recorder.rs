@@ -59,7 +59,7 @@ async fn pass(client: reqwest::Client, url: String, request: Request) -> Reply {
     let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
     let mut builder = client.request(method, url).body(request.body);
     for (name, value) in &request.headers {
-        if !["connection", "content-length"].contains(&name.to_ascii_lowercase().as_str()) {
+        if !name.eq_ignore_ascii_case("connection") {
             builder = builder.header(name, value);
         }
     }
