@@ -113,7 +113,9 @@ impl TarIndex {
     pub(super) fn find_unique(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |name, node| {
             if node.is_duplicate {
-                return Err(EntryError::Unusable("appears twice"));
+                return Err(EntryError::Unusable(
+                    "appears twice, and other tools read one or the other",
+                ));
             }
             let mut above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
             let is_dir = |name: &str| {
