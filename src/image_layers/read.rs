@@ -14,7 +14,7 @@ use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits};
 
 /// Decompressed buffers of a layer in flight: enough to continue while many small files are created, and into the next
 /// layer.
-pub(crate) const BUFFERS_IN_FLIGHT: usize = 64;
+pub(crate) const BUFFERS_IN_FLIGHT: usize = 32;
 
 /// Most layers read concurrently: each has megabytes in flight between threads.
 const MAX_CONCURRENCY: usize = 4;

@@ -38,6 +38,7 @@ mod user;
 mod whiteout;
 mod xattrs;
 
+pub use self::parallel::WAITING_BYTES;
 pub use self::root::RootDir;
 pub use self::root_builder::{BuildOptions, RootBuilder};
 pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};

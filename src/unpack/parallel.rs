@@ -17,10 +17,15 @@ use crate::image_layers::LayerBlob;
 use crate::image_layers::inflate::{InflatedReader, Watch, connect};
 use crate::image_layers::read::{BUFFERS_IN_FLIGHT, concurrency, read_layer, worker_exited};
 use crate::layer::BombGuard;
+use crate::limits::BUFFER_SIZE;
 use crate::progress::Phase;
 
 /// Maximum number of decompressed buffers that wait for a layer that is read ahead.
-const READ_AHEAD_BUFFERS: usize = 32;
+const READ_AHEAD_BUFFERS: usize = 16;
+
+/// Bytes of decompressed layers that wait between threads, on two cores. A transfer that runs meanwhile can leave them out of its
+/// [window](crate::transfer::TransferOptions::window).
+pub const WAITING_BYTES: u64 = ((BUFFERS_IN_FLIGHT + READ_AHEAD_BUFFERS) * BUFFER_SIZE) as u64;
 
 impl Unpacker {
     /// Applies layers, base first, and gives the uncompressed size of each.

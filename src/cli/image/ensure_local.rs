@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::layout::LayoutOptions;
 use crate::location::{DefaultLocation, Location};
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions};
+use crate::unpack;
 
 /// A request for an image to unpack.
 pub(in crate::cli) struct EnsureLocal<'a> {
@@ -129,8 +130,9 @@ impl<'a> EnsureLocal<'a> {
                 ..TransferOptions::default()
             },
         };
-        // Unpacking needs every layer.
-        let options = TransferOptions { foreign_layers: true, ..options };
+        // Unpacking needs every layer, and memory of its own.
+        let window = options.window.saturating_sub(unpack::WAITING_BYTES);
+        let options = TransferOptions { foreign_layers: true, window, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
         let store = open_to_write(settings.store()?, private, &settings.control).await?;
         OpenedImage::download(opened, ImageDownload::begin(request, store, options)).await
