@@ -113,6 +113,8 @@ pub enum Phase {
     Export,
     /// Layers are read to look at their files; counts what is read of them, compressed.
     Read,
+    /// The files of an artifact are transferred.
+    Fetch,
 }
 
 impl Phase {
@@ -125,6 +127,7 @@ impl Phase {
             Self::Unpack => "unpack",
             Self::Flatten | Self::Export => "export",
             Self::Read => "read",
+            Self::Fetch => "fetch",
         }
     }
 }

@@ -27,7 +27,8 @@ pub(super) fn phase_label(phase: Phase) -> &'static str {
         Phase::Pack => "writing the archive",
         Phase::Unpack => "unpacking",
         Phase::Flatten | Phase::Read => "reading",
-        Phase::Export => "exporting",
+        Phase::Export => "writing the tar",
+        Phase::Fetch => "downloading",
     }
 }
 

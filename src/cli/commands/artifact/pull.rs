@@ -17,11 +17,13 @@ use crate::blocking::run_cancellable;
 use crate::cli::args::artifact::ArtifactPull;
 use crate::cli::image::open::{OpenedLocation, open};
 use crate::cli::image::store_hint::StoreHint;
+use crate::cli::labels;
 use crate::cli::output::{self, note, write_failed};
+use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
-use crate::control::Control;
+use crate::control::{Control, PhaseCounter};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest};
 use crate::document::{Document, ParsedDocument};
@@ -29,12 +31,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::{LayerBlob, failed};
 use crate::layer::diff_id_of;
 use crate::location::DefaultLocation;
+use crate::progress::Phase;
 use crate::transfer::{TransferOptions, read_blob};
 use crate::unpack::{BuildOptions, RootBuilder};
 
 pub(super) async fn run(args: ArtifactPull, settings: &Settings) -> Result<ExitCode> {
-    let control = Control { cancel: cancelled_by_signals(), ..settings.control.clone() };
-    let settings = &settings.with_control(control);
+    let settings = &interruptible(&labels::PULL, settings);
     let pulling = pull(&args, settings);
     let ended = or_cancelled(&settings.control.cancel, "artifact pull", pulling).await;
     ended.and_then(|pulled| pulled).map_err(|error| match error.kind() {
@@ -53,16 +55,17 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
     let blobs = titled(&document, &opened.reference)?;
     let mut directory = OutputDir::open(&args.output)?;
     blobs.iter().try_for_each(|(title, blob)| directory.check(title, is_unpacked(title, blob)))?;
+    let bytes = blobs.iter().map(|(_, blob)| blob.size).sum();
+    let counter = PhaseCounter::new(&settings.control, Phase::Fetch, bytes);
     for (title, blob) in &blobs {
+        let from = BlobSource { opened: &opened, blob, counter: &counter };
         if is_unpacked(title, blob) {
-            unpack(&opened, blob, title, &mut directory, settings).await?;
+            unpack(from, title, &mut directory, settings).await?;
         } else {
-            write(&opened, blob, title, &mut directory, settings).await?;
-        }
-        if !settings.json {
-            output::line(&crate::escape(&directory.path_of(title).display().to_string()))?;
+            write(from, title, &mut directory, settings).await?;
         }
     }
+    drop(counter);
     if settings.json {
         let files = blobs.iter().map(|(title, blob)| json_of(&directory, title, blob));
         output::json(&json!({
@@ -70,8 +73,12 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
             "digest": document.digest(),
             "files": files.collect::<Vec<_>>(),
         }))?;
-    } else if !settings.quiet {
-        let bytes = blobs.iter().map(|(_, blob)| blob.size).sum();
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (title, _) in &blobs {
+        output::line(&crate::escape(&directory.path_of(title).display().to_string()))?;
+    }
+    if !settings.quiet {
         note(&format!("pulled {}, {}", plural(blobs.len() as u64, "file"), size(bytes)));
     }
     Ok(ExitCode::SUCCESS)
@@ -124,10 +131,34 @@ fn is_unpacked(title: &Title, blob: &Descriptor) -> bool {
     }
 }
 
+/// A blob of the artifact, whose bytes are counted as they arrive.
+#[derive(Clone, Copy)]
+struct BlobSource<'a> {
+    opened: &'a OpenedLocation,
+    blob: &'a Descriptor,
+    counter: &'a PhaseCounter,
+}
+
+impl BlobSource<'_> {
+    /// Writes the bytes, which are verified once this has succeeded.
+    async fn copy_to(
+        self,
+        mut out: &File,
+        settings: &Settings,
+        failed: impl Fn(io::Error) -> Error + Send + Sync,
+    ) -> Result<()> {
+        let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
+        let mut sink = |chunk: &[u8]| {
+            self.counter.add(chunk.len() as u64)?;
+            out.write_all(chunk).map_err(&failed)
+        };
+        read_blob(&*self.opened.source, self.blob, options, &mut sink).await
+    }
+}
+
 /// Writes a file, which appears when it is complete and verified.
 async fn write(
-    opened: &OpenedLocation,
-    blob: &Descriptor,
+    from: BlobSource<'_>,
     title: &Title,
     directory: &mut OutputDir,
     settings: &Settings,
@@ -138,17 +169,13 @@ async fn write(
     let temporary = format!(".rpull-{:016x}", fastrand::u64(..)).into();
     let name = Path::new(title.split().1);
     let file = AtomicFile::create_as(parent.as_fd(), name, temporary, 0o666).map_err(failed)?;
-    let mut out = file.file();
-    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-    let mut sink = |chunk: &[u8]| out.write_all(chunk).map_err(failed);
-    read_blob(&*opened.source, blob, options, &mut sink).await?;
+    from.copy_to(file.file(), settings, failed).await?;
     file.publish(Fsync::None).map_err(failed)
 }
 
 /// Unpacks the tar of a directory, which appears when it is complete and verified.
 async fn unpack(
-    opened: &OpenedLocation,
-    blob: &Descriptor,
+    from: BlobSource<'_>,
     title: &Title,
     directory: &mut OutputDir,
     settings: &Settings,
@@ -157,10 +184,8 @@ async fn unpack(
     let staging = tempfile::Builder::new().prefix(".rpull-").tempdir_in(directory.path());
     let staging = staging.map_err(failed)?;
     let tar = tempfile::tempfile_in(staging.path()).map_err(failed)?;
-    let mut out = &tar;
-    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-    let mut sink = |chunk: &[u8]| out.write_all(chunk).map_err(failed);
-    read_blob(&*opened.source, blob, options, &mut sink).await?;
+    from.copy_to(&tar, settings, failed).await?;
+    let blob = from.blob;
     let (name, size, root) = (title.to_string(), blob.size, staging.path().join("root"));
     let expected = blob.annotations.get(TAR_DIGEST).map(|text| text.parse()).transpose()?;
     let into = root.clone();
