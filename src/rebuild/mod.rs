@@ -2,7 +2,7 @@
 //! itself compresses are written by one of the models, so that their records are small too.
 //!
 //! A record is made once, on a machine that has the blob. It holds the gzip headers, where each block ends, the code lengths of
-//! each block, and the places where the encoder chose another match than a model of it predicts: 0.2 to 0.5 % of the
+//! each block, and the places where the encoder chose another match than a model of it predicts: mostly below 1 % of the
 //! blob for encoders with a model, 5 to 20 % for others. With the record, any machine that has the same uncompressed bytes can
 //! rebuild the blob.
 //!
@@ -25,9 +25,9 @@
 //! # Cost
 //!
 //! Both directions are streams. Replaying holds less than 2 MiB, making a record less than 4 MiB and, at its end, the record
-//! twice. On one core, in a release build, replaying takes a second for about 160 MB of tar (level 1 of Go), 90 MB (Go from
-//! 1.27 on, klauspost's library), 33 MB (Go before) or 23 MB (zlib); level 9 of the latter two takes two to three times as
-//! long. A record takes as long to make as to replay, or a little longer. [`replay_with()`] uses several threads for blobs of
+//! twice. On one core, in a release build, replaying takes a second for about 105 MB of tar (level 1 of Go and klauspost's
+//! library), 65 MB (their levels 5 and 6), 36 MB (Go before 1.27 at level 6) or 19 MB (zlib); level 9 of the latter two takes
+//! three times as long. A record takes as long to make as to replay, or a little longer. [`replay_with()`] uses several threads for blobs of
 //! pgzip: the calling one can then write 400 MB of tar per second.
 //!
 //! # Trust
@@ -82,7 +82,8 @@ const PROBED_BYTES: usize = (1 << 20) + (64 << 10);
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the blob is not gzip, damaged, or written in a way that no
-/// known encoder uses, such as bytes after its end, or if the record would have more than [`MAX_RECORD_BYTES`]; [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
+/// known encoder uses, such as bytes after its end, or if the record would have more than [`MAX_RECORD_BYTES`];
+/// [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read.
 pub fn record(gzip: impl Read) -> Result<Record> {
     let blob = Started::new(gzip, PROBED_BYTES).map_err(fault::read_error)?;
     let encoder = identify(blob.start());
