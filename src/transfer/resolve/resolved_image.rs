@@ -22,12 +22,7 @@ pub async fn resolve_with_all_platforms(
     reference: &str,
     retry: &RetryPolicy,
 ) -> Result<Document> {
-    let of_several =
-        platform_entries::root(source, name, &PlatformSelection::OriginalIndex).await?;
-    let root = match of_several {
-        Some(root) => root,
-        None => source.resolve(name).await?,
-    };
+    let root = root(source, name, &PlatformSelection::OriginalIndex).await?;
     // A digest means this document, and not the index that lists it.
     let is_pinned = reference.ends_with(root.digest().as_str());
     let parent = if is_pinned { None } else { source.provenance(&root).await.parent_index };
@@ -50,15 +45,8 @@ pub async fn resolve_image(
     request: Option<&PlatformRequest>,
     retry: &RetryPolicy,
 ) -> Result<ResolvedImage> {
-    let entries = match request {
-        Some(request) => {
-            platform_entries::root(source, name, &PlatformSelection::Single(request.clone()))
-                .await?
-        }
-        None => None,
-    };
-    let root = match entries {
-        Some(root) => root,
+    let root = match request {
+        Some(request) => root(source, name, &PlatformSelection::Single(request.clone())).await?,
         None => source.resolve(name).await?,
     };
     let documents = SourceDocuments::default();
@@ -75,4 +63,16 @@ pub async fn resolve_image(
         _ => root.clone(),
     };
     Ok(ResolvedImage { root, manifest: chosen })
+}
+
+/// The document that a name of the source stands for, of these platforms if there is one document per platform.
+async fn root(
+    source: &dyn Source,
+    name: &ImageName,
+    platforms: &PlatformSelection,
+) -> Result<Document> {
+    match platform_entries::root(source, name, platforms).await? {
+        Some(root) => Ok(root),
+        None => source.resolve(name).await,
+    }
 }
