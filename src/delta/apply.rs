@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::rebuild;
 
 /// Threads that help to replay pieces; each adds about 3 MiB.
-const MOST_THREADS: usize = 4;
+const MAX_THREADS: usize = 4;
 
 /// Writes the blob of the delta's target, given the old layers in the order of its header; returns the writer, which is
 /// not flushed.
@@ -36,7 +36,7 @@ pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W, control: &Contro
     let record = delta.record()?;
     let mut tar = NewTar::new(delta, old, control)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    match rebuild::replay_with(&mut tar, &record, blob, cores.min(MOST_THREADS)) {
+    match rebuild::replay_with(&mut tar, &record, blob, cores.min(MAX_THREADS)) {
         Ok(blob) => tar.finish().map(|()| blob),
         // The reader's own error says more than that reading failed.
         Err(error) => Err(tar.failed.take().unwrap_or(error)),

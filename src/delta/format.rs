@@ -184,7 +184,7 @@ impl Delta {
         }
         let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
         let end = start.len() as u64 + u64::from(length);
-        if length > limits::HEADER || end > size {
+        if length > limits::MAX_HEADER_BYTES || end > size {
             return Err(invalid_delta("has a header that is too large"));
         }
         let mut json = vec![0; length as usize];
@@ -248,7 +248,7 @@ impl Delta {
         let header = Header { sections: named.collect(), ..header };
         let json = serde_json::to_vec(&header).unwrap_or_default();
         let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
-        if length > limits::HEADER {
+        if length > limits::MAX_HEADER_BYTES {
             return Err(invalid_delta("needs too many old layers"));
         }
         let small = [
@@ -324,7 +324,8 @@ impl Header {
             return Err(invalid_delta("has unknown sections"));
         }
         let mut places = [const { 0..0 }; 4];
-        let (mut at, limits) = (start, [limits::TABLE, limits::TABLE, MAX_RECORD_BYTES, u64::MAX]);
+        let (mut at, limits) =
+            (start, [limits::MAX_TABLE_BYTES, limits::MAX_TABLE_BYTES, MAX_RECORD_BYTES, u64::MAX]);
         for ((section, limit), place) in self.sections.iter().zip(limits).zip(&mut places) {
             let end = at.checked_add(section.size).filter(|end| *end <= size);
             let Some(end) = end.filter(|_| section.raw.max(section.size) <= limit) else {

@@ -65,9 +65,9 @@ impl FrameWriter {
         let left = limits::max_prefix_bytes(self.tar_size, old_sizes) - self.all_prefix_bytes;
         let like = like.filter(|part| part.length <= left);
         let like_bytes = like.map_or(0, |part| part.length);
-        let is_full = self.raw.len() + literals.len() > limits::FRAME
-            || self.prefix_bytes + like_bytes > limits::PREFIX as u64
-            || self.prefix.len() as u64 >= limits::PREFIX_PARTS;
+        let is_full = self.raw.len() + literals.len() > limits::MAX_FRAME_BYTES
+            || self.prefix_bytes + like_bytes > limits::MAX_PREFIX_BYTES as u64
+            || self.prefix.len() as u64 >= limits::MAX_PREFIX_PARTS;
         let mut frame = if is_full { self.close(old)? } else { None };
         if let Some(part) = like {
             self.prefix_bytes += part.length;
@@ -111,7 +111,7 @@ impl FrameWriter {
 
     /// The table of the frames as bytes; `None` if it exceeds the limits.
     pub(super) fn into_table(self) -> Option<Vec<u8>> {
-        (self.table.len() as u64 <= limits::TABLE).then_some(self.table)
+        (self.table.len() as u64 <= limits::MAX_TABLE_BYTES).then_some(self.table)
     }
 }
 
@@ -148,10 +148,10 @@ impl<R: Read> FrameReader<R> {
             let number = usize::try_from(number).ok().filter(|number| (1..=most).contains(number));
             number.ok_or_else(|| invalid_delta("has a frame that is empty or too large"))
         };
-        let raw = size(raw, limits::FRAME)?;
-        let packed = size(take(&mut self.table)?, compress_bound(limits::FRAME))?;
+        let raw = size(raw, limits::MAX_FRAME_BYTES)?;
+        let packed = size(take(&mut self.table)?, compress_bound(limits::MAX_FRAME_BYTES))?;
         let parts = take(&mut self.table)?;
-        if parts > limits::PREFIX_PARTS {
+        if parts > limits::MAX_PREFIX_PARTS {
             return Err(invalid_delta("has a frame with too many parts"));
         }
         let (mut prefix, mut sum) = (Vec::new(), 0_u64);
@@ -160,7 +160,7 @@ impl<R: Read> FrameReader<R> {
             let part = self.coder.take(&mut self.table, length, &self.sizes)?;
             // Each part lies inside its layer, so that the sum cannot overflow before this.
             sum = sum.saturating_add(part.length);
-            if sum > limits::PREFIX as u64 {
+            if sum > limits::MAX_PREFIX_BYTES as u64 {
                 return Err(invalid_delta("has a frame with a prefix that is too large"));
             }
             prefix.push(part);

@@ -1,21 +1,21 @@
 //! Limits on what a delta may ask of the machine that applies it. Makers keep them, and readers refuse what exceeds them.
 
 /// Bytes of the JSON header.
-pub(super) const HEADER: u32 = 64 << 10;
+pub(super) const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// Old layers of one delta.
 pub(super) const SOURCES: usize = 1024;
 /// Uncompressed bytes of the operations, and of the table of frames.
-pub(super) const TABLE: u64 = 64 << 20;
+pub(super) const MAX_TABLE_BYTES: u64 = 64 << 20;
 /// Operations.
-pub(super) const OPS: u64 = 4_000_000;
+pub(super) const MAX_OPS: u64 = 4_000_000;
 /// Base-2 logarithm of the zstd window of these tables, which level 19 does not exceed.
 pub(super) const TABLE_WINDOW_LOG: u32 = 23;
 /// Uncompressed bytes of a frame of literals.
-pub(super) const FRAME: usize = 16 << 20;
+pub(super) const MAX_FRAME_BYTES: usize = 16 << 20;
 /// Bytes of old layers that a frame refers to.
-pub(super) const PREFIX: usize = 32 << 20;
+pub(super) const MAX_PREFIX_BYTES: usize = 32 << 20;
 /// Ranges that these come from.
-pub(super) const PREFIX_PARTS: u64 = 1 << 17;
+pub(super) const MAX_PREFIX_PARTS: u64 = 1 << 17;
 /// Base-2 logarithm of the zstd window, which covers a frame and its prefix.
 pub(super) const WINDOW_LOG: u32 = 26;
 

@@ -119,8 +119,8 @@ impl OpsWriter {
     /// Whether so many additions, each after literals, leave most of the table to operations that are needed.
     pub(super) fn has_room(&self, additions: usize) -> bool {
         // Lengths below 2^24 and near places take at most nine bytes.
-        self.count + 2 * additions as u64 <= limits::OPS / 2
-            && (self.bytes.len() + 16 * additions) as u64 <= limits::TABLE / 4
+        self.count + 2 * additions as u64 <= limits::MAX_OPS / 2
+            && (self.bytes.len() + 16 * additions) as u64 <= limits::MAX_TABLE_BYTES / 4
     }
 
     fn write_last(&mut self) {
@@ -141,7 +141,7 @@ impl OpsWriter {
     /// The operations as bytes; `None` if they exceed the limits.
     pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         self.write_last();
-        (self.count <= limits::OPS && self.bytes.len() as u64 <= limits::TABLE)
+        (self.count <= limits::MAX_OPS && self.bytes.len() as u64 <= limits::MAX_TABLE_BYTES)
             .then_some(self.bytes)
     }
 }
@@ -163,7 +163,7 @@ impl<R: Read> OpsReader<R> {
     pub(super) fn next_op(&mut self) -> Result<Option<Op>> {
         let Some(number) = take_unless_end(&mut self.bytes)? else { return Ok(None) };
         self.count += 1;
-        if self.count > limits::OPS {
+        if self.count > limits::MAX_OPS {
             return Err(invalid_delta("has too many operations"));
         }
         let length = number >> 2;

@@ -2,7 +2,7 @@
 //! mostly by the same amounts, so that the differences compress better than the bytes.
 
 /// How many bytes more must agree where another run begins: fewer make more operations than they save.
-const LEAST_GAIN: usize = 12;
+const MIN_GAIN_BYTES: usize = 12;
 /// How many bytes are looked up.
 const KEY: usize = 8;
 /// Base-2 logarithm of the entries of the table of old bytes, which takes 16 MiB.
@@ -32,7 +32,7 @@ pub(super) fn similar_runs(old: &[u8], new: &[u8]) -> Vec<Run> {
         let found = tail(old, place);
         let length = common(found, rest);
         let agreeing = continued.iter().zip(rest).take(length).filter(|(a, b)| a == b).count();
-        if length > agreeing + LEAST_GAIN {
+        if length > agreeing + MIN_GAIN_BYTES {
             let start = at - 1;
             let end = run.close(old, new.get(..start).unwrap_or_default(), &mut runs);
             let before = new.get(end..start).unwrap_or_default().iter().rev();

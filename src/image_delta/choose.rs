@@ -17,7 +17,7 @@ pub enum DeltaUse {
 }
 
 /// A delta must save this many bytes: finding and applying it is not free.
-const LEAST_SAVING: u64 = 1 << 20;
+const MIN_SAVING_BYTES: u64 = 1 << 20;
 
 /// Longest time to rebuild one layer, expected or not, where it can be received instead.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
@@ -29,13 +29,13 @@ pub fn pays(delta: u64, layer: u64) -> bool {
 
 /// Whether a layer of so many bytes may be rebuilt from a registry's delta: one of a small layer saves too little.
 pub fn can_pay(layer: u64) -> bool {
-    layer > LEAST_SAVING
+    layer > MIN_SAVING_BYTES
 }
 
 impl DeltaUse {
     /// Whether to rebuild a layer, given its bytes, those of its tar and of its delta, and what compressed it.
     pub(super) fn accepts(self, layer: u64, tar: u64, delta: u64, encoder: &str) -> bool {
-        if !pays(delta, layer) || layer - delta < LEAST_SAVING {
+        if !pays(delta, layer) || layer - delta < MIN_SAVING_BYTES {
             return false;
         }
         let rebuilding = time_of(tar, replay_rate(encoder));

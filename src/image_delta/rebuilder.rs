@@ -35,7 +35,7 @@ use crate::transfer::{Throttle, TransferOptions, read_blob};
 const LISTED: usize = 64;
 
 /// Layers below this size are received whole: looking for their deltas costs more.
-const LEAST_LAYER: u64 = 1 << 20;
+const MIN_LAYER_BYTES: u64 = 1 << 20;
 
 /// Time after which a source that also has the layer is asked for it instead of its delta: if it has not said which deltas it
 /// has, or if no byte of one arrives.
@@ -212,7 +212,7 @@ impl Rebuilder for DeltaRebuilder {
     ) -> BoxFuture<'a, Vec<(Digest, u64)>> {
         Box::pin(async {
             self.held.reserve(missing);
-            let is_small = missing.iter().all(|layer| layer.size < LEAST_LAYER);
+            let is_small = missing.iter().all(|layer| layer.size < MIN_LAYER_BYTES);
             if self.held.is_empty() || (is_small && !self.is_only_way()) {
                 return Vec::new();
             }

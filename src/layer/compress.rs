@@ -35,7 +35,7 @@ enum Encoder<W: Write> {
 const GZIP_LEVEL: u32 = 6;
 
 /// Bytes that zlib-rs gets at a time.
-const BLOCK: usize = 128 << 10;
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// Passes bytes on in blocks of one size: what zlib-rs makes of bytes depends on how they arrive.
 struct Blocks<W: Write> {
@@ -45,11 +45,11 @@ struct Blocks<W: Write> {
 
 impl<W: Write> Blocks<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.block.len() == BLOCK {
+        if self.block.len() == BLOCK_BYTES {
             self.output.write_all(&self.block)?;
             self.block.clear();
         }
-        let (taken, _) = bytes.split_at(bytes.len().min(BLOCK - self.block.len()));
+        let (taken, _) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block.len()));
         self.block.extend_from_slice(taken);
         Ok(taken.len())
     }
@@ -159,7 +159,7 @@ mod tests {
                 writer.finish().unwrap()
             };
             let whole = compress(text.len());
-            for size in [511, 5000, 7777, BLOCK, BLOCK + 1] {
+            for size in [511, 5000, 7777, BLOCK_BYTES, BLOCK_BYTES + 1] {
                 assert!(compress(size) == whole, "{compression:?} of parts of {size} bytes");
             }
         }

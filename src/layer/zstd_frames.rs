@@ -13,8 +13,8 @@ pub const MAX_WINDOW_BYTES: u64 = 2 << 30;
 /// The default limit: `zstd --long=29`.
 pub const DEFAULT_WINDOW_BYTES: u64 = 512 << 20;
 
-/// Longest header of a frame.
-const HEADER: usize = 18;
+/// Maximum bytes of the header of a frame.
+const MAX_HEADER_BYTES: usize = 18;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -71,7 +71,7 @@ impl<R: BufRead> Frames<R> {
     fn begin(&mut self) -> io::Result<bool> {
         self.start.drain(..self.at);
         self.at = 0;
-        let missing = HEADER.saturating_sub(self.start.len()) as u64;
+        let missing = MAX_HEADER_BYTES.saturating_sub(self.start.len()) as u64;
         Read::by_ref(&mut self.bytes).take(missing).read_to_end(&mut self.start)?;
         self.within = !self.start.is_empty();
         let limit = WINDOW_LIMIT_BYTES.load(Ordering::Relaxed);
