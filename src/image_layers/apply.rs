@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::image_layers::resolve::{PATH_MAX, push, resolve};
 use crate::layer::{
-    Device, EntryKind, LayerEntry, Leftover, Leftovers, Timestamp, is_leftover, split,
+    AufsFile, AufsFiles, Device, EntryKind, LayerEntry, Timestamp, is_aufs_metadata, split,
 };
 
 /// Bytes that the names of a tree and what is known of them may take: over a million files of ordinary names.
@@ -69,7 +69,7 @@ pub(crate) trait NameTree {
 pub(crate) struct Applier<T: NameTree> {
     pub(crate) names: T,
     /// Files of the current layer under names reserved by AUFS.
-    aside: Leftovers<T::Node>,
+    aufs_files: AufsFiles<T::Node>,
     /// The last path that led through links to a directory, and the path of that directory. The entries of a directory come one
     /// after the other, and to resolve a deep path is slow.
     behind_links: Option<(Vec<u8>, Vec<u8>)>,
@@ -84,19 +84,19 @@ impl<T: NameTree> Applier<T> {
         let root = names.create(implicit_dir(), at)?;
         names.add(Vec::new(), &root, at)?;
         names.release(root);
-        Ok(Self { names, aside: Leftovers::default(), behind_links: None, at })
+        Ok(Self { names, aufs_files: AufsFiles::default(), behind_links: None, at })
     }
 
     /// Continues between two layers with another tree of the same names.
     pub(crate) fn resume(names: T, layer: u32) -> Self {
         let at = EntryPosition { layer, entry: 0 };
-        Self { names, aside: Leftovers::default(), behind_links: None, at }
+        Self { names, aufs_files: AufsFiles::default(), behind_links: None, at }
     }
 
     /// Ends the layer.
     pub(crate) fn end_layer(&mut self) {
-        for gone in std::mem::take(&mut self.aside).into_all() {
-            self.release(gone);
+        for file in std::mem::take(&mut self.aufs_files).into_all() {
+            self.release(file);
         }
         self.at = EntryPosition { layer: self.at.layer + 1, entry: 0 };
     }
@@ -104,7 +104,7 @@ impl<T: NameTree> Applier<T> {
     pub(crate) fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
         let path = std::mem::take(&mut entry.path);
         match entry.kind {
-            _ if is_leftover(&path) => self.store_aufs_file(&path, entry)?,
+            _ if is_aufs_metadata(&path) => self.store_aufs_file(&path, entry)?,
             EntryKind::Whiteout => self.apply_whiteout(&path)?,
             EntryKind::Opaque => self.apply_opaque(&path)?,
             EntryKind::Directory if path.is_empty() => self.names.describe(b"", entry, self.at)?,
@@ -117,10 +117,10 @@ impl<T: NameTree> Applier<T> {
     /// Keeps an AUFS file until the layer ends, for hard links to it.
     fn store_aufs_file(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
         let old = if entry.kind == EntryKind::Hardlink {
-            self.aside.keep_link(path, &entry.link)
+            self.aufs_files.keep_link(path, &entry.link)
         } else {
             let node = self.names.create(entry, self.at)?;
-            self.aside.keep(path, node)
+            self.aufs_files.keep(path, node)
         };
         if let Some(old) = old {
             self.release(old);
@@ -128,8 +128,8 @@ impl<T: NameTree> Applier<T> {
         Ok(())
     }
 
-    fn release(&mut self, leftover: Leftover<T::Node>) {
-        if let Leftover::Own(node) = leftover {
+    fn release(&mut self, file: AufsFile<T::Node>) {
+        if let AufsFile::Own(node) = file {
             self.names.release(node);
         }
     }
@@ -175,15 +175,17 @@ impl<T: NameTree> Applier<T> {
     }
 
     fn link(&mut self, path: Vec<u8>, other: &[u8]) -> io::Result<()> {
-        if !is_leftover(other) {
+        if !is_aufs_metadata(other) {
             return self.link_to(path, other);
         }
-        match self.aside.get_mut(other).cloned() {
-            Some(Leftover::Own(node)) => {
+        match self.aufs_files.get_mut(other).cloned() {
+            Some(AufsFile::Own(node)) => {
                 self.remove(&path);
                 self.add(path, &node)
             }
-            Some(Leftover::NameOf(other)) if !is_leftover(&other) => self.link_to(path, &other),
+            Some(AufsFile::NameOf(other)) if !is_aufs_metadata(&other) => {
+                self.link_to(path, &other)
+            }
             _ => Err(missing()),
         }
     }

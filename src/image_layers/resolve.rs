@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::layer::is_leftover;
+use crate::layer::is_aufs_metadata;
 use crate::symlinks::MAX_SYMLINKS;
 
 /// Longest path that can be opened, in bytes.
@@ -30,7 +30,7 @@ pub(crate) fn resolve(
                 continue;
             }
             // Entries with such names are never created; only a link can lead there.
-            part if is_leftover(part) => {
+            part if is_aufs_metadata(part) => {
                 return Err(io::Error::other("resolves to a name reserved by AUFS"));
             }
             _ => {}

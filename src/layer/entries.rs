@@ -15,7 +15,7 @@ use crate::tar_block::BLOCK_BYTES;
 
 use crate::setters::setters;
 
-/// Most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
+/// Maximum bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
 const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
 
 /// Limits for one layer.
@@ -48,8 +48,8 @@ pub struct Entries<R> {
     input: BlockReader<R>,
     limits: EntryLimits,
     count: u64,
-    /// Bytes of the paths of leftovers so far.
-    leftovers: usize,
+    /// Bytes of the paths reserved by AUFS so far.
+    aufs_path_bytes: usize,
     body: EntryBody,
 }
 
@@ -80,7 +80,7 @@ impl<R: BufRead> Entries<R> {
             input: BlockReader::new(tar),
             limits,
             count: 0,
-            leftovers: 0,
+            aufs_path_bytes: 0,
             body: EntryBody::default(),
         }
     }
@@ -88,7 +88,7 @@ impl<R: BufRead> Entries<R> {
     /// Like [`Entries::new`], for a reader with a cheaper way to skip bytes than reading them.
     pub(crate) fn passing(tar: R, pass: Pass<R>, limits: EntryLimits) -> Self {
         let input = BlockReader::passing(tar, pass);
-        Self { input, limits, count: 0, leftovers: 0, body: EntryBody::default() }
+        Self { input, limits, count: 0, aufs_path_bytes: 0, body: EntryBody::default() }
     }
 
     /// Returns the next entry; `None` at the end. Skips what was not read of the entry before.
@@ -102,9 +102,9 @@ impl<R: BufRead> Entries<R> {
                 return Err(invalid("has a name that leads out of its directory"));
             }
             if let Some(entry) = validate(raw)? {
-                if entry.is_leftover() {
-                    self.leftovers += entry.path.len() + entry.link.len();
-                    if self.leftovers > MAX_AUFS_PATH_BYTES {
+                if entry.is_aufs_metadata() {
+                    self.aufs_path_bytes += entry.path.len() + entry.link.len();
+                    if self.aufs_path_bytes > MAX_AUFS_PATH_BYTES {
                         return Err(invalid("has too many AUFS entries"));
                     }
                 }

@@ -71,8 +71,8 @@ pub struct LayerEntry {
 
 impl LayerEntry {
     /// Whether the file is AUFS metadata. It is not visible; only hard links of the same layer can name it.
-    pub fn is_leftover(&self) -> bool {
-        is_leftover(&self.path)
+    pub fn is_aufs_metadata(&self) -> bool {
+        is_aufs_metadata(&self.path)
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) enum MarkerName {
     Whiteout,
     /// Hides all of its siblings.
     Opaque,
-    /// A name reserved by AUFS, see [`is_leftover`].
+    /// A name reserved by AUFS, see [`is_aufs_metadata`].
     AufsMetadata,
     /// Would hide its own directory, or the one above.
     Invalid,
@@ -108,7 +108,7 @@ pub(super) fn marker(name: &[u8]) -> MarkerName {
 }
 
 /// Whether a path is a name reserved by AUFS, or below one (`.wh..wh.plnk/1.2`).
-pub(crate) fn is_leftover(path: &[u8]) -> bool {
+pub(crate) fn is_aufs_metadata(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/').any(|part| part.starts_with(AUFS))
 }
 

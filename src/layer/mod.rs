@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod aufs_files;
 mod compress;
 mod decompress;
 mod diff_id;
@@ -25,7 +26,6 @@ mod gzip;
 mod header;
 mod input;
 mod invalid;
-mod leftovers;
 mod located;
 pub(crate) mod pax;
 mod pax_sparse;
@@ -38,6 +38,7 @@ mod unsupported_format;
 mod write;
 mod zstd_frames;
 
+pub(crate) use self::aufs_files::{AufsFile, AufsFiles};
 pub use self::compress::Compressor;
 pub use self::decompress::{
     BombGuard, Compression, decompress, decompress_detected, decompress_with_guard,
@@ -46,8 +47,7 @@ pub(crate) use self::decompress::{is_compressed_twice, is_unsupported};
 pub use self::diff_id::{DiffIdReader, diff_id_of};
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
-pub(crate) use self::entry::{WHITEOUT, is_below, is_leftover, split};
-pub(crate) use self::leftovers::{Leftover, Leftovers};
+pub(crate) use self::entry::{WHITEOUT, is_aufs_metadata, is_below, split};
 pub(crate) use self::located::{Content, Located};
 pub use self::unsupported_format::UnsupportedFormat;
 pub use self::write::header;

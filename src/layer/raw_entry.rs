@@ -3,7 +3,7 @@
 use std::io;
 
 use super::entry::{
-    Device, EntryKind, LayerEntry, MarkerName, Timestamp, clean, is_leftover, marker, split,
+    Device, EntryKind, LayerEntry, MarkerName, Timestamp, clean, is_aufs_metadata, marker, split,
     whiteout_target,
 };
 use super::extensions::Extensions;
@@ -174,7 +174,7 @@ pub(super) fn normalize(mut entry: LayerEntry) -> io::Result<Option<LayerEntry>>
             entry.path = split(&entry.path).0.to_vec();
         }
     }
-    if is_leftover(&entry.path)
+    if is_aufs_metadata(&entry.path)
         && !matches!(entry.kind, EntryKind::File | EntryKind::Hardlink | EntryKind::Symlink)
     {
         return Ok(None);

@@ -45,7 +45,7 @@ impl Unpacker {
 
     fn entry(&mut self, entry: &LayerEntry, layer: &mut impl Changeset) -> io::Result<()> {
         self.totals.entries += 1;
-        if entry.is_leftover() {
+        if entry.is_aufs_metadata() {
             return self.store_aufs_file(entry, layer);
         }
         match entry.kind {

@@ -5,11 +5,11 @@ use std::io;
 
 use rustix::fs::{AtFlags, linkat};
 
-use super::aufs_dir::{AufsDir, AufsFile};
+use super::aufs_dir::{AufsDir, HiddenFile};
 use super::changeset::Changeset;
 use super::directories::OpenDir;
 use super::unpacker::Unpacker;
-use crate::layer::{EntryKind, LayerEntry, Leftover, is_leftover};
+use crate::layer::{AufsFile, EntryKind, LayerEntry, is_aufs_metadata};
 
 impl Unpacker {
     /// Stores an AUFS file in the hidden directory until the layer ends.
@@ -27,7 +27,7 @@ impl Unpacker {
         };
         let number = aufs_dir.dir.next();
         let name = number.to_string();
-        let mut file = AufsFile { number, uncounted_bytes: None };
+        let mut file = HiddenFile { number, uncounted_bytes: None };
         match entry.kind {
             EntryKind::File => {
                 layer.write_file(self, &aufs_dir.directory, name.as_bytes(), entry)?;
@@ -50,10 +50,10 @@ impl Unpacker {
         parent: &OpenDir,
         name: &[u8],
         link: &[u8],
-    ) -> io::Result<Option<Leftover<()>>> {
+    ) -> io::Result<Option<AufsFile<()>>> {
         let Some(mut aufs_dir) = self.aufs_dir.take() else { return Ok(None) };
         let found = match aufs_dir.files.get_mut(link) {
-            Some(Leftover::Own(file)) => {
+            Some(AufsFile::Own(file)) => {
                 if let Some(size) = file.uncounted_bytes.take() {
                     self.totals.files += 1;
                     self.totals.bytes += size;
@@ -61,10 +61,10 @@ impl Unpacker {
                 let (from, number) = (&aufs_dir.directory.handle, file.number.to_string());
                 let make = || linkat(from, &number, &parent.handle, name, AtFlags::empty());
                 self.replace_existing(parent, name, make)?;
-                Some(Leftover::Own(()))
+                Some(AufsFile::Own(()))
             }
-            Some(Leftover::NameOf(path)) if !is_leftover(path) => {
-                Some(Leftover::NameOf(path.clone()))
+            Some(AufsFile::NameOf(path)) if !is_aufs_metadata(path) => {
+                Some(AufsFile::NameOf(path.clone()))
             }
             _ => None,
         };

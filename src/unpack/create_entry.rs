@@ -19,7 +19,7 @@ use super::root::{create, open_below};
 use super::unpacker::{IfMissing, Unpacker};
 use super::xattrs;
 use crate::image_layers::skipped::SkipReason;
-use crate::layer::{Entries, EntryKind, LayerEntry, Leftover, is_leftover, split};
+use crate::layer::{AufsFile, Entries, EntryKind, LayerEntry, is_aufs_metadata, split};
 
 /// Set-user-id and set-group-id.
 const SET_ID: u32 = 0o6000;
@@ -171,12 +171,12 @@ impl Unpacker {
     }
 
     fn hardlink(&mut self, parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()> {
-        if !is_leftover(&entry.link) {
+        if !is_aufs_metadata(&entry.link) {
             return self.link(parent, name, &entry.link, entry);
         }
         match self.link_to_aufs_file(parent, name, &entry.link)? {
-            Some(Leftover::Own(())) => Ok(()),
-            Some(Leftover::NameOf(other)) => self.link(parent, name, &other, entry),
+            Some(AufsFile::Own(())) => Ok(()),
+            Some(AufsFile::NameOf(other)) => self.link(parent, name, &other, entry),
             None => Err(missing()),
         }
     }

@@ -131,7 +131,7 @@ fn of_aufs() -> Vec<TarItem> {
 }
 
 #[test]
-fn aufs_leftovers_are_removed_and_hardlinks_kept() {
+fn aufs_metadata_is_removed_and_hardlinks_kept() {
     let base = of_aufs();
     let upper = [
         TarItem::file(".wh..wh.plnk/1.1", "other"),
@@ -176,7 +176,7 @@ fn aufs_leftovers_are_removed_and_hardlinks_kept() {
 }
 
 #[test]
-fn aufs_leftover_hardlink_to_lower_layer_is_rejected() {
+fn aufs_metadata_hardlink_to_lower_layer_is_rejected() {
     let (base, above) = (of_aufs(), [TarItem::hardlink("stale", ".wh..wh.plnk/1.1")]);
     for layers in [&[&base[..], &above][..], &[&above]] {
         let tars = tars(layers);

@@ -179,7 +179,7 @@ fn tar_ending_in_padding_is_complete() {
 }
 
 #[test]
-fn aufs_leftovers_are_recognized() {
+fn aufs_metadata_is_recognized() {
     let tar = tar(&[
         TarItem::dir(".wh..wh.plnk"),
         TarItem::file(".wh..wh.plnk/12.3", "x"),
@@ -195,7 +195,7 @@ fn aufs_leftovers_are_recognized() {
         TarItem::hardlink("etc/b", ".wh..wh.plnk/12.3"),
     ]);
     let found = entries(&tar);
-    let shown: Vec<_> = found.iter().filter(|entry| !entry.is_leftover()).collect();
+    let shown: Vec<_> = found.iter().filter(|entry| !entry.is_aufs_metadata()).collect();
     let shown: Vec<_> =
         shown.iter().map(|entry| (entry.kind, entry.path.escape_ascii().to_string())).collect();
     let wanted = [
@@ -204,7 +204,8 @@ fn aufs_leftovers_are_recognized() {
         (EntryKind::Hardlink, "etc/b"),
     ];
     assert_eq!(shown, wanted.map(|(kind, path)| (kind, path.to_owned())));
-    let kinds: Vec<_> = found.iter().filter(|entry| entry.is_leftover()).map(|e| e.kind).collect();
+    let kinds: Vec<_> =
+        found.iter().filter(|entry| entry.is_aufs_metadata()).map(|e| e.kind).collect();
     assert_eq!(
         kinds,
         [

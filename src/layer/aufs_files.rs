@@ -6,42 +6,42 @@ use std::collections::HashMap;
 
 /// The files by path. [`Entries`](super::Entries) limits the bytes of the paths.
 #[derive(Debug)]
-pub(crate) struct Leftovers<T>(HashMap<Vec<u8>, Leftover<T>>);
+pub(crate) struct AufsFiles<T>(HashMap<Vec<u8>, AufsFile<T>>);
 
 #[derive(Clone, Debug)]
-pub(crate) enum Leftover<T> {
+pub(crate) enum AufsFile<T> {
     /// A file with content of its own.
     Own(T),
     /// Another name of the file at this path.
     NameOf(Vec<u8>),
 }
 
-impl<T> Default for Leftovers<T> {
+impl<T> Default for AufsFiles<T> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<T: Clone> Leftovers<T> {
-    pub(crate) fn keep(&mut self, path: &[u8], file: T) -> Option<Leftover<T>> {
-        self.0.insert(path.to_vec(), Leftover::Own(file))
+impl<T: Clone> AufsFiles<T> {
+    pub(crate) fn keep(&mut self, path: &[u8], file: T) -> Option<AufsFile<T>> {
+        self.0.insert(path.to_vec(), AufsFile::Own(file))
     }
 
     /// Keeps a hard link. Its target is checked only when another entry links to it.
-    pub(crate) fn keep_link(&mut self, path: &[u8], link: &[u8]) -> Option<Leftover<T>> {
+    pub(crate) fn keep_link(&mut self, path: &[u8], link: &[u8]) -> Option<AufsFile<T>> {
         let other = match self.0.get(link) {
             Some(existing) => existing.clone(),
-            None => Leftover::NameOf(link.to_vec()),
+            None => AufsFile::NameOf(link.to_vec()),
         };
         self.0.insert(path.to_vec(), other)
     }
 
     /// Returns the target of a hard link to this path.
-    pub(crate) fn get_mut(&mut self, path: &[u8]) -> Option<&mut Leftover<T>> {
+    pub(crate) fn get_mut(&mut self, path: &[u8]) -> Option<&mut AufsFile<T>> {
         self.0.get_mut(path)
     }
 
-    pub(crate) fn into_all(self) -> impl Iterator<Item = Leftover<T>> {
+    pub(crate) fn into_all(self) -> impl Iterator<Item = AufsFile<T>> {
         self.0.into_values()
     }
 }
