@@ -283,8 +283,8 @@ impl TarWriter<'_> {
 fn decompress_layer<'a>(mut layer: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     layer.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
-    let unread = |unread| io::Error::new(io::ErrorKind::Unsupported, format!("{unread}"));
-    let compression = Compression::detect(&start).map_err(unread)?;
+    let unsupported = |format| io::Error::new(io::ErrorKind::Unsupported, format!("{format}"));
+    let compression = Compression::detect(&start).map_err(unsupported)?;
     decompress(compression, io::Cursor::new(start).chain(layer))
 }
 

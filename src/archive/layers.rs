@@ -24,7 +24,7 @@ const MAX_LAYER_BYTES: u64 = 1 << 40;
 pub(super) struct LayerFiles {
     scanned: Mutex<HashMap<u64, ScannedLayer>>,
     /// Shared by all: the cost of a hostile archive must not grow with the number of its layers.
-    inflation: BombGuard,
+    guard: BombGuard,
 }
 
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl LayerFiles {
         let length = span.end - span.start;
         let read = tar.read_at(&mut start, span.start).map_err(io_failure)?;
         start.truncate(read.min(usize::try_from(length).unwrap_or(usize::MAX)));
-        let compression = Compression::detect(&start).map_err(|unread| {
-            let reason = format!("layer `{name}` {unread}");
+        let compression = Compression::detect(&start).map_err(|unsupported| {
+            let reason = format!("layer `{name}` {unsupported}");
             Error::new(ErrorKind::Unsupported, "archive").with_reason(reason)
         })?;
         if compression == Compression::Plain {
@@ -97,7 +97,7 @@ impl LayerFiles {
         let reading = SpanReader::new(Arc::clone(tar), span.clone());
         let reading = CountedReader::new(reading, &counter);
         let decompressed =
-            decompress_with_guard(&self.inflation, compression, reading).map_err(io_failure)?;
+            decompress_with_guard(&self.guard, compression, reading).map_err(io_failure)?;
         let size = count(decompressed.take(MAX_LAYER_BYTES + 1), control).map_err(io_failure)?;
         if size > MAX_LAYER_BYTES {
             let reason = format!("expands to more than {}", crate::size::size(MAX_LAYER_BYTES));

@@ -36,11 +36,11 @@ pub(super) fn open(path: &Path, location: &str, control: &Control) -> Result<Tar
             .with_hint("use `oci:PATH` for an image layout"));
     }
     let start = first_bytes(&file).map_err(io_failure)?;
-    let compression = Compression::detect(&start).map_err(|unread| {
+    let compression = Compression::detect(&start).map_err(|unsupported| {
         let error = Error::new(ErrorKind::Unsupported, "archive")
             .at(location)
-            .with_reason(unread.to_string());
-        match unread.program() {
+            .with_reason(unsupported.to_string());
+        match unsupported.program() {
             Some(name) => error.with_hint(format!("decompress it with `{name} -d` first")),
             None => error,
         }

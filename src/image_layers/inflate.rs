@@ -75,7 +75,7 @@ impl InflateWorker<'_> {
     /// Decompresses layers until none is left, one fails or the reader is dropped.
     pub(crate) fn run<'b>(
         self,
-        all: &BombGuard,
+        guard: &BombGuard,
         mut take: impl FnMut() -> Option<(usize, LayerBlob<'b>)>,
     ) {
         while let Some((number, blob)) = take() {
@@ -84,7 +84,7 @@ impl InflateWorker<'_> {
             if self.messages.send(Message::Begin(layer)).is_err() {
                 return;
             }
-            let end = self.inflate(all, blob);
+            let end = self.inflate(guard, blob);
             let failed = end.is_err();
             if self.messages.send(Message::End(end)).is_err() || failed {
                 return;
@@ -92,9 +92,9 @@ impl InflateWorker<'_> {
         }
     }
 
-    fn inflate(&self, all: &BombGuard, layer: LayerBlob<'_>) -> io::Result<()> {
+    fn inflate(&self, guard: &BombGuard, layer: LayerBlob<'_>) -> io::Result<()> {
         let blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
-        let mut decompressed = decompress_detected(all, blob)?;
+        let mut decompressed = decompress_detected(guard, blob)?;
         loop {
             // Check also while a small input gives much output.
             self.watch.check(0)?;

@@ -90,8 +90,8 @@ impl<'a> LayerBlob<'a> {
             let media_type = layer.media_type.as_str();
             let reason = if media_type.ends_with("+encrypted") {
                 "is encrypted".to_owned()
-            } else if let Some(unread) = UnsupportedFormat::of_type(media_type) {
-                format!("{unread}, which rpull does not read")
+            } else if let Some(unsupported) = UnsupportedFormat::from_media_type(media_type) {
+                format!("{unsupported}, which rpull does not read")
             } else {
                 continue;
             };

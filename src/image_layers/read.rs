@@ -38,7 +38,7 @@ pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 /// [`ErrorKind::Unsupported`] for an unsupported compression, [`ErrorKind::Interrupted`], otherwise
 /// [`ErrorKind::Unpack`], or the error of the blob's reader.
 pub(crate) fn read_all(
-    all: &BombGuard,
+    guard: &BombGuard,
     layers: Vec<LayerBlob<'_>>,
     outer: &CancellationToken,
     counter: &PhaseCounter,
@@ -51,7 +51,7 @@ pub(crate) fn read_all(
         let _stopped = stop.clone().drop_guard();
         let (inflater, mut bytes) = connect(BUFFERS_IN_FLIGHT, Watch { counter, stop });
         let mut layers = layers.into_iter().enumerate();
-        scope.spawn(move || inflater.run(all, || layers.next()));
+        scope.spawn(move || inflater.run(guard, || layers.next()));
         let mut sizes = Vec::new();
         while sizes.len() < count {
             let layer = bytes

@@ -49,8 +49,8 @@ impl Compression {
             }
             _ => {}
         }
-        match UnsupportedFormat::of_start(start) {
-            Some(unread) if !is_tar(start) => Err(unread),
+        match UnsupportedFormat::from_start(start) {
+            Some(unsupported) if !is_tar(start) => Err(unsupported),
             _ => Ok(Self::Plain),
         }
     }
@@ -167,70 +167,70 @@ pub fn decompress<'a>(
 /// # Errors
 /// [`io::ErrorKind::Unsupported`] for a known format that is not read.
 pub fn decompress_detected<'a>(
-    all: &BombGuard,
+    guard: &BombGuard,
     mut bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     bytes.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
-    let compression = Compression::detect(&start).map_err(|unread| {
-        let reason = format!("{unread}, which rpull does not read");
+    let compression = Compression::detect(&start).map_err(|unsupported| {
+        let reason = format!("{unsupported}, which rpull does not read");
         io::Error::new(io::ErrorKind::Unsupported, reason)
     })?;
-    decompress_with_guard(all, compression, Cursor::new(start).chain(bytes))
+    decompress_with_guard(guard, compression, Cursor::new(start).chain(bytes))
 }
 
 /// Like [`decompress`], for one of several blobs: a bomb may be split over them.
 pub fn decompress_with_guard<'a>(
-    all: &BombGuard,
+    guard: &BombGuard,
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(GuardedReader::new(all.clone(), compression, bytes)?))
+    Ok(Box::new(GuardedReader::new(guard.clone(), compression, bytes)?))
 }
 
 /// Fails when the output exceeds the allowed ratio.
 struct GuardedReader<'a> {
     decompressed: Box<dyn Read + Send + 'a>,
-    inflation: BombGuard,
+    guard: BombGuard,
 }
 
 impl<'a> GuardedReader<'a> {
     fn new(
-        inflation: BombGuard,
+        guard: BombGuard,
         compression: Compression,
         bytes: impl Read + Send + 'a,
     ) -> io::Result<Self> {
-        let counted = CountingReader { bytes, inflation: inflation.clone() };
+        let counted = CountingReader { bytes, guard: guard.clone() };
         let buffered = BufReader::with_capacity(BUFFER_SIZE, counted);
         let decompressed: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
             Box::new(Frames::new(buffered)?)
         } else {
             Box::new(Members::new(buffered))
         };
-        Ok(Self { decompressed, inflation })
+        Ok(Self { decompressed, guard })
     }
 }
 
 impl Read for GuardedReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.decompressed.read(into)?;
-        self.inflation.charge(read as u64)?;
+        self.guard.charge(read as u64)?;
         Ok(read)
     }
 }
 
 struct CountingReader<R> {
     bytes: R,
-    inflation: BombGuard,
+    guard: BombGuard,
 }
 
 impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
-        self.inflation.0.bytes_in.fetch_add(read as u64, Ordering::Relaxed);
+        self.guard.0.bytes_in.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }

@@ -7,85 +7,84 @@ use std::fmt;
 #[non_exhaustive]
 pub enum UnsupportedFormat {
     /// A compression, by the name of its program.
-    Compression(&'static str),
+    CompressedWith(&'static str),
     /// Content that is not a tar.
-    Content(&'static str),
+    NotATar(&'static str),
 }
 
-use UnsupportedFormat::{Compression, Content};
+use UnsupportedFormat::{CompressedWith, NotATar};
 
-const SQUASHFS: UnsupportedFormat = Content("a squashfs file system");
-const EROFS: UnsupportedFormat = Content("an erofs file system");
-const WASM: UnsupportedFormat = Content("a WebAssembly module");
+const SQUASHFS: UnsupportedFormat = NotATar("a squashfs file system");
+const EROFS: UnsupportedFormat = NotATar("an erofs file system");
+const WASM: UnsupportedFormat = NotATar("a WebAssembly module");
 
 /// Formats by their magic bytes.
 const STARTS: [(&[u8], UnsupportedFormat); 12] = [
-    (b"\xfd7zXZ\0", Compression("xz")),
-    (b"BZh", Compression("bzip2")),
-    (b"\x04\x22\x4d\x18", Compression("lz4")),
-    (b"\x02\x21\x4c\x18", Compression("lz4")),
-    (b"LZIP", Compression("lzip")),
-    (b"\x5d\0\0", Compression("lzma")),
-    (b"\x1f\x9d", Compression("compress")),
+    (b"\xfd7zXZ\0", CompressedWith("xz")),
+    (b"BZh", CompressedWith("bzip2")),
+    (b"\x04\x22\x4d\x18", CompressedWith("lz4")),
+    (b"\x02\x21\x4c\x18", CompressedWith("lz4")),
+    (b"LZIP", CompressedWith("lzip")),
+    (b"\x5d\0\0", CompressedWith("lzma")),
+    (b"\x1f\x9d", CompressedWith("compress")),
     (b"hsqs", SQUASHFS),
     (b"sqsh", SQUASHFS),
     (b"\0asm", WASM),
-    (b"PK\x03\x04", Content("a zip archive")),
-    (b"7z\xbc\xaf\x27\x1c", Content("a 7z archive")),
+    (b"PK\x03\x04", NotATar("a zip archive")),
+    (b"7z\xbc\xaf\x27\x1c", NotATar("a 7z archive")),
 ];
 
 /// Offset of the magic bytes of erofs, and these bytes.
 const EROFS_AT: usize = 1024;
 const EROFS_MARK: &[u8] = b"\xe2\xe1\xf5\xe0";
 
-/// Bytes at the start of a blob that [`UnsupportedFormat::of_start`] needs.
+/// Bytes at the start of a blob that [`UnsupportedFormat::from_start`] needs.
 pub(super) const DETECT_BYTES: usize = EROFS_AT + EROFS_MARK.len();
 
 /// Formats by the part of a media type after its last `+`, `.` or `-`.
 const TYPES: [(&str, UnsupportedFormat); 14] = [
-    ("xz", Compression("xz")),
-    ("bzip2", Compression("bzip2")),
-    ("bz2", Compression("bzip2")),
-    ("lz4", Compression("lz4")),
-    ("lzip", Compression("lzip")),
-    ("lz", Compression("lzip")),
-    ("lzma", Compression("lzma")),
-    ("br", Compression("brotli")),
-    ("brotli", Compression("brotli")),
+    ("xz", CompressedWith("xz")),
+    ("bzip2", CompressedWith("bzip2")),
+    ("bz2", CompressedWith("bzip2")),
+    ("lz4", CompressedWith("lz4")),
+    ("lzip", CompressedWith("lzip")),
+    ("lz", CompressedWith("lzip")),
+    ("lzma", CompressedWith("lzma")),
+    ("br", CompressedWith("brotli")),
+    ("brotli", CompressedWith("brotli")),
     ("squashfs", SQUASHFS),
     ("erofs", EROFS),
     ("wasm", WASM),
     // Signatures, attestations and SBOMs sometimes have the config of an image.
-    ("json", Content("a JSON document")),
-    ("xml", Content("an XML document")),
+    ("json", NotATar("a JSON document")),
+    ("xml", NotATar("an XML document")),
 ];
 
 impl UnsupportedFormat {
     /// Recognizes a format by the first bytes of a blob that is not a tar.
-    pub(super) fn of_start(start: &[u8]) -> Option<Self> {
+    pub(super) fn from_start(start: &[u8]) -> Option<Self> {
         if start.get(EROFS_AT..).is_some_and(|rest| rest.starts_with(EROFS_MARK)) {
             return Some(EROFS);
         }
-        STARTS.iter().find(|(mark, _)| start.starts_with(mark)).map(|(_, unread)| *unread)
+        STARTS.iter().find(|(mark, _)| start.starts_with(mark)).map(|(_, format)| *format)
     }
 
     /// Recognizes a format by the media type of a layer.
-    pub(crate) fn of_type(media_type: &str) -> Option<Self> {
+    pub(crate) fn from_media_type(media_type: &str) -> Option<Self> {
         if media_type.contains(".helm.") {
-            return Some(Content("a Helm chart"));
+            return Some(NotATar("a Helm chart"));
         }
         let parts = media_type.split(['+', '.', '-', '/']);
-        let format_of = |part: &str| {
-            TYPES.iter().find(|(name, _)| *name == part).map(|(_, format_of)| *format_of)
-        };
+        let format_of =
+            |part: &str| TYPES.iter().find(|(name, _)| *name == part).map(|(_, format)| *format);
         parts.rev().find_map(format_of)
     }
 
     /// The program that decompresses it; `None` if it is not a compression.
     pub(crate) fn program(self) -> Option<&'static str> {
         match self {
-            Compression(name) => Some(name),
-            Content(_) => None,
+            CompressedWith(name) => Some(name),
+            NotATar(_) => None,
         }
     }
 }
@@ -93,8 +92,8 @@ impl UnsupportedFormat {
 impl fmt::Display for UnsupportedFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Compression(name) => write!(f, "is compressed with {name}"),
-            Content(what) => write!(f, "is {what}"),
+            CompressedWith(name) => write!(f, "is compressed with {name}"),
+            NotATar(what) => write!(f, "is {what}"),
         }
     }
 }
@@ -112,20 +111,20 @@ mod tests {
             ("application/vnd.docker.image.rootfs.diff.tar.gzip", None),
             ("application/vnd.oci.image.layer.v1.tar", None),
             ("application/octet-stream", None),
-            ("application/vnd.oci.image.layer.v1.tar+xz", Some(Compression("xz"))),
-            ("application/vnd.oci.image.layer.v1.tar+br", Some(Compression("brotli"))),
-            ("application/vnd.oci.image.layer.v1.tar+lz4", Some(Compression("lz4"))),
+            ("application/vnd.oci.image.layer.v1.tar+xz", Some(CompressedWith("xz"))),
+            ("application/vnd.oci.image.layer.v1.tar+br", Some(CompressedWith("brotli"))),
+            ("application/vnd.oci.image.layer.v1.tar+lz4", Some(CompressedWith("lz4"))),
             ("application/vnd.stacker.image.layer.squashfs", Some(SQUASHFS)),
             ("application/vnd.stacker.image.layer.squashfs+zstd+verity", Some(SQUASHFS)),
             ("application/vnd.erofs.layer.v1", Some(EROFS)),
             ("application/vnd.module.wasm.content.layer.v1+wasm", Some(WASM)),
             ("application/wasm", Some(WASM)),
-            ("application/vnd.dev.cosign.simplesigning.v1+json", Some(Content("a JSON document"))),
-            ("application/vnd.in-toto+json", Some(Content("a JSON document"))),
-            ("text/spdx+xml", Some(Content("an XML document"))),
-            ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Some(Content("a Helm chart"))),
+            ("application/vnd.dev.cosign.simplesigning.v1+json", Some(NotATar("a JSON document"))),
+            ("application/vnd.in-toto+json", Some(NotATar("a JSON document"))),
+            ("text/spdx+xml", Some(NotATar("an XML document"))),
+            ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Some(NotATar("a Helm chart"))),
         ] {
-            assert_eq!(UnsupportedFormat::of_type(media_type), wanted, "{media_type}");
+            assert_eq!(UnsupportedFormat::from_media_type(media_type), wanted, "{media_type}");
         }
     }
 }

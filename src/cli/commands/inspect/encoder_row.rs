@@ -26,10 +26,12 @@ pub(super) fn row(index: usize, layer: &Descriptor, origin: &Origin) -> [String;
         Origin::Gzip(fit, features) => (in_words(fit), users(fit), in_short(features)),
         Origin::Zstd => ("zstd".to_owned(), "", String::new()),
         Origin::Plain => ("not compressed".to_owned(), "", String::new()),
-        Origin::Unread(UnsupportedFormat::Compression(name)) => {
+        Origin::Unsupported(UnsupportedFormat::CompressedWith(name)) => {
             ((*name).to_owned(), "", String::new())
         }
-        Origin::Unread(UnsupportedFormat::Content(what)) => ((*what).to_owned(), "", String::new()),
+        Origin::Unsupported(UnsupportedFormat::NotATar(what)) => {
+            ((*what).to_owned(), "", String::new())
+        }
         Origin::Twice { outer, inner } => {
             (format!("compressed twice: {} in {}", inner.name(), outer.name()), "", String::new())
         }
@@ -90,8 +92,8 @@ pub(super) fn json_of(index: usize, layer: &Descriptor, origin: &Origin) -> Valu
         Origin::Gzip(fit, features) => ("gzip", Some(fit), Some(features)),
         Origin::Zstd => ("zstd", None, None),
         Origin::Plain => ("none", None, None),
-        Origin::Unread(UnsupportedFormat::Compression(name)) => (*name, None, None),
-        Origin::Unread(_) => ("unknown", None, None),
+        Origin::Unsupported(UnsupportedFormat::CompressedWith(name)) => (*name, None, None),
+        Origin::Unsupported(_) => ("unknown", None, None),
         Origin::Twice { outer, .. } => (outer.name(), None, None),
     };
     let mut value = json!({

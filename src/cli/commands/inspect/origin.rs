@@ -11,7 +11,7 @@ pub(super) enum Origin {
     Gzip(Fit, Features),
     Zstd,
     Plain,
-    Unread(UnsupportedFormat),
+    Unsupported(UnsupportedFormat),
     /// Compressed data in a compression, where a layer should have a tar.
     Twice {
         outer: Compression,
@@ -33,7 +33,7 @@ impl Origin {
             }
             Ok(Compression::Zstd) => Self::Zstd,
             Ok(Compression::Plain) => Self::Plain,
-            Err(unread) => Self::Unread(unread),
+            Err(unsupported) => Self::Unsupported(unsupported),
         }
     }
 }
