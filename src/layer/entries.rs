@@ -162,12 +162,12 @@ impl<R: BufRead> Entries<R> {
     /// Reads the next header of an entry, with the extension headers in front of it.
     pub(super) fn next_raw(&mut self) -> io::Result<Option<RawEntry>> {
         self.skip_body()?;
-        let mut ahead = Extensions::default();
+        let mut extensions = Extensions::default();
         loop {
-            let first = self.count == 0 && ahead.is_empty();
+            let first = self.count == 0 && extensions.is_empty();
             // The two empty blocks at the end are optional in practice (quay/claircore#683).
             if self.input.is_at_end()? {
-                return end(&ahead);
+                return end(&extensions);
             }
             let block = match self.input.read_exact(BLOCK_BYTES) {
                 Ok(block) => block,
@@ -186,7 +186,7 @@ impl<R: BufRead> Entries<R> {
                             HeaderBlock::EndOfArchive
                         );
                     return if is_end {
-                        end(&ahead)
+                        end(&extensions)
                     } else {
                         Err(invalid("has data after the end-of-archive marker"))
                     };
@@ -205,12 +205,12 @@ impl<R: BufRead> Entries<R> {
                 let bytes = self.extension(size)?;
                 match kind {
                     b'g' => check_global(&bytes)?,
-                    b'x' => ahead.read_pax(&bytes)?,
-                    kind => ahead.read_long(kind, &bytes)?,
+                    b'x' => extensions.read_pax(&bytes)?,
+                    kind => extensions.read_long(kind, &bytes)?,
                 }
                 continue;
             }
-            let mut raw = combine(header, size, &mut ahead)?;
+            let mut raw = combine(header, size, &mut extensions)?;
             self.body = self.body_of(&mut raw)?;
             self.count += 1;
             if self.count > self.limits.entries {
@@ -245,7 +245,7 @@ impl<R: BufRead> Entries<R> {
         let Some(mut map) = raw.map.take() else {
             return Ok(EntryBody { run: stored, padding, ..EntryBody::default() });
         };
-        let mut lines = SparseMapParser::default();
+        let mut parser = SparseMapParser::default();
         loop {
             match raw.follows {
                 SparseMapLocation::Nothing => break,
@@ -259,7 +259,7 @@ impl<R: BufRead> Entries<R> {
                 }
                 SparseMapLocation::Lines => {
                     stored = stored.checked_sub(BLOCK_BYTES as u64).ok_or_else(invalid_map)?;
-                    if let Some(extents) = lines.read(self.input.read_exact(BLOCK_BYTES)?)? {
+                    if let Some(extents) = parser.read(self.input.read_exact(BLOCK_BYTES)?)? {
                         map.extend(extents)?;
                         break;
                     }
@@ -272,8 +272,8 @@ impl<R: BufRead> Entries<R> {
     }
 }
 
-fn end(ahead: &Extensions) -> io::Result<Option<RawEntry>> {
-    if ahead.is_empty() {
+fn end(extensions: &Extensions) -> io::Result<Option<RawEntry>> {
+    if extensions.is_empty() {
         Ok(None)
     } else {
         Err(invalid("ends with an extension header that has no entry"))

@@ -162,8 +162,8 @@ mod tests {
 
     fn pax(records: &[(&str, &str)]) -> Result<Extensions, String> {
         let bytes: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
-        let mut ahead = Extensions::default();
-        ahead.read_pax(&bytes).map(|()| ahead).map_err(|error| error.to_string())
+        let mut extensions = Extensions::default();
+        extensions.read_pax(&bytes).map(|()| extensions).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -187,19 +187,19 @@ mod tests {
     fn pax_last_record_wins_and_empty_value_unsets() {
         let twice =
             [("path", "a"), ("path", "b"), ("uid", "1"), ("uid", ""), ("SCHILY.xattr.user.a", "1")];
-        let mut ahead = pax(&[&twice[..], &[("SCHILY.xattr.user.a", "2")]].concat()).unwrap();
-        assert_eq!(ahead.take_name(|| b"own".to_vec()).unwrap(), b"b");
-        assert_eq!(ahead.uid, None);
-        assert_eq!(ahead.xattrs, [(b"user.a".to_vec(), b"2".to_vec())]);
+        let mut extensions = pax(&[&twice[..], &[("SCHILY.xattr.user.a", "2")]].concat()).unwrap();
+        assert_eq!(extensions.take_name(|| b"own".to_vec()).unwrap(), b"b");
+        assert_eq!(extensions.uid, None);
+        assert_eq!(extensions.xattrs, [(b"user.a".to_vec(), b"2".to_vec())]);
     }
 
     #[test]
     fn pax_and_gnu_conflict_is_rejected() {
-        let ahead = pax(&[("size", "10"), ("path", "a"), ("linkpath", "l")]).unwrap();
-        assert_eq!(ahead.size(10).unwrap(), 10);
-        assert!(ahead.size(0).unwrap_err().to_string().contains("conflicting sizes"));
+        let extensions = pax(&[("size", "10"), ("path", "a"), ("linkpath", "l")]).unwrap();
+        assert_eq!(extensions.size(10).unwrap(), 10);
+        assert!(extensions.size(0).unwrap_err().to_string().contains("conflicting sizes"));
         assert_eq!(pax(&[("size", "8589934592")]).unwrap().size(0).unwrap(), 8 << 30);
-        let mut both = ahead;
+        let mut both = extensions;
         both.read_long(b'L', b"b\0").unwrap();
         assert!(both.take_name(Vec::new).is_err() && both.read_long(b'L', b"b\0").is_ok());
         assert!(both.read_long(b'L', b"b\0").is_err() && both.read_pax(b"").is_err());

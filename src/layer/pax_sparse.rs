@@ -253,11 +253,11 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Option<Vec<Extent>>, String> {
-        let mut lines = SparseMapParser::default();
+        let mut parser = SparseMapParser::default();
         let mut bytes = text.as_bytes().to_vec();
         bytes.resize(bytes.len().next_multiple_of(512), 0);
         for block in bytes.chunks(512) {
-            if let Some(found) = lines.read(block).map_err(|error| error.to_string())? {
+            if let Some(found) = parser.read(block).map_err(|error| error.to_string())? {
                 return Ok(Some(found));
             }
         }

@@ -56,34 +56,34 @@ pub(super) enum SparseMapLocation {
 pub(super) fn combine(
     header: Header<'_>,
     size_in_header: u64,
-    ahead: &mut Extensions,
+    extensions: &mut Extensions,
 ) -> io::Result<RawEntry> {
     let kind = header.kind();
     // These types have no bytes, whatever the header says. Go's `archive/tar`, which wrote most images, agrees.
-    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(size_in_header)? };
+    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { extensions.size(size_in_header)? };
     if stored > i64::MAX.unsigned_abs() - BLOCK_BYTES as u64 {
         return Err(invalid("has an entry with an invalid size"));
     }
-    let (map, follows) = sparse_map(header, ahead)?;
+    let (map, follows) = sparse_map(header, extensions)?;
     let mode = header.mode().ok_or_else(|| invalid("has a malformed mode"))?;
     let time = header.mtime().ok_or_else(|| invalid("has a malformed time"))?;
     let entry = LayerEntry {
-        path: ahead.take_name(|| header.name())?,
+        path: extensions.take_name(|| header.name())?,
         kind: EntryKind::File,
         mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
         uid: 0,
         gid: 0,
-        mtime: ahead.mtime.unwrap_or(Timestamp { seconds: time.max(0), nanoseconds: 0 }),
+        mtime: extensions.mtime.unwrap_or(Timestamp { seconds: time.max(0), nanoseconds: 0 }),
         size: map.as_ref().map_or(stored, |map| map.size),
-        link: ahead.take_link(header.link())?,
+        link: extensions.take_link(header.link())?,
         device: Device::default(),
-        xattrs: std::mem::take(&mut ahead.xattrs),
+        xattrs: std::mem::take(&mut extensions.xattrs),
     };
     // GNU tar and libarchive create a directory and drop the bytes, Go a file.
     if stored > 0 && matches!(kind, 0 | b'0' | b'7' | b'S') && entry.path.ends_with(b"/") {
         return Err(invalid("has a file whose name ends in a slash"));
     }
-    let (owner, group) = (ahead.uid.or(header.uid()), ahead.gid.or(header.gid()));
+    let (owner, group) = (extensions.uid.or(header.uid()), extensions.gid.or(header.gid()));
     let has_holes = map.is_some();
     Ok(RawEntry {
         kind,
@@ -101,10 +101,10 @@ pub(super) fn combine(
 /// Returns the sparse map of an entry, and where the rest of the map is.
 fn sparse_map(
     header: Header<'_>,
-    ahead: &mut Extensions,
+    extensions: &mut Extensions,
 ) -> io::Result<(Option<SparseMap>, SparseMapLocation)> {
     let invalid_map = || invalid("has a sparse file with an invalid map");
-    let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
+    let (size, extents, follows) = match (header.kind(), extensions.take_sparse()?) {
         (b'S', None) => {
             let (block, size) = header.sparse().ok_or_else(invalid_map)?;
             let follows =

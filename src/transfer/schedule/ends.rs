@@ -49,10 +49,10 @@ impl Schedule {
 
     /// The image no longer waits for this blob.
     fn release(&mut self, image: ImageId, blob: BlobId) {
-        let ScheduledImage { route, phase: state } = &mut self.images[image];
-        let ImagePhase::Waiting(pending) = state else { return };
+        let ScheduledImage { route, phase } = &mut self.images[image];
+        let ImagePhase::Waiting(pending) = phase else { return };
         if pending.remove(&blob) && pending.is_empty() {
-            *state = ImagePhase::Ready;
+            *phase = ImagePhase::Ready;
             let target = route.target;
             self.targets[target].ready.push_back(image);
             self.changed.push_back(target);
@@ -129,12 +129,12 @@ impl Schedule {
 
     /// The image has failed. Drops blobs that only it needed; the caller must stop those that are being moved.
     pub(in crate::transfer) fn fail(&mut self, image: ImageId) {
-        let ScheduledImage { route, phase: state } = &mut self.images[image];
-        if matches!(state, ImagePhase::Committed | ImagePhase::Failed) {
+        let ScheduledImage { route, phase } = &mut self.images[image];
+        if matches!(phase, ImagePhase::Committed | ImagePhase::Failed) {
             return;
         }
         let target = route.target;
-        let pending = match std::mem::replace(state, ImagePhase::Failed) {
+        let pending = match std::mem::replace(phase, ImagePhase::Failed) {
             ImagePhase::Waiting(pending) => pending,
             _ => HashSet::new(),
         };
@@ -156,9 +156,9 @@ impl Schedule {
 
     /// The image is committed.
     pub(in crate::transfer) fn committed(&mut self, image: ImageId) {
-        let ScheduledImage { route, phase: state } = &mut self.images[image];
-        if matches!(state, ImagePhase::Committing) {
-            *state = ImagePhase::Committed;
+        let ScheduledImage { route, phase } = &mut self.images[image];
+        if matches!(phase, ImagePhase::Committing) {
+            *phase = ImagePhase::Committed;
             self.targets[route.target].open_images -= 1;
         }
     }
@@ -188,16 +188,16 @@ impl Schedule {
             for other in self.blobs[blob].images.clone() {
                 match &mut self.images[other].phase {
                     ImagePhase::Waiting(pending) => _ = pending.insert(blob),
-                    state @ ImagePhase::Ready => {
-                        *state = ImagePhase::Waiting(HashSet::from([blob]));
+                    phase @ ImagePhase::Ready => {
+                        *phase = ImagePhase::Waiting(HashSet::from([blob]));
                     }
                     ImagePhase::Committing | ImagePhase::Committed | ImagePhase::Failed => {}
                 }
             }
         }
         let is_moving = |blob: &&BlobId| {
-            let state = self.blobs[**blob].phase;
-            matches!(state, BlobPhase::Queued | BlobPhase::Running | BlobPhase::Following)
+            let phase = self.blobs[**blob].phase;
+            matches!(phase, BlobPhase::Queued | BlobPhase::Running | BlobPhase::Following)
         };
         let pending: HashSet<BlobId> = blobs.iter().filter(is_moving).copied().collect();
         let target = self.images[image].route.target;

@@ -67,11 +67,11 @@ impl Schedule {
             if let Some(blobs) = self.contents.get_mut(content) {
                 blobs.push(id);
             }
-            let state =
+            let phase =
                 if planned.remaining().is_some() { BlobPhase::Queued } else { BlobPhase::Present };
             self.blobs.push(ScheduledBlob {
                 target: planned.target,
-                phase: state,
+                phase,
                 images: planned.images.clone(),
                 rank: rank(id, planned),
                 content,
