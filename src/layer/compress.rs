@@ -26,8 +26,8 @@ pub struct Compressor<W: Write>(Encoder<W>);
 enum Encoder<W: Write> {
     Plain(W),
     Gzip(Box<GzipWriter<W>>),
-    /// With a level that takes longer.
-    SmallGzip(Box<Blocks<GzEncoder<W>>>),
+    /// Levels 7 to 9, by zlib-rs.
+    ZlibGzip(Box<BlockWriter<GzEncoder<W>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
 }
 
@@ -38,12 +38,12 @@ const GZIP_LEVEL: u32 = 6;
 const BLOCK_BYTES: usize = 128 << 10;
 
 /// Passes bytes on in blocks of one size: what zlib-rs makes of bytes depends on how they arrive.
-struct Blocks<W: Write> {
+struct BlockWriter<W: Write> {
     output: W,
     block: Vec<u8>,
 }
 
-impl<W: Write> Blocks<W> {
+impl<W: Write> BlockWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.block.len() == BLOCK_BYTES {
             self.output.write_all(&self.block)?;
@@ -88,7 +88,7 @@ impl<W: Write> Compressor<W> {
                     Encoder::Gzip(Box::new(GzipWriter::new(level, output)?))
                 } else {
                     let output = GzEncoder::new(output, flate2::Compression::new(level));
-                    Encoder::SmallGzip(Box::new(Blocks { output, block: Vec::new() }))
+                    Encoder::ZlibGzip(Box::new(BlockWriter { output, block: Vec::new() }))
                 }
             }
             Compression::Zstd => {
@@ -107,7 +107,7 @@ impl<W: Write> Compressor<W> {
         match self.0 {
             Encoder::Plain(output) => Ok(output),
             Encoder::Gzip(writer) => writer.finish(),
-            Encoder::SmallGzip(blocks) => blocks.finish()?.finish(),
+            Encoder::ZlibGzip(blocks) => blocks.finish()?.finish(),
             Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
@@ -118,7 +118,7 @@ impl<W: Write> Write for Compressor<W> {
         match &mut self.0 {
             Encoder::Plain(output) => output.write(bytes),
             Encoder::Gzip(writer) => writer.write(bytes),
-            Encoder::SmallGzip(blocks) => blocks.write(bytes),
+            Encoder::ZlibGzip(blocks) => blocks.write(bytes),
             Encoder::Zstd(encoder) => encoder.write(bytes),
         }
     }

@@ -5,10 +5,10 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::gzip::Members;
+use super::gzip::GzipReader;
 use super::header::{Header, HeaderBlock};
 use super::unsupported_format::{self, UnsupportedFormat};
-use super::zstd_frames::Frames;
+use super::zstd_frames::ZstdReader;
 use crate::tar_block::BLOCK_BYTES;
 
 /// Bytes read from the compressed side at a time.
@@ -206,9 +206,9 @@ impl<'a> GuardedReader<'a> {
         let counted = CountingReader { bytes, guard: guard.clone() };
         let buffered = BufReader::with_capacity(BUFFER_SIZE, counted);
         let decompressed: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
-            Box::new(Frames::new(buffered)?)
+            Box::new(ZstdReader::new(buffered)?)
         } else {
-            Box::new(Members::new(buffered))
+            Box::new(GzipReader::new(buffered))
         };
         Ok(Self { decompressed, guard })
     }

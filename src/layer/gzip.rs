@@ -10,18 +10,19 @@ use flate2::bufread::GzDecoder;
 /// First byte of a member.
 const MAGIC: u8 = 0x1f;
 
-pub(super) struct Members<R> {
+/// The decompressed bytes of all members.
+pub(super) struct GzipReader<R> {
     /// `None` at the end.
     member: Option<GzDecoder<R>>,
 }
 
-impl<R: BufRead> Members<R> {
+impl<R: BufRead> GzipReader<R> {
     pub(super) fn new(bytes: R) -> Self {
         Self { member: Some(GzDecoder::new(bytes)) }
     }
 }
 
-impl<R: BufRead> Read for Members<R> {
+impl<R: BufRead> Read for GzipReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
             let read = member.read(into)?;
@@ -83,7 +84,7 @@ mod tests {
                 let blob = parts.concat();
                 let mut decompressed = Vec::new();
                 let bytes = BufReader::with_capacity(capacity, &blob[..]);
-                Members::new(bytes).read_to_end(&mut decompressed).map(|_| decompressed)
+                GzipReader::new(bytes).read_to_end(&mut decompressed).map(|_| decompressed)
             };
             for zeros in [0, 1, 7, 512, 100_000] {
                 assert_eq!(read(&[&one, &two, &vec![0; zeros]]).unwrap(), b"onetwo");

@@ -49,22 +49,22 @@ pub(crate) fn needs_higher_window_limit(error: &io::Error) -> bool {
     inner.is_some_and(|error| error.window <= MAX_WINDOW_BYTES)
 }
 
-pub(super) struct Frames<R> {
+/// The decompressed bytes of all frames.
+pub(super) struct ZstdReader<R> {
     bytes: R,
     decoder: Decoder<'static>,
     /// The bytes read to parse a frame's header.
     start: Vec<u8>,
     at: usize,
-    /// Whether inside a frame.
-    within: bool,
+    is_in_frame: bool,
 }
 
-impl<R: BufRead> Frames<R> {
+impl<R: BufRead> ZstdReader<R> {
     pub(super) fn new(bytes: R) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         // `begin` checks the limit, so that the error can name it.
         decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_BYTES.ilog2()))?;
-        Ok(Self { bytes, decoder, start: Vec::new(), at: 0, within: false })
+        Ok(Self { bytes, decoder, start: Vec::new(), at: 0, is_in_frame: false })
     }
 
     /// Reads the next frame header and checks its window. Returns whether there is one.
@@ -73,25 +73,25 @@ impl<R: BufRead> Frames<R> {
         self.at = 0;
         let missing = MAX_HEADER_BYTES.saturating_sub(self.start.len()) as u64;
         Read::by_ref(&mut self.bytes).take(missing).read_to_end(&mut self.start)?;
-        self.within = !self.start.is_empty();
+        self.is_in_frame = !self.start.is_empty();
         let limit = WINDOW_LIMIT_BYTES.load(Ordering::Relaxed);
         match window(&self.start) {
             Some(window) if window > limit => {
                 let error = WindowLimitError { window, limit };
                 Err(io::Error::new(io::ErrorKind::Unsupported, error))
             }
-            _ => Ok(self.within),
+            _ => Ok(self.is_in_frame),
         }
     }
 }
 
-impl<R: BufRead> Read for Frames<R> {
+impl<R: BufRead> Read for ZstdReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
         }
         loop {
-            if !self.within && !self.begin()? {
+            if !self.is_in_frame && !self.begin()? {
                 return Ok(0);
             }
             let from_start = self.at < self.start.len();
@@ -109,11 +109,11 @@ impl<R: BufRead> Read for Frames<R> {
             } else {
                 self.bytes.consume(taken);
             }
-            self.within = left > 0;
+            self.is_in_frame = left > 0;
             if given > 0 {
                 return Ok(given);
             }
-            if ended && self.within {
+            if ended && self.is_in_frame {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete frame"));
             }
         }
@@ -174,7 +174,7 @@ mod tests {
     fn read(blob: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
         let mut decompressed = Vec::new();
         let bytes = BufReader::with_capacity(capacity, blob);
-        Frames::new(bytes)?.read_to_end(&mut decompressed).map(|_| decompressed)
+        ZstdReader::new(bytes)?.read_to_end(&mut decompressed).map(|_| decompressed)
     }
 
     #[test]
