@@ -10,7 +10,7 @@ use rpull::digest::Digest;
 use rpull::layer::{BombGuard, Compression, decompress_with_guard};
 use rpull::rebuild::Record;
 
-/// Most bytes of a block of zstd.
+/// Maximum bytes of a block of zstd.
 const BLOCK: usize = 128 << 10;
 
 /// What every record begins with.

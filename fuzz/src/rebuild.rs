@@ -10,7 +10,7 @@ use rpull::rebuild::{Encoder, Family, Record, identify, record_with, replay, rep
 
 use crate::packed;
 
-/// Most uncompressed bytes that are looked at.
+/// Maximum uncompressed bytes that are looked at.
 const MOST: u64 = 1 << 20;
 
 /// A model for the first byte of an input.

@@ -16,7 +16,7 @@ use crate::layer::{
 };
 use crate::progress::Phase;
 
-/// Most bytes of one layer that are decompressed to count them.
+/// Maximum bytes of one layer that are decompressed to count them.
 const MAX_LAYER_BYTES: u64 = 1 << 40;
 
 /// Layer files by offset.

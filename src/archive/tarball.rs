@@ -22,22 +22,22 @@ use crate::tar_block::BLOCK_BYTES;
 /// Size of a header; every entry is padded to a multiple of it.
 pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Most entries.
+/// Maximum entries.
 const MAX_ENTRIES: u64 = 100_000;
 
-/// Most bytes of all names together.
+/// Maximum bytes of all names together.
 const MAX_NAME_BYTES_TOTAL: usize = 16 << 20;
 
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 4096;
 
-/// Most links followed in a chain.
+/// Maximum links followed in a chain.
 const MAX_SYMLINKS: usize = 8;
 
 /// Bytes read at a time while scanning for headers.
 const WINDOW_BYTES: usize = 4 << 10;
 
-/// Most bytes read after the end of a tar in a stream, so that its writer can finish and its checksum is verified.
+/// Maximum bytes read after the end of a tar in a stream, so that its writer can finish and its checksum is verified.
 const MAX_TRAILING_BYTES: u64 = 16 << 20;
 
 /// An indexed tar.

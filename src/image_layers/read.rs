@@ -16,7 +16,7 @@ use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits};
 /// layer.
 pub(crate) const BUFFERS_IN_FLIGHT: usize = 32;
 
-/// Most layers read concurrently: each has megabytes in flight between threads.
+/// Maximum layers read concurrently: each has megabytes in flight between threads.
 const MAX_CONCURRENCY: usize = 4;
 
 /// Returns how many of `layers` layers are read concurrently on this machine.

@@ -27,7 +27,7 @@ impl<R: BufRead> DiffIdReader<R> {
         Self { reader, hasher: Hasher::new(algorithm), hashed: 0, position: 0 }
     }
 
-    /// Bytes read so far.
+    /// Bytes hashed so far, including those that are buffered and not consumed.
     pub fn position(&self) -> u64 {
         self.position
     }

@@ -13,7 +13,7 @@ use super::pax;
 use super::pax_sparse::{PaxSparse, SparseRecords};
 use super::pax_value::{name, number, time};
 
-/// Most bytes of one extension header.
+/// Maximum bytes of one extension header.
 pub(super) const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// The kernel's limits for name and value of an extended attribute, in bytes.

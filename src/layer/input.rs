@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-/// Most bytes that [`BlockReader::read_exact`] returns in one slice, even across the end of the reader's buffer.
+/// Maximum bytes that [`BlockReader::read_exact`] returns in one slice, even across the end of the reader's buffer.
 pub(super) const MAX_EXACT: usize = 64 << 10;
 
 /// Skips up to that many bytes of a reader. Returns how many were skipped, 0 only at the end.

@@ -7,7 +7,7 @@ use super::invalid::invalid;
 use super::pax_value::{name, number};
 use super::sparse::{Extent, MAX_EXTENTS};
 
-/// Most digits of a number in a map; each extent has two numbers.
+/// Maximum digits of a number in a map; each extent has two numbers.
 const DIGITS: u32 = 19;
 
 /// The sparse-file records of one entry as they were read.

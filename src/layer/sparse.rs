@@ -4,7 +4,7 @@ use std::io;
 
 use super::invalid::invalid;
 
-/// Most extents of one file.
+/// Maximum extents of one file.
 pub(super) const MAX_EXTENTS: usize = 1 << 16;
 
 /// Largest size of a sparse file. A few stored bytes could still fill the disk of a program that copies the file.

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Longest header of a member, names and comments included.
 pub(super) const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// Most tokens that a computed header follows from: as many as a chunk of a table family can have.
+/// Maximum tokens that a computed header follows from: as many as a chunk of a table family can have.
 pub(super) const MAX_COUNTED_TOKENS: usize = 65_535;
 
 /// How a block is coded.

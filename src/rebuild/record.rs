@@ -11,7 +11,7 @@ const MAGIC: &[u8; 8] = b"RPREBLD\x01";
 /// The magic bytes and fifteen numbers of at most ten bytes each.
 const MAX_HEAD_BYTES: usize = MAGIC.len() + 15 * 10;
 
-/// Most bytes of a record, which is kept in memory.
+/// Maximum bytes of a record, which is kept in memory.
 pub const MAX_RECORD_BYTES: u64 = 48 << 20;
 
 /// Everything about a gzip blob that does not follow from its uncompressed bytes: the headers, where blocks end, and where its

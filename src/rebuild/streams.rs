@@ -6,7 +6,7 @@ use crate::leb128;
 
 /// Raw bytes after which a frame is closed. Larger ones make records less than 1 % smaller, and take zstd megabytes.
 const FRAME_BYTES: usize = 32 << 10;
-/// Most raw bytes of a frame: a gzip header of 64 KiB may be added to one that is almost full.
+/// Maximum raw bytes of a frame: a gzip header of 64 KiB may be added to one that is almost full.
 const MAX_FRAME_BYTES: usize = 256 << 10;
 const LEVEL: i32 = 19;
 

@@ -15,7 +15,7 @@ use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::request::ConnectionUse;
 use crate::registry::http::{body, error_body};
 
-/// Most `urls` of a descriptor that are tried: a manifest must not send its reader to a thousand hosts.
+/// Maximum `urls` of a descriptor that are tried: a manifest must not send its reader to a thousand hosts.
 const MAX_URLS: usize = 8;
 
 /// Opens the first of the descriptor's `urls` that responds with 200; returns `missing` if none does.

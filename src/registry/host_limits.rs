@@ -18,9 +18,9 @@ const MAX_WAIT: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct HostLimit {
-    /// Most requests at once, responses that are being read included.
+    /// Maximum concurrent requests, including responses that are still being read.
     pub connections: Option<usize>,
-    /// Most requests a second, evenly spaced. Every request counts: those answered with 401, redirects and retries, too.
+    /// Maximum requests a second, evenly spaced. Every request counts: those answered with 401, redirects and retries, too.
     pub requests_per_second: Option<f64>,
     /// Pulls that are left to others of those that the registry announces by `ratelimit-remaining`, as Docker Hub does.
     pub rate_limit_floor: Option<u64>,

@@ -20,7 +20,7 @@ use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 
-/// Most tags in one request: URLs are limited in length.
+/// Maximum tags in one request: URLs are limited in length.
 const MAX_TAGS: usize = 16;
 
 pub(super) struct RepositoryWriter {

@@ -34,7 +34,7 @@ const WIDE_COLUMNS: usize = 54;
 /// The same without requests and time.
 const NARROW_COLUMNS: usize = 29;
 
-/// Fewest characters of a group's name.
+/// Minimum characters of a group's name.
 const MIN_NAME_WIDTH: usize = 10;
 
 const TRANSFERRED: char = '█';

@@ -18,7 +18,7 @@ use crate::retry::{Failures, RetryPolicy, warn_of_outage};
 /// Maximum responses for one range: some registries respond with less than was requested.
 const MAX_RESPONSES: u32 = 100;
 
-/// Most bytes of tables that are kept, for a second look into one.
+/// Maximum bytes of tables that are kept, for a second look into one.
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// Fetches ranges of blobs, and counts what is transferred.

@@ -30,7 +30,7 @@ pub(super) const TABLE_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest"
 /// Annotation with the bytes of the tar.
 const UNCOMPRESSED_SIZE: &str = "io.containers.estargz.uncompressed-size";
 
-/// Most bytes of a file that are compressed together.
+/// Maximum bytes of a file that are compressed together.
 const CHUNK_BYTES: u64 = 4 << 20;
 
 const TABLE_NAME: &[u8] = b"stargz.index.json";

@@ -43,7 +43,7 @@ struct Found {
     directories: BTreeMap<Vec<u8>, (u64, u64)>,
 }
 
-/// Most directories of a layer that are told apart: an image may have one for each package.
+/// Maximum directories of a layer that are told apart: an image may have one for each package.
 const MAX_DIRECTORIES: usize = 1000;
 
 /// Collects what layers add.

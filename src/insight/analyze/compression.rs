@@ -13,7 +13,7 @@ const STORED_PERCENT: u64 = 98;
 /// file, and at single bytes.
 const EXPECTED_PERCENT: u64 = 70;
 
-/// Fewest bytes whose frequencies say something.
+/// Minimum bytes for frequencies that mean something.
 const MIN_SAMPLE: usize = 256;
 
 /// Estimates to how many bytes the files of a layer can be compressed.

@@ -7,7 +7,7 @@ use super::image::ImageSteps;
 use super::top_paths::TopPaths;
 use crate::insight::files::{ContentId, FileInfo, FileTree};
 
-/// Least bytes of a file that is worth a word.
+/// Smallest file that is reported, in bytes.
 const MIN_BYTES: u64 = 512;
 
 /// Returns the files of the flattened image whose content a lower layer has too, by their layers.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Analysis;
 use crate::setters::setters;
 
-/// Most bytes that may be wasted.
+/// Maximum bytes that may be wasted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MaxWaste {
@@ -21,7 +21,7 @@ pub enum MaxWaste {
 pub struct AnalysisLimits {
     /// Lowest efficiency, from 0 to 1.
     pub min_efficiency: Option<f64>,
-    /// Most bytes that later layers may hide.
+    /// Maximum bytes that later layers may hide.
     pub max_waste: Option<MaxWaste>,
     /// Highest [`DiveScore::wasted_bytes`](super::DiveScore::wasted_bytes).
     pub max_dive_wasted_bytes: Option<u64>,

@@ -10,7 +10,7 @@ pub(super) fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// Most paths of a finding.
+/// Maximum paths of a finding.
 const MAX_PATHS: usize = 100;
 
 /// A path: its bytes, the path, which sorts the smaller first, and a note.

@@ -15,7 +15,7 @@ use crate::layer::{EntryKind, LayerEntry};
 use crate::progress::Phase;
 use crate::setters::setters;
 
-/// Most bytes of a head that [`read_layers_with_heads`] passes.
+/// Maximum bytes of a head that [`read_layers_with_heads`] passes.
 pub const MAX_HEAD_BYTES: usize = 4096;
 
 /// How layers are read.

@@ -6,10 +6,10 @@
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 
-/// Most bytes read of all challenge headers of one response. A line that would exceed it is skipped whole.
+/// Maximum bytes read of all challenge headers of one response. A line that would exceed it is skipped whole.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// Most challenges per response, and parameters per challenge.
+/// Maximum challenges per response, and parameters per challenge.
 const MAX_ITEMS: usize = 32;
 
 /// Longest scheme, in bytes: schemes are shown in errors.

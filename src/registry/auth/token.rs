@@ -21,7 +21,7 @@ use crate::registry::http::transport_error::{policy_refusal, request_failed};
 use crate::registry::scope::ScopeSet;
 use crate::secret::Secret;
 
-/// Most bytes read of a token response.
+/// Maximum bytes read of a token response.
 const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 
 /// Minimum and default lifetime of a token, in seconds (distribution's token spec).

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 use crate::size::size;
 
-/// Most bytes read of an auth file.
+/// Maximum bytes read of an auth file.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Where an auth file is.

@@ -21,7 +21,7 @@ use crate::registry::redactor::{Redactor, TextKind};
 /// Longest run of a helper; it may be asking the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most characters of the helper's message that are repeated; of longer ones the start and the end.
+/// Maximum characters of the helper's message that are repeated; of longer ones the start and the end.
 const MAX_MESSAGE_CHARS: usize = 400;
 
 /// What a helper prints on stdout if it has no credential for the key.

@@ -14,7 +14,7 @@ use crate::size::size;
 /// Longest wait for the end of stderr after the helper has exited: its child processes may hold stderr open.
 const STDERR_GRACE: Duration = Duration::from_secs(2);
 
-/// Most bytes that a helper may print.
+/// Maximum bytes that a helper may print.
 const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
 pub(super) type HelperOutput = Zeroizing<Vec<u8>>;

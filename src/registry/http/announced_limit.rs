@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use crate::content::RateLimit;
 use crate::registry::redactor::{Redactor, TextKind};
 
-/// Most characters of a source: an address or the id of an account.
+/// Maximum characters of a source: an address or the id of an account.
 const MAX_SOURCE_CHARS: usize = 100;
 
 /// The limit that a registry announced last.

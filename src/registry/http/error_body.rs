@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
 use crate::escape::escape;
 use crate::registry::redactor::{Redactor, TextKind};
 
-/// Most bytes read of an error body.
+/// Maximum bytes read of an error body.
 pub(in crate::registry) const ERROR_BODY_LIMIT: usize = 64 << 10;
 
-/// Most characters of a body that are repeated in a message.
+/// Maximum characters of a body that are repeated in a message.
 const MAX_MESSAGE_CHARS: usize = 400;
 
 /// The code of a manifest that references content missing in the registry.

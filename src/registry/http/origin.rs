@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Most characters shown of a URL's path: the server decides how long its URLs are.
+/// Maximum characters shown of a URL's path: the server decides how long its URLs are.
 const MAX_PATH_CHARS: usize = 400;
 
 /// Scheme, host and port; `https://host` and `https://host:443` are equal.

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, WARNING};
 
 use crate::registry::redactor::{Redactor, TextKind};
 
-/// Most bytes read of all warning headers of one response.
+/// Maximum bytes read of all warning headers of one response.
 const MAX_HEADER_BYTES: usize = 4096;
 
 /// Texts that were shown.

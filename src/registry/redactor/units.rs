@@ -8,7 +8,7 @@ pub(super) struct Unit {
     pub(super) end: usize,
 }
 
-/// Most levels of escapes: an escaped URL in a JSON text inside another one.
+/// Maximum levels of escapes: an escaped URL in a JSON text inside another one.
 const MAX_DEPTH: usize = 3;
 
 /// Folds a byte for comparison: servers change case, and base64 has two alphabets.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::result::AnalyzedImage;
 use crate::insight::analyze::{Finding, Rule, Severity};
 
-/// Most locations of a result.
+/// Maximum locations of a result.
 const MAX_LOCATIONS: usize = 20;
 
 /// Returns the log of one run.

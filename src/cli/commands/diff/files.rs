@@ -29,7 +29,7 @@ use crate::insight::files::{
 };
 use crate::layer::EntryKind;
 
-/// Most rows of the page's picture.
+/// Maximum rows of the page's picture.
 const MAX_ROWS: usize = 5000;
 
 /// What `diff` says without reading layers.

@@ -8,7 +8,7 @@ use crate::cli::page::table::{Column, behind, table};
 use crate::cli::size::{plural, size};
 use crate::insight::analyze::{Finding, Severity};
 
-/// Most findings on the page.
+/// Maximum findings on the page.
 const MAX_FINDINGS: usize = 200;
 
 pub(super) fn findings(at: usize, image: &ReportedImage) -> Markup {

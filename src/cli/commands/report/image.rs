@@ -16,13 +16,13 @@ use crate::insight::history::{HistoryRow, history};
 use crate::insight::layers::{LayerRow, layers};
 use crate::layer::EntryKind;
 
-/// Most rows of all layers together, so that a page of many images can still be opened.
+/// Maximum rows of all layers together, so that a page of many images can still be opened.
 const MAX_ROWS: usize = 60_000;
 
-/// Most rows of one layer.
+/// Maximum rows of one layer.
 const MAX_LAYER_ROWS: usize = 5000;
 
-/// Fewest rows of one layer.
+/// Minimum rows of one layer.
 const MIN_LAYER_ROWS: usize = 100;
 
 /// One platform's image.

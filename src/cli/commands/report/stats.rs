@@ -12,10 +12,10 @@ use crate::cli::size::{percent, plural, size};
 use crate::error::Result;
 use crate::layout::ledger::{GroupBy, Summary, Sums};
 
-/// Most bars over time.
+/// Maximum bars over time.
 const MAX_BARS: i64 = 60;
 
-/// Most rows of the table of repositories.
+/// Maximum rows of the table of repositories.
 const MAX_REPOSITORIES: usize = 50;
 
 /// The chart is at least as wide as this many bars: few days are no wall of color.

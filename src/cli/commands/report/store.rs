@@ -9,7 +9,7 @@ use crate::cli::page::{numbers, shown};
 use crate::cli::size::{percent, plural, size, size_if_known};
 use crate::layout::{ImageUsage, LayoutUsage};
 
-/// Most images with a bar of their own; the table has all.
+/// Maximum images with a bar of their own; the table has all.
 const MAX_BARS: usize = 40;
 
 /// What the bytes are, with their colors.
