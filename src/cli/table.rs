@@ -15,7 +15,7 @@ const MIN_NAME_COLUMNS: usize = 10;
 /// Columns between two cells.
 const GAP: usize = 3;
 
-/// The same in a table that has to be fitted.
+/// Columns between two cells of a table that is fitted to the terminal.
 const NARROW_GAP: usize = 2;
 
 /// A column of a table, and what it gives up where the table is wider than the terminal.

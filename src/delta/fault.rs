@@ -5,9 +5,9 @@ use std::io;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::free_space::is_disk_full;
 
-/// What is interrupted, in errors of making a delta.
+/// Names the work in errors of `make`.
 pub(super) const WHAT: &str = "make delta";
-/// The same of applying one.
+/// Names the work in errors of `apply`.
 pub(super) const WHAT_APPLY: &str = "apply delta";
 
 /// The delta contradicts itself, or exceeds a limit.

@@ -37,7 +37,7 @@ const MAGIC: &[u8; 8] = b"RPDELTA\x01";
 /// The sections in their order.
 const SECTIONS: [&str; 4] = ["ops", "frames", "record", "literals"];
 
-/// What a delta makes, and of what.
+/// The header of a delta: the layer that it rebuilds, and the layers that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -185,7 +185,7 @@ impl Delta {
         let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
         let end = start.len() as u64 + u64::from(length);
         if length > limits::MAX_HEADER_BYTES || end > size {
-            return Err(invalid_delta("has a header that is too large"));
+            return Err(invalid_delta("has a header that is too large or incomplete"));
         }
         let mut json = vec![0; length as usize];
         file.read_exact_at(&mut json, start.len() as u64).map_err(file_error)?;

@@ -73,7 +73,7 @@ impl MakeOptions {
     }
 }
 
-/// Makes the delta of a gzip layer, of which `open_blob` opens the bytes. Blocks.
+/// Makes the delta of a gzip layer whose blob `open_blob` opens. Blocks.
 ///
 /// It is applied once, so that it is known to be right. That takes most of the time.
 ///

@@ -1,4 +1,4 @@
-//! Makes a layer of old layers and of what is new, bit for bit as it was compressed.
+//! Rebuilds a layer from older layers and a delta, byte for byte as it was compressed.
 //!
 //! A delta says which bytes of the uncompressed layer are in old layers, holds the others, compressed with the old bytes
 //! as their prefix, and has the [record](crate::rebuild) that makes the original blob of the uncompressed bytes. So the blob has

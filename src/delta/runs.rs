@@ -16,7 +16,7 @@ pub(super) struct Run {
     pub(super) length: usize,
 }
 
-/// Returns runs in the order of the new bytes. Of those between them, old bytes have nothing.
+/// Returns runs in the order of the new bytes. Old bytes have no match for the bytes between two runs.
 ///
 /// Takes a time that grows with the sum of the lengths. At most 4 GiB of old bytes are looked at.
 pub(super) fn similar_runs(old: &[u8], new: &[u8]) -> Vec<Run> {

@@ -259,7 +259,7 @@ impl<T: NameTree> Applier<T> {
         }
     }
 
-    /// The same, made with all that are missing above it.
+    /// Returns the path of a directory, which is created with the missing ones above it.
     fn find_or_create(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let path = self.resolve_parent(path)?;
         if self.has_directory(&path) {

@@ -186,7 +186,7 @@ const ZSH_ARGUMENTS: [&str; 11] = [
 /// How clap's script for zsh begins to complete the options and arguments of a command.
 const ZSH_OPTIONS: &str = r#"_arguments "${_arguments_options[@]}" :"#;
 
-/// The same for a command whose options are in front of its first argument.
+/// How it begins to complete those of a command whose options are in front of its first argument.
 const ZSH_LEADING_OPTIONS: &str = r#"_arguments "${_arguments_options[@]}" -A "-*" :"#;
 
 /// Changes clap's script for zsh: for an image it offers those of the store, and files. After a command, options are those of

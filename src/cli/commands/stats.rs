@@ -31,7 +31,7 @@ const MIN_BAR_WIDTH: usize = 8;
 /// Characters of the columns beside name and bar, with their gaps, if requests and time are shown.
 const WIDE_COLUMNS: usize = 54;
 
-/// The same without requests and time.
+/// Columns beside name and bar without requests and time.
 const NARROW_COLUMNS: usize = 29;
 
 /// Minimum characters of a group's name.

@@ -127,7 +127,7 @@ pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
     table(columns, &rows, terminal_width())
 }
 
-/// The same as JSON.
+/// The columns of [`parts_table`] as JSON.
 pub(in crate::cli) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
     let value = |part: &Descriptor| {
         json!({

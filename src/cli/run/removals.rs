@@ -35,7 +35,7 @@ pub(in crate::cli) struct RepositoryRemovals {
 pub(in crate::cli) struct LayoutRemovals {
     /// `oci:PATH`
     pub(in crate::cli) location: String,
-    /// The same with other spellings of the path.
+    /// The location with other spellings of the path.
     pub(in crate::cli) spellings: Vec<String>,
     pub(in crate::cli) layout: Arc<Layout>,
     pub(in crate::cli) names: Vec<(String, Digest)>,

@@ -76,7 +76,7 @@ pub struct Waste {
 pub struct DiveScore {
     /// Bytes.
     pub wasted_bytes: u64,
-    /// The same as a ratio to the bytes of all layers but the first. It may exceed 1.
+    /// Ratio of the wasted bytes to the bytes of all layers but the first. It may exceed 1.
     pub user_wasted_percent: f64,
 }
 

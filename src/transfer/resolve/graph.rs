@@ -45,7 +45,7 @@ pub struct ImageGraph {
     pub artifacts: ArtifactOptions,
     /// Name of the last document at the target.
     pub name: ImageName,
-    /// Repositories that are known to have that document.
+    /// Where that document came from.
     pub provenance: Provenance,
     /// Whether the target had all of it before the run, including the name.
     pub complete: bool,
@@ -59,7 +59,7 @@ pub struct AttachedArtifact {
     pub documents: Vec<Document>,
     /// Its name at the target.
     pub name: ImageName,
-    /// Repositories that are known to have it.
+    /// Where it came from.
     pub provenance: Provenance,
     /// Whether it is a referrer, and not a digest tag.
     pub is_referrer: bool,

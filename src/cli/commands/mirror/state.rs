@@ -136,7 +136,7 @@ impl State {
         record.is_some_and(|record| record.from == *from && record.to == *to)
     }
 
-    /// Remembers that.
+    /// Records that the deltas between these digests are made or do not pay.
     pub(super) fn record_deltas(&mut self, name: &str, from: Digest, to: Digest) {
         self.file.deltas.insert(name.to_owned(), DeltaRecord { from, to });
         self.has_changed = true;

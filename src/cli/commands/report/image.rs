@@ -45,7 +45,8 @@ pub(super) struct ReportedImage {
 }
 
 impl ReportedImage {
-    /// Reads the layers of an image, which share the rows of the page with those of `others`.
+    /// Reads the layers of an image. `all_layers` is the number of layers of all images: the rows of the page are shared among
+    /// them.
     pub(super) async fn read(
         mut image: OpenedImage,
         all_layers: usize,

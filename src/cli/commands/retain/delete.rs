@@ -31,7 +31,7 @@ pub(super) struct Deletion<'a> {
     deleted: &'a mut Deleted,
     /// Whether the registry is believed to delete single tags.
     deletes_tags: bool,
-    /// The same of manifests.
+    /// Whether the registry is believed to delete manifests.
     deletes_manifests: bool,
 }
 
