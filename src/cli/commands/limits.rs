@@ -17,7 +17,7 @@ pub(in crate::cli) async fn run(args: Limits, settings: &Settings) -> Result<Exi
     if settings.json {
         output::json(&json!({ "registry": registry, "rate_limit": limit }))?;
     } else {
-        let text = limit.as_ref().map_or("says nothing of limits".to_owned(), rate_limit);
+        let text = limit.as_ref().map_or("reports no rate limit".to_owned(), rate_limit);
         output::line(&format!("{registry}: {text}"))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -210,5 +210,6 @@ pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
         Error::new(ErrorKind::NotFound, "overlay")
             .at(path.display().to_string())
             .with_reason("is not an overlay directory")
+            .with_hint("create one with `rpull unpack --overlay IMAGE DIR`")
     })
 }

@@ -116,7 +116,8 @@ fn local_tree<'a>(
         let Presence::Present(listed) = source.referrers(subject).await? else {
             return Err(Error::new(ErrorKind::Unsupported, "referrers")
                 .at(&source.endpoint().location)
-                .with_reason("cannot be listed there"));
+                .with_reason("this kind of location has no list of referrers")
+                .with_hint("name the image in a registry, store or layout"));
         };
         let mut found = Vec::new();
         for descriptor in listed {

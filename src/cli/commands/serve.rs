@@ -103,6 +103,7 @@ async fn open_existing(settings: &Settings, control: &Control) -> Result<Layout>
         Error::new(ErrorKind::NotFound, "store")
             .at(location)
             .with_reason("the store does not exist")
+            .with_hint("pull an image first, or leave out `--read-only`")
     })?;
     Ok((*layout).clone())
 }

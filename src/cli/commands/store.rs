@@ -138,7 +138,8 @@ fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
     }
     Err(Error::new(ErrorKind::NotFound, name)
         .at(path.display().to_string())
-        .with_reason("not in the overlay directory"))
+        .with_reason("not in the overlay directory")
+        .with_hint("run `rpull df` to list its images"))
 }
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {

@@ -105,7 +105,7 @@ async fn put_with_other_digest_or_document_sends_nothing() {
     let manifest = String::from_utf8(held.manifest.bytes.to_vec()).unwrap();
     put(&manifest, &as_index).await.expect(5, "ambiguous");
     let as_docker = ["--media-type", "application/vnd.docker.distribution.manifest.v2+json"];
-    put(&manifest, &as_docker).await.expect(2, "says itself that it is application/vnd.oci");
+    put(&manifest, &as_docker).await.expect(2, "its `mediaType` is application/vnd.oci");
     cli.run(&["put-blob", &repository, "absent"]).await.expect(3, "read: absent");
     cli.run(&["put-manifest", &tag, "absent"]).await.expect(3, "read: absent");
     cli.run(&["put-blob", "docker-archive:x.tar", "layer"]).await.expect(2, "an `oci:PATH`");

@@ -36,7 +36,7 @@ async fn limits_of_registry_cost_one_request() {
     let registry = FakeRegistry::start().await;
     let (cli, host) = (Cli::new(), registry.server.host());
     let output = cli.run(&["limits", &host]).await;
-    assert_eq!(output.expect(0, "").stdout, format!("{host}: says nothing of limits\n"));
+    assert_eq!(output.expect(0, "").stdout, format!("{host}: reports no rate limit\n"));
     assert_eq!(registry.server.lines(), ["GET /v2/"]);
     let silent = cli.json(&["limits", "--json", &host]).await;
     assert_eq!(silent, json!({"registry": host, "rate_limit": null}));

@@ -49,7 +49,7 @@ pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCo
     let document = Document::from_response(bytes, &declared, expected)
         .map_err(|error| error.at(args.file.display().to_string()))?;
     if !declared.as_str().is_empty() && document.descriptor().media_type != declared {
-        let reason = format!("says itself that it is {}", document.descriptor().media_type);
+        let reason = format!("its `mediaType` is {}", document.descriptor().media_type);
         return Err(Error::new(ErrorKind::InvalidInput, args.file.display().to_string())
             .with_reason(reason)
             .with_hint("leave out `--media-type`"));
