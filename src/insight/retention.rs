@@ -1,4 +1,4 @@
-//! Decides which images may go by their age and number.
+//! Decides which images to remove by their age and number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 
-/// An image that may go.
+/// An image that may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
@@ -18,17 +18,17 @@ pub struct Candidate {
     pub created: Option<i64>,
 }
 
-/// Which images stay. Without any condition all go.
+/// Which images to keep. Without any condition none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionRule {
-    /// Images created at this time or later stay, in seconds since the Unix epoch.
+    /// Images created at this time or later are kept, in seconds since the Unix epoch.
     pub created_before: Option<i64>,
-    /// This many of the newest images of each group stay.
+    /// This many of the newest images of each group are kept.
     pub keep: Option<usize>,
 }
 
-/// Why an image stays.
+/// Why an image is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub enum Retained {
 }
 
 impl RetentionRule {
-    /// Returns for each candidate, in order, why it stays; `None` if it may go.
+    /// Returns for each candidate, in order, why it is kept; `None` if it may be removed.
     pub fn apply(&self, candidates: &[Candidate]) -> Vec<Option<Retained>> {
         let newest = self.keep.map(|count| newest(candidates, count));
         let retained = |candidate: &Candidate| {
@@ -61,7 +61,7 @@ impl RetentionRule {
     }
 }
 
-/// The newest images of each group. Of equally old ones the order of digests decides, so that a plan stays as it is.
+/// The newest images of each group. Of equally old ones the order of digests decides, so that a plan does not change.
 fn newest(candidates: &[Candidate], count: usize) -> BTreeSet<(&str, &Digest)> {
     let mut groups: BTreeMap<&str, BTreeSet<(i64, &Digest)>> = BTreeMap::new();
     for candidate in candidates {

@@ -76,8 +76,8 @@ impl Layout {
     fn removal(&self, keys: &BTreeSet<String>) -> Result<Removal> {
         let entries = self.all_entries()?;
         let (before, _) = self.reachable_and_orphaned(entries.clone())?;
-        let staying = entries.into_iter().filter(|entry| !keys.contains(entry.key()));
-        let (after, orphaned) = self.reachable_and_orphaned(staying.collect())?;
+        let kept = entries.into_iter().filter(|entry| !keys.contains(entry.key()));
+        let (after, orphaned) = self.reachable_and_orphaned(kept.collect())?;
         let mut removal =
             Removal { names: keys.iter().cloned().chain(orphaned).collect(), ..Removal::default() };
         for blob in self.unreferenced_blobs(&after)? {

@@ -64,13 +64,13 @@ impl Layout {
     /// Unreferenced blobs first, then those of this image, largest first.
     fn exclusive_blobs(&self, name: &str) -> Result<Vec<PathBuf>> {
         // An image with another name keeps its blobs.
-        let (going, staying): (Vec<_>, Vec<_>) = self
+        let (to_remove, to_keep): (Vec<_>, Vec<_>) = self
             .all_entries()?
             .into_iter()
             .partition(|entry| entry.names.first().is_some_and(|first| first == name));
-        let mut blobs = self.unreferenced_blobs(&self.reachable_from(&staying)?)?;
+        let mut blobs = self.unreferenced_blobs(&self.reachable_from(&to_keep)?)?;
         let mut own = Vec::new();
-        for entry in &going {
+        for entry in &to_remove {
             own.extend(Reachable::from_entry(self.root(), entry).retained);
         }
         blobs.sort_by_key(|blob| (own.contains(&blob.digest), Reverse(blob.size)));

@@ -15,7 +15,7 @@ use crate::registry::send::TagDeletion;
 impl Repository {
     /// Deletes a tag and nothing that others need. Returns false if the registry cannot.
     ///
-    /// The manifest of the tag is `digest`. It may go if it is not `needed`, with the tags `going`.
+    /// The manifest of the tag is `digest`. It may be deleted if it is not `needed`, with the tags `to_delete`.
     ///
     /// # Errors
     /// Also if the registry has deleted more, and it could not be put back.
@@ -23,7 +23,7 @@ impl Repository {
         &self,
         tag: &str,
         digest: &Digest,
-        going: &[String],
+        to_delete: &[String],
         needed: bool,
     ) -> Result<bool> {
         let mut known = self.transport.tag_deletion.lock().await;
@@ -62,11 +62,11 @@ impl Repository {
             Presence::Present(_) => *known = TagDeletion::Alone,
             Presence::Unknown => {}
             Presence::Absent => {
-                let lost = repository.lost_tags(before, tag, going).await?;
+                let lost = repository.lost_tags(before, tag, to_delete).await?;
                 let is_first = *known == TagDeletion::Unknown;
                 let is_needed = needed
                     || !lost.is_empty()
-                    || (is_first && !repository.siblings(going, digest).await?.is_empty());
+                    || (is_first && !repository.siblings(to_delete, digest).await?.is_empty());
                 if !is_needed {
                     *known = TagDeletion::Undecided;
                     return Ok(true);
@@ -91,14 +91,14 @@ impl Repository {
         &self,
         before: Vec<String>,
         tag: &str,
-        going: &[String],
+        to_delete: &[String],
     ) -> Result<Vec<String>> {
         let after = match self.tags().await {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
         let is_lost =
-            |other: &String| other != tag && !after.contains(other) && !going.contains(other);
+            |other: &String| other != tag && !after.contains(other) && !to_delete.contains(other);
         Ok(before.into_iter().filter(is_lost).collect())
     }
 

@@ -26,11 +26,11 @@ use crate::insight::retention::{Candidate, Retained, RetentionRule};
 use crate::layout::{IndexEntry, RemovalReport};
 use crate::reference::Reference;
 
-/// The images that the options mean, and those that they leave.
+/// The images to remove by the options, and those to keep.
 #[derive(Default)]
-struct Selection {
-    going: Vec<ImageRow>,
-    staying: Vec<(ImageRow, Retained)>,
+struct RemovalSelection {
+    to_remove: Vec<ImageRow>,
+    to_keep: Vec<(ImageRow, Retained)>,
     /// Number of images that the filter does not match.
     others: u64,
 }
@@ -58,7 +58,7 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     }
     let Some(store) = settings.existing_store()? else {
         let stage = if args.plan { Stage::Planned } else { Stage::Done };
-        return print(&Selection::default(), RemovalReport::default(), stage, settings);
+        return print(&RemovalSelection::default(), RemovalReport::default(), stage, settings);
     };
     let mut rows = Vec::new();
     for entry in store.entries()? {
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     let selection = select(rows, &filter, rule);
     let keys: BTreeSet<String> =
-        selection.going.iter().map(|row| row.entry.key().to_owned()).collect();
+        selection.to_remove.iter().map(|row| row.entry.key().to_owned()).collect();
     if args.plan || keys.is_empty() {
         let stage = if args.plan { Stage::Planned } else { Stage::Done };
         return print(&selection, store.plan_removal(&keys)?, stage, settings);
@@ -89,27 +89,27 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
 /// # Errors
 /// [`ErrorKind::NotFound`] if one of them is not in the store.
 pub(super) async fn plan_named(names: &[String], settings: &Settings) -> Result<ExitCode> {
-    let mut going: Vec<ImageRow> = Vec::new();
+    let mut to_remove: Vec<ImageRow> = Vec::new();
     for name in names {
         let store = settings.store_with(name)?;
         let is_meant = |entry: &IndexEntry| entry.matching_name(name).is_some();
         let entry =
             store.entries()?.into_iter().find(is_meant).ok_or_else(|| not_in_store(name))?;
-        if going.iter().all(|row| row.entry.key() != entry.key()) {
-            going.push(ImageRow::for_entry(&store, entry).await);
+        if to_remove.iter().all(|row| row.entry.key() != entry.key()) {
+            to_remove.push(ImageRow::for_entry(&store, entry).await);
         }
     }
-    let keys = going.iter().map(|row| row.entry.key().to_owned()).collect();
+    let keys = to_remove.iter().map(|row| row.entry.key().to_owned()).collect();
     let freed = match settings.existing_store()? {
         Some(store) => store.plan_removal(&keys)?,
         None => RemovalReport::default(),
     };
-    let selection = Selection { going, ..Selection::default() };
+    let selection = RemovalSelection { to_remove, ..RemovalSelection::default() };
     print(&selection, freed, Stage::PlannedNames, settings)
 }
 
-fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Selection {
-    let mut selection = Selection::default();
+fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> RemovalSelection {
+    let mut selection = RemovalSelection::default();
     let count = rows.len();
     let matching = rows.into_iter().filter(|row| filter.matches(&row.filter_subject()));
     let rows: Vec<ImageRow> = matching.collect();
@@ -117,8 +117,8 @@ fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Sel
     let candidates: Vec<Candidate> = rows.iter().map(candidate).collect();
     for (row, retained) in rows.into_iter().zip(rule.apply(&candidates)) {
         match retained {
-            None => selection.going.push(row),
-            Some(why) => selection.staying.push((row, why)),
+            None => selection.to_remove.push(row),
+            Some(reason) => selection.to_keep.push((row, reason)),
         }
     }
     selection
@@ -136,7 +136,7 @@ fn candidate(row: &ImageRow) -> Candidate {
 }
 
 fn print(
-    selection: &Selection,
+    selection: &RemovalSelection,
     freed: RemovalReport,
     stage: Stage,
     settings: &Settings,
@@ -144,40 +144,40 @@ fn print(
     if settings.json {
         output::json(&json_value(selection, freed))?;
     } else if settings.quiet {
-        selection.going.iter().try_for_each(|row| output::line(&crate::escape(&row.name)))?;
+        selection.to_remove.iter().try_for_each(|row| output::line(&crate::escape(&row.name)))?;
     } else {
         output::text(&text(selection, freed, stage))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn json_value(selection: &Selection, freed: RemovalReport) -> Value {
+fn json_value(selection: &RemovalSelection, freed: RemovalReport) -> Value {
     let image = |row: &ImageRow| json!({ "reference": row.name, "digest": row.entry.digest(), "created": row.created });
-    let left = selection.staying.iter().map(|(row, why)| {
+    let kept = selection.to_keep.iter().map(|(row, reason)| {
         let mut value = image(row);
         if let Some(object) = value.as_object_mut() {
-            object.insert("why".to_owned(), json!(why));
+            object.insert("why".to_owned(), json!(reason));
         }
         value
     });
     json!({
-        "removed": selection.going.iter().map(image).collect::<Vec<_>>(),
-        "left": left.collect::<Vec<_>>(),
+        "removed": selection.to_remove.iter().map(image).collect::<Vec<_>>(),
+        "left": kept.collect::<Vec<_>>(),
         "not_matching": selection.others,
         "blobs": freed.blobs,
         "bytes": freed.bytes,
     })
 }
 
-fn text(selection: &Selection, freed: RemovalReport, stage: Stage) -> String {
+fn text(selection: &RemovalSelection, freed: RemovalReport, stage: Stage) -> String {
     let age = |row: &ImageRow| row.created.as_deref().map(age).unwrap_or_default();
     let verb = if stage == Stage::Done { "removed" } else { "remove" };
-    let going = selection.going.iter().map(|row| [row.name.clone(), age(row), verb.to_owned()]);
-    let staying = selection
-        .staying
-        .iter()
-        .map(|(row, why)| [row.name.clone(), age(row), format!("left: {}", reason(*why))]);
-    let rows: Vec<[String; 3]> = going.chain(staying).collect();
+    let to_remove =
+        selection.to_remove.iter().map(|row| [row.name.clone(), age(row), verb.to_owned()]);
+    let to_keep = selection.to_keep.iter().map(|(row, reason)| {
+        [row.name.clone(), age(row), format!("kept: {}", reason_text(*reason))]
+    });
+    let rows: Vec<[String; 3]> = to_remove.chain(to_keep).collect();
     let mut text = String::new();
     if !rows.is_empty() {
         let columns = [
@@ -192,12 +192,12 @@ fn text(selection: &Selection, freed: RemovalReport, stage: Stage) -> String {
         Stage::Planned => ("would remove", "would free"),
         Stage::Done => ("removed", "freed"),
     };
-    let (images, bytes) = (plural(selection.going.len() as u64, "image"), size(freed.bytes));
+    let (images, bytes) = (plural(selection.to_remove.len() as u64, "image"), size(freed.bytes));
     let mut sum = format!("{verb} {images}, {free} {bytes} in {}", plural(freed.blobs, "blob"));
-    let left = selection.staying.len() as u64 + selection.others;
+    let kept = selection.to_keep.len() as u64 + selection.others;
     // Writing to a `String` cannot fail.
-    if left > 0 {
-        _ = write!(sum, "; left {}", plural(left, "image"));
+    if kept > 0 {
+        _ = write!(sum, "; kept {}", plural(kept, "image"));
     }
     if selection.others > 0 {
         _ = write!(sum, ", of which {} not matching the filter", selection.others);
@@ -205,8 +205,8 @@ fn text(selection: &Selection, freed: RemovalReport, stage: Stage) -> String {
     text + &wrap_line(&sum, terminal_width()) + "\n"
 }
 
-fn reason(why: Retained) -> &'static str {
-    match why {
+fn reason_text(reason: Retained) -> &'static str {
+    match reason {
         Retained::Newest => "among the newest",
         Retained::NotOlder => "not older",
         Retained::NoCreationDate => "no creation date",

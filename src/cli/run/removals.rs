@@ -12,7 +12,7 @@ use crate::name::ImageName;
 use crate::reference::{is_digest_tag, is_referrers_tag, referrers_tag};
 use crate::registry::Repository;
 
-/// Tags that may go, by repository, and names in layouts.
+/// Tags to delete, by repository, and names in layouts.
 pub(in crate::cli) struct Removals {
     repositories: Vec<RepositoryRemovals>,
     layouts: Vec<LayoutRemovals>,
@@ -21,17 +21,17 @@ pub(in crate::cli) struct Removals {
     max: usize,
 }
 
-/// Tags of one repository that may go.
+/// Tags to delete from one repository.
 pub(in crate::cli) struct RepositoryRemovals {
     /// `registry/repository`
     pub(in crate::cli) name: String,
     pub(in crate::cli) repository: Repository,
     pub(in crate::cli) tags: Vec<String>,
-    /// Manifests that stay, whatever tags they have.
+    /// Manifests to keep, whatever tags they have.
     pub(in crate::cli) pinned: HashSet<Digest>,
 }
 
-/// Names in one layout that may go.
+/// Names to delete from one layout.
 pub(in crate::cli) struct LayoutRemovals {
     /// `oci:PATH`
     pub(in crate::cli) location: String,
@@ -52,7 +52,7 @@ impl Removed {
     /// Notes that deletion was interrupted.
     pub(in crate::cli) fn interrupt(&mut self) {
         let error = Error::new(ErrorKind::Interrupted, "delete").with_reason("interrupted");
-        self.errors.push(("tags that may go".to_owned(), error));
+        self.errors.push(("tags to delete".to_owned(), error));
     }
 }
 
@@ -75,7 +75,7 @@ impl Removals {
         self.errors.push((name, error.with_side(Side::Target)));
     }
 
-    /// The names of the tags that may go.
+    /// The names of the tags to delete.
     pub(in crate::cli) fn names(&self) -> Vec<String> {
         let tags = self.repositories.iter();
         let tags = tags.flat_map(|one| one.tags.iter().map(|tag| one.full_name(tag)));
@@ -94,7 +94,7 @@ impl Removals {
         excess(self.names().len(), self.max)
     }
 
-    /// Leaves these repositories and layouts alone, and tells it if tags would have gone there.
+    /// Deletes nothing from these repositories and layouts, and warns if it would have.
     pub(in crate::cli) fn skip(&mut self, locations: &HashSet<String>) {
         let skipped = |name: &str, has_tags: bool| {
             if has_tags {
@@ -145,7 +145,7 @@ impl LayoutRemovals {
 }
 
 impl RepositoryRemovals {
-    /// Leaves out the tags of manifests that stay, so that a plan counts what a run deletes. One request for each tag if
+    /// Leaves out the tags of manifests to keep, so that a plan counts what a run deletes. One request for each tag if
     /// there are such manifests. A tag that cannot be resolved is left to the deletion, which reports it.
     pub(in crate::cli) async fn keep_pinned(&mut self) {
         if self.pinned.is_empty() {
@@ -177,7 +177,7 @@ impl RepositoryRemovals {
                 Err(error) => removed.errors.push((self.full_name(tag), error)),
             }
         }
-        // A registry that deletes manifests only keeps one that an index still lists: that may go first.
+        // A registry that deletes manifests only keeps one that an index still lists: the index may be deleted first.
         let mut later = Vec::new();
         for (digest, tags) in by_digest {
             if self.delete_tags(&tags, &digest, removed).await.is_err() {
@@ -213,7 +213,7 @@ pub(in crate::cli) fn excess(count: usize, max: usize) -> Option<Error> {
         let tags = plural(count as u64, "tag");
         Error::new(
             ErrorKind::Stopped,
-            format!("{tags} may go, more than `--max-delete {max}` allows"),
+            format!("{tags} to delete, more than `--max-delete {max}` allows"),
         )
         .with_detail(ErrorDetail::DeletionLimit)
         .with_hint(format!(

@@ -29,7 +29,7 @@ async fn prune_frees_planned_bytes_and_keeps_named_images() {
     cli.run(&[&name]).await.expect(0, "(100 %), 1 request");
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 
-    // What the manifest needs cannot be told any more, so nothing may go.
+    // What the manifest needs cannot be told any more, so nothing is deleted.
     overwrite(&blob_path(&cli, held.manifest.digest()), b"{}");
     cli.run(&["prune"]).await.expect(7, "nothing was deleted");
     assert!(held.blobs().all(|piece| blob_path(&cli, piece.digest()).exists()));

@@ -63,9 +63,9 @@ async fn rm_keep_counts_per_repository() {
     let (_registry, cli, host) = store().await;
     let shown = cli.run(&["rm", "--keep", "1", "--plan"]).await;
     shown.expect(0, "");
-    assert!(shown.stdout.contains("left: among the newest"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("kept: among the newest"), "{}", shown.stdout);
     assert!(shown.stdout.contains("would remove 1 image, would free 4."), "{}", shown.stdout);
-    assert!(shown.stdout.ends_with("blobs; left 2 images\n"), "{}", shown.stdout);
+    assert!(shown.stdout.ends_with("blobs; kept 2 images\n"), "{}", shown.stdout);
     let removed = cli.run(&["rm", "--keep", "1", "--yes", "-q"]).await;
     assert_eq!(removed.expect(0, "").stdout, format!("{host}/team/app:1\n"));
     let none = cli.run(&["rm", "--keep", "1", "--yes"]).await;

@@ -33,7 +33,7 @@ async fn retain_at_docker_registry_leaves_complete_images() {
     // 1.0 is the amd64 manifest of 2.0.
     let retain = ["retain", "--keep-tag", "2.*", "--yes", &name];
     let output = cli.run(&retain).await;
-    output.expect(0, "left, because their manifests stay: 1.0, latest");
+    output.expect(0, "kept, because their manifests are needed: 1.0, latest");
     output.expect(0, "deleted 0 tags and 0 manifests, kept ");
     cli.run(&["tag", &format!("docker://{name}:2.0"), &format!("docker://{name}:keep")])
         .await

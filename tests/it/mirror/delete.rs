@@ -50,7 +50,8 @@ async fn delete_of_more_tags_than_allowed_deletes_none() {
     app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
     for options in [&["--delete"][..], &["--delete", "--max-delete", "2"]] {
         let output = fleet.run(options).await;
-        output.expect(1, "error: nothing was deleted: 3 tags may go, more than `--max-delete");
+        output
+            .expect(1, "error: nothing was deleted: 3 tags to delete, more than `--max-delete");
         output.expect(1, "allow them with `--max-delete 3`");
         assert_eq!(fleet.to.server.count("DELETE "), 0);
     }
@@ -62,7 +63,7 @@ async fn delete_of_more_tags_than_allowed_deletes_none() {
 async fn delete_is_shown_in_plan() {
     let fleet = fleet_with_less().await;
     let output = fleet.run(&["--plan", "--delete"]).await;
-    output.expect(0, "warning: nothing would be deleted: 3 tags may go");
+    output.expect(0, "warning: nothing would be deleted: 3 tags to delete");
     output.expect(0, "hint: look at them with `--plan`, and allow them with `--max-delete 3`");
     assert!(output.stdout.contains("(2 unchanged), delete nothing; "), "{}", output.stdout);
     assert_eq!(output.stdout.lines().filter(|line| line.ends_with(" not selected")).count(), 3);
@@ -122,7 +123,7 @@ async fn nothing_is_deleted_if_source_cannot_be_listed() {
 async fn repository_without_selected_tag_is_emptied() {
     let fleet = fleet_with_less().await;
     fleet.write("mirror: [{from: FROM/team/a, to: 'TO/m/a', tags: {semver: '>=7'}}]");
-    fleet.run(&["--delete"]).await.expect(1, "5 tags may go");
+    fleet.run(&["--delete"]).await.expect(1, "5 tags to delete");
     fleet.run(&["--delete", "--max-delete", "5"]).await.expect(0, "deleted 5 tags");
     assert!(fleet.to.tagged("m/b", "1.0").is_some());
 }
@@ -142,7 +143,7 @@ mirror:
 ",
     );
     let plan = fleet.run(&["--delete", "--plan"]).await;
-    plan.expect(0, "nothing would be deleted: 3 tags may go");
+    plan.expect(0, "nothing would be deleted: 3 tags to delete");
     assert!(plan.stdout.contains("oci:short:vlatest"), "{}", plan.stdout);
     // The new image is mirrored nevertheless.
     fleet.run(&["--delete"]).await.expect(1, "allow them with `--max-delete 3`");

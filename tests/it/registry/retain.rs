@@ -1,4 +1,4 @@
-//! `retain`: what goes from a repository, and what stays.
+//! `retain`: what is deleted from a repository, and what is kept.
 
 use serde_json::{Value, json};
 
@@ -67,8 +67,10 @@ async fn retain_keeps_highest_versions_and_patterns() {
             assert_eq!(output.stdout, format!("{name}:1.0\n{name}:latest\n"));
             assert_eq!(tags(&registry), ["1.1", "2.0", "edge"]);
         } else {
-            output
-                .expect(0, "cannot delete a tag alone; left, because their manifests stay: latest");
+            output.expect(
+                0,
+                "cannot delete a tag alone; kept, because their manifests are needed: latest",
+            );
             assert_eq!(output.stdout, format!("{name}:1.0\n"));
             assert_eq!(tags(&registry), ["1.1", "2.0", shared[0], shared[1]]);
         }
@@ -190,7 +192,7 @@ async fn retain_of_more_tags_than_allowed_deletes_none() {
     let registry = repository().await;
     let rules = ["--keep-tag", "edge", "--max-delete", "3"];
     let plan = retain(&registry, &[&rules[..], &["--plan"]].concat()).await;
-    plan.expect(0, "nothing would be deleted: 4 tags may go, more than `--max-delete 3`");
+    plan.expect(0, "nothing would be deleted: 4 tags to delete, more than `--max-delete 3`");
     let output = retain(&registry, &[&rules[..], &["--yes", "--json"]].concat()).await;
     output.expect(1, "allow them with `--max-delete 4`");
     assert_eq!(printed(&output)["stopped"], "max-delete");
@@ -203,7 +205,7 @@ async fn retain_of_more_tags_than_allowed_deletes_none() {
 #[tokio::test]
 async fn retain_without_rule_or_confirmation_is_usage_error() {
     let registry = repository().await;
-    retain(&registry, &["--yes"]).await.expect(2, "missing rule for what stays");
+    retain(&registry, &["--yes"]).await.expect(2, "missing rule for what to keep");
     retain(&registry, &["--keep", "semver:1"]).await.expect(2, "pass `--yes`");
     for wrong in [["--keep", "5"], ["--keep-age", "90"], ["--keep-tag", "a b"]] {
         retain(&registry, &[&wrong[..], &["--yes"]].concat()).await.expect(2, wrong[1]);
@@ -321,7 +323,7 @@ async fn retain_puts_back_manifest_deleted_with_tag() {
     registry.delete_manifests_with_tags(REPOSITORY);
     let output = retain(&registry, &["--keep-tag", "2.0", "--yes"]).await;
     output.expect(0, "this registry deletes the manifest with a tag");
-    output.expect(0, "left, because their manifests stay: old");
+    output.expect(0, "kept, because their manifests are needed: old");
     assert_eq!(tags(&registry), ["2.0", "old"]);
     assert_eq!(registry.documents_of(REPOSITORY).len(), 1);
     retain(&registry, &["--keep-tag", "2.0", "--plan"]).await.expect(0, "");

@@ -33,8 +33,8 @@ pub(super) struct Named<'a> {
     pub(super) layouts: &'a [NamedLayout<'a>],
 }
 
-/// Lists the tags of all repositories and the names of all layouts that the file names as targets. Nothing may go if not all images
-/// are known.
+/// Lists the tags of all repositories and the names of all layouts that the file names as targets. Nothing is deleted if
+/// not all images are known.
 pub(super) async fn removals(
     named: Named<'_>,
     images: &[MirrorImage],
@@ -61,7 +61,7 @@ pub(super) async fn removals(
     for (name, repository, own, tags) in listed.collect::<Vec<_>>().await {
         match tags {
             Ok(tags) => {
-                let tags = tags.into_iter().filter(|tag| own.may_go(tag)).collect();
+                let tags = tags.into_iter().filter(|tag| own.can_delete(tag)).collect();
                 let mut one = RepositoryRemovals { name, repository, tags, pinned: own.pinned };
                 one.keep_pinned().await;
                 removals.add(one);
@@ -75,7 +75,7 @@ pub(super) async fn removals(
     removals
 }
 
-/// Adds the names that may go from layouts.
+/// Adds the names to delete from layouts.
 fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends<'_>) {
     let mut by_path: BTreeMap<PathBuf, Vec<&NamedLayout<'_>>> = BTreeMap::new();
     for one in targets {
@@ -115,7 +115,7 @@ fn names_to_delete(entry: &IndexEntry, targets: &[&NamedLayout<'_>]) -> Vec<(Str
     if entry.attached_to().is_some() {
         return Vec::new();
     }
-    let may_go = |name: &&String| {
+    let can_delete = |name: &&String| {
         let tag = tag_in_layout(name);
         let is_selected = |one: &&NamedLayout<'_>| match &one.name {
             Some(ImageName::Layout(own)) => entry.matching_name(own) == Some(name.as_str()),
@@ -124,7 +124,7 @@ fn names_to_delete(entry: &IndexEntry, targets: &[&NamedLayout<'_>]) -> Vec<(Str
         let entries = targets.iter().map(|one| one.entry);
         !targets.iter().any(is_selected) && !is_immutable(entries, &tag) && !belongs_to_digest(&tag)
     };
-    let names = entry.names.iter().filter(may_go);
+    let names = entry.names.iter().filter(can_delete);
     names.map(|name| (name.clone(), entry.digest().clone())).collect()
 }
 
@@ -160,7 +160,7 @@ impl OwnRepository<'_> {
     }
 
     /// Whether no entry selects the tag, and none says that it never changes.
-    fn may_go(&self, tag: &str) -> bool {
+    fn can_delete(&self, tag: &str) -> bool {
         let is_immutable = is_immutable(self.entries.iter().copied(), tag);
         !self.selected.contains(tag) && !is_immutable && !belongs_to_digest(tag)
     }

@@ -41,18 +41,18 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));
     let Selection { images, targets, layouts, pairs } =
         or_cancelled(&cancel, "mirror", finding).await??;
-    let mut going = Removals::new(args.max_delete);
+    let mut to_delete = Removals::new(args.max_delete);
     if args.delete {
         let named = Named { targets: &targets, layouts: &layouts };
         let listing = Box::pin(removals(named, &images, args.max_delete, &mut ends));
-        going = or_cancelled(&cancel, "mirror", listing).await?;
+        to_delete = or_cancelled(&cancel, "mirror", listing).await?;
     }
     let targets = target_locations(&images);
     let comparing = Box::pin(compare(images, &state, &digests));
     let images = or_cancelled(&cancel, "mirror", comparing).await?;
     if args.moving.plan {
         let looked_at = deltas::to_look_at(&pairs, &images, &state);
-        let code = show_plan(&images, (&going, &looked_at), options, &ends, settings).await?;
+        let code = show_plan(&images, (&to_delete, &looked_at), options, &ends, settings).await?;
         return Ok(Round { code, outcome: None });
     }
     state.set_created(created.into_times());
@@ -61,8 +61,8 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     state.record(&images, &run.images);
     let digests = deltas::digests_at_targets(&images, &run);
     let failed = targets.into_iter().zip(digests).filter(|(_, digest)| digest.is_none());
-    going.skip(&failed.filter_map(|(location, _)| location).collect());
-    let removed = delete(going, &mut state, settings).await;
+    to_delete.skip(&failed.filter_map(|(location, _)| location).collect());
+    let removed = delete(to_delete, &mut state, settings).await;
     state.save();
     let sent = images.iter().filter_map(MirrorImage::pending);
     let sent = sent.map(|one| (one.request.source.endpoint(), one.target.endpoint()));

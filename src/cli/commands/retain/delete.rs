@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::plan::{Part, Plan, Reason};
+use super::plan::{Reason, RetentionPlan, SafetyReason};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Repository;
@@ -11,17 +11,17 @@ use crate::registry::Repository;
 #[derive(Default)]
 pub(super) struct Deleted {
     pub(super) tags: HashSet<String>,
-    /// Tags that stay after all.
-    pub(super) left: BTreeMap<String, Part>,
+    /// Tags that were to be deleted and are kept.
+    pub(super) kept: BTreeMap<String, SafetyReason>,
     pub(super) manifests: u64,
     /// What could not be deleted, and why.
     pub(super) errors: Vec<(String, Error)>,
 }
 
 impl Deleted {
-    /// What a tag is after the run.
-    pub(super) fn left(&self, tag: &str) -> Option<Reason> {
-        self.left.get(tag).copied().map(Reason::Part)
+    /// Why a tag that was to be deleted is kept.
+    pub(super) fn kept_reason(&self, tag: &str) -> Option<Reason> {
+        self.kept.get(tag).copied().map(Reason::Safety)
     }
 }
 
@@ -41,10 +41,10 @@ impl<'a> Deletion<'a> {
     }
 
     /// Deletes the tags and manifests of the plan. A failure does not stop the others, unless the registry deletes nothing.
-    pub(super) async fn run(mut self, plan: &Plan) {
+    pub(super) async fn run(mut self, plan: &RetentionPlan) {
         let manifests: HashSet<&Digest> = plan.manifests.iter().collect();
         let mut by_digest: BTreeMap<&Digest, Vec<&str>> = BTreeMap::new();
-        for tag in plan.going() {
+        for tag in plan.to_delete() {
             match &tag.digest {
                 Some(digest) if manifests.contains(digest) => {
                     by_digest.entry(digest).or_default().push(&tag.name);
@@ -64,11 +64,11 @@ impl<'a> Deletion<'a> {
         }
     }
 
-    /// Deletes a tag of a manifest that stays.
+    /// Deletes a tag of a manifest that is kept.
     async fn delete_shared(&mut self, tag: &str, digest: Option<&Digest>) {
         match self.delete_tag(tag, digest).await {
             Ok(true) => drop(self.deleted.tags.insert(tag.to_owned())),
-            Ok(false) => drop(self.deleted.left.insert(tag.to_owned(), Part::Manifest)),
+            Ok(false) => drop(self.deleted.kept.insert(tag.to_owned(), SafetyReason::Manifest)),
             Err(error) => self.deleted.errors.push((tag.to_owned(), error)),
         }
     }

@@ -77,7 +77,7 @@ impl Graph {
     pub(super) fn deletion_order(
         &self,
         roots: Vec<Digest>,
-        going: &HashSet<Digest>,
+        to_delete: &HashSet<Digest>,
     ) -> Vec<Digest> {
         enum Step {
             Enter(Digest),
@@ -93,7 +93,7 @@ impl Graph {
                     continue;
                 }
             };
-            if !going.contains(&digest) || !seen.insert(digest.clone()) {
+            if !to_delete.contains(&digest) || !seen.insert(digest.clone()) {
                 continue;
             }
             let enter = |list: &HashMap<Digest, Vec<Digest>>| {
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn deletion_is_attached_then_index_then_children() {
         let graph = graph();
-        let going = graph.with_parts([digest("index")]);
-        let order = graph.deletion_order(vec![digest("index")], &going);
+        let to_delete = graph.with_parts([digest("index")]);
+        let order = graph.deletion_order(vec![digest("index")], &to_delete);
         assert_eq!(order, ["sig2", "sig", "index", "sbom", "amd64", "arm64"].map(digest));
-        let order = graph.deletion_order(vec![digest("amd64")], &going);
+        let order = graph.deletion_order(vec![digest("amd64")], &to_delete);
         assert_eq!(order, ["sbom", "amd64"].map(digest));
     }
 }

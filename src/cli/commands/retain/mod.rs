@@ -3,7 +3,7 @@
 //! ```text
 //! survey   tags, manifests, referrers, ages
 //!   graph    which manifests need which
-//! plan     what stays and why, what goes; no I/O
+//! plan     what is kept and why, what is deleted; no I/O
 //! delete   does it
 //! print    table, JSON and summary
 //! ```
@@ -17,7 +17,7 @@ mod survey;
 use std::process::ExitCode;
 
 use self::delete::{Deleted, Deletion};
-use self::plan::Plan;
+use self::plan::RetentionPlan;
 use self::print::{Printer, plan_table};
 use crate::cli::args::Retain;
 use crate::cli::image::repository::parse_repository;
@@ -38,7 +38,7 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
     };
     let rules = KeepRules::new(args.keep, args.keep_tag.clone(), args.keep_age.clone());
     if rules.is_empty() {
-        return Err(invalid("missing rule for what stays")
+        return Err(invalid("missing rule for what to keep")
             .with_hint("pass `--keep semver:5`, `--keep-tag GLOB` or `--keep-age 90d`"));
     }
     if !args.plan && !args.yes && !prompt::is_possible() {
@@ -52,9 +52,9 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
     let plan = or_cancelled(&cancel, "retain", finding).await??;
     let printer = Printer::new(&repository.endpoint().location, settings);
     let limit = match args.max_delete {
-        Some(max) => excess(plan.going().count(), max),
+        Some(max) => excess(plan.to_delete().count(), max),
         None if args.plan || args.yes => keeps_nothing(&plan, repository.endpoint()),
-        // The table and the question tell.
+        // The table and the question show it.
         None => None,
     };
     if args.plan {
@@ -66,7 +66,7 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
     if let Some(error) = limit {
         return Err(error);
     }
-    if !args.yes && plan.going().next().is_some() {
+    if !args.yes && plan.to_delete().next().is_some() {
         output::stderr_text(&plan_table(&plan));
         let confirming = Box::pin(confirm(&printer, &plan, &repository, &rules));
         if !or_cancelled(&cancel, "retain", confirming).await?? {
@@ -78,24 +78,24 @@ pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<Exi
     let deleting = Box::pin(Deletion::new(&repository, &mut deleted).run(&plan));
     if cancel.run_until_cancelled(deleting).await.is_none() {
         let error = Error::new(ErrorKind::Interrupted, "retain").with_reason("interrupted");
-        deleted.errors.push(("tags that may go".to_owned(), error));
+        deleted.errors.push(("tags to delete".to_owned(), error));
     }
     printer.finished(&plan, &deleted, repository.requests())
 }
 
 /// The error of rules that keep no tag: more likely a mistake in them than what was meant.
-fn keeps_nothing(plan: &Plan, endpoint: &Endpoint) -> Option<Error> {
-    let going = plan.going().count();
-    (going > 0 && !plan.keeps_by_rule()).then(|| {
+fn keeps_nothing(plan: &RetentionPlan, endpoint: &Endpoint) -> Option<Error> {
+    let to_delete = plan.to_delete().count();
+    (to_delete > 0 && !plan.keeps_by_rule()).then(|| {
         Error::new(ErrorKind::Stopped, "retain")
             .at(&endpoint.location)
             .with_detail(ErrorDetail::DeletionLimit)
             .with_reason("the rules keep none of the tags")
-            .with_hint(format!("check the rules; `--max-delete {going}` deletes the tags"))
+            .with_hint(format!("check the rules; `--max-delete {to_delete}` deletes the tags"))
     })
 }
 
-async fn find(repository: &Repository, rules: &KeepRules) -> Result<Plan> {
+async fn find(repository: &Repository, rules: &KeepRules) -> Result<RetentionPlan> {
     Ok(plan::plan(survey::survey(repository, rules).await?))
 }
 
@@ -105,7 +105,7 @@ async fn find(repository: &Repository, rules: &KeepRules) -> Result<Plan> {
 /// [`ErrorKind::Unsupported`] if the plan is another one now.
 async fn confirm(
     printer: &Printer<'_>,
-    plan: &Plan,
+    plan: &RetentionPlan,
     repository: &Repository,
     rules: &KeepRules,
 ) -> Result<bool> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::delete::Deleted;
-use super::plan::{Part, Plan, PlannedTag, Reason};
+use super::plan::{PlannedTag, Reason, RetentionPlan, SafetyReason};
 use crate::cli::age::age;
 use crate::cli::exit;
 use crate::cli::output::{self, Lines, note};
@@ -33,7 +33,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what would be done.
-    pub(super) fn plan(&self, plan: &Plan, requests: RequestCounts) -> Result<ExitCode> {
+    pub(super) fn plan(&self, plan: &RetentionPlan, requests: RequestCounts) -> Result<ExitCode> {
         if self.settings.json {
             let outcome = |tag: &PlannedTag| match tag.kept {
                 None => ("delete", None),
@@ -43,15 +43,16 @@ impl<'a> Printer<'a> {
             return Ok(ExitCode::SUCCESS);
         }
         if self.settings.quiet {
-            return self.names(plan.going()).map(|()| ExitCode::SUCCESS);
+            return self.names(plan.to_delete()).map(|()| ExitCode::SUCCESS);
         }
         output::text(&plan_table(plan))?;
-        let (going, staying) = (plan.going().count(), plan.tags.len() - plan.going().count());
+        let (to_delete, to_keep) =
+            (plan.to_delete().count(), plan.tags.len() - plan.to_delete().count());
         let line = format!(
             "would delete {} and {}, keep {}; {} for this plan",
-            plural(going as u64, "tag"),
+            plural(to_delete as u64, "tag"),
             plural(plan.manifests.len() as u64, "manifest"),
-            plural(staying as u64, "tag"),
+            plural(to_keep as u64, "tag"),
             plural(requests.total(), "request"),
         );
         output::line(&wrap_line(&line, terminal_width()))?;
@@ -61,12 +62,12 @@ impl<'a> Printer<'a> {
     /// Prints what was done, and the errors.
     pub(super) fn finished(
         &self,
-        plan: &Plan,
+        plan: &RetentionPlan,
         deleted: &Deleted,
         requests: RequestCounts,
     ) -> Result<ExitCode> {
         if self.settings.json {
-            let outcome = |tag: &PlannedTag| match (tag.kept, deleted.left(&tag.name)) {
+            let outcome = |tag: &PlannedTag| match (tag.kept, deleted.kept_reason(&tag.name)) {
                 (Some(kept), _) | (None, Some(kept)) => ("kept", Some(kept)),
                 (None, None) if deleted.tags.contains(&tag.name) => ("deleted", None),
                 (None, None) => ("failed", None),
@@ -75,16 +76,16 @@ impl<'a> Printer<'a> {
             let first = exit::deciding(deleted.errors.iter().map(|(_, error)| error));
             output::json(&json_of(&value, first)?)?;
         } else {
-            self.names(plan.going().filter(|tag| deleted.tags.contains(&tag.name)))?;
+            self.names(plan.to_delete().filter(|tag| deleted.tags.contains(&tag.name)))?;
         }
         for (what, error) in &deleted.errors {
             exit::report_for(what, error);
         }
-        if !deleted.left.is_empty() {
-            let left: Vec<&str> = deleted.left.keys().map(String::as_str).collect();
+        if !deleted.kept.is_empty() {
+            let kept: Vec<&str> = deleted.kept.keys().map(String::as_str).collect();
             tracing::warn!(
-                "this registry cannot delete a tag alone; left, because their manifests stay: {}",
-                crate::escape(&left.join(", "))
+                "this registry cannot delete a tag alone; kept, because their manifests are needed: {}",
+                crate::escape(&kept.join(", "))
             );
         }
         if !self.settings.quiet {
@@ -101,10 +102,10 @@ impl<'a> Printer<'a> {
         Ok(exit::code_of_all(deleted.errors.iter().map(|(_, error)| error)))
     }
 
-    pub(super) fn question(&self, plan: &Plan) -> String {
+    pub(super) fn question(&self, plan: &RetentionPlan) -> String {
         format!(
             "delete {} and {} from {}?",
-            plural(plan.going().count() as u64, "tag"),
+            plural(plan.to_delete().count() as u64, "tag"),
             plural(plan.manifests.len() as u64, "manifest"),
             crate::escape(self.repository),
         )
@@ -120,16 +121,16 @@ impl<'a> Printer<'a> {
 
     fn value(
         &self,
-        plan: &Plan,
+        plan: &RetentionPlan,
         outcome: impl Fn(&PlannedTag) -> (&'static str, Option<Reason>),
         manifests: u64,
         requests: RequestCounts,
     ) -> Value {
         let tag = |tag: &PlannedTag| {
-            let (outcome, why) = outcome(tag);
+            let (outcome, reason) = outcome(tag);
             json!({
                 "tag": tag.name, "digest": tag.digest, "created": tag.created,
-                "outcome": outcome, "why": why,
+                "outcome": outcome, "why": reason,
             })
         };
         json!({
@@ -141,12 +142,12 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// What goes, and what stays and why.
-pub(super) fn plan_table(plan: &Plan) -> String {
+/// The tags to delete, then those to keep, with the reasons.
+pub(super) fn plan_table(plan: &RetentionPlan) -> String {
     let manifests: HashSet<&Digest> = plan.manifests.iter().collect();
     let row = |tag: &PlannedTag| {
         let result = match (tag.kept, &tag.digest) {
-            (Some(kept), _) => format!("keep: {}", reason(kept)),
+            (Some(kept), _) => format!("keep: {}", reason_text(kept)),
             (None, Some(digest)) if !manifests.contains(digest) => "delete the tag alone".into(),
             (None, _) => "delete".into(),
         };
@@ -154,8 +155,8 @@ pub(super) fn plan_table(plan: &Plan) -> String {
         let created = tag.created.as_deref().map(age).unwrap_or_default();
         [tag.name.clone(), digest.unwrap_or_default(), created, result]
     };
-    let staying = plan.tags.iter().filter(|tag| tag.kept.is_some());
-    let rows: Vec<[String; 4]> = plan.going().chain(staying).map(row).collect();
+    let to_keep = plan.tags.iter().filter(|tag| tag.kept.is_some());
+    let rows: Vec<[String; 4]> = plan.to_delete().chain(to_keep).map(row).collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -168,14 +169,14 @@ pub(super) fn plan_table(plan: &Plan) -> String {
     table(columns, &rows, terminal_width())
 }
 
-fn reason(kept: Reason) -> &'static str {
+fn reason_text(kept: Reason) -> &'static str {
     match kept {
         Reason::Rule(KeptBy::Version) => "highest version",
         Reason::Rule(KeptBy::Pattern) => "matches",
         Reason::Rule(KeptBy::Age) => "young",
         Reason::Rule(KeptBy::UnknownAge) => "age unknown",
-        Reason::Part(Part::DigestTag) => "belongs to an image",
-        Reason::Part(Part::Unreadable) => "unreadable",
-        Reason::Part(Part::Manifest) => "shared manifest",
+        Reason::Safety(SafetyReason::DigestTag) => "belongs to an image",
+        Reason::Safety(SafetyReason::Unreadable) => "unreadable",
+        Reason::Safety(SafetyReason::Manifest) => "shared manifest",
     }
 }

@@ -114,20 +114,20 @@ async fn read_tag(
     kept: Option<KeptBy>,
 ) -> Result<(SurveyedTag, Option<Document>)> {
     let name = ImageName::Tag(tag.to_owned());
-    let unread = |digest| SurveyedTag { digest, created: None, kept, is_unknown: true };
+    let unknown = |digest| SurveyedTag { digest, created: None, kept, is_unknown: true };
     let document = match repository.resolve(&name).await {
         Ok(document) => document,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((unread(None), None)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((unknown(None), None)),
         // An old or foreign kind of manifest.
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             let found = repository.name(&name, Effort::Request).await?.present();
-            return Ok((unread(found.map(|found| found.digest)), None));
+            return Ok((unknown(found.map(|found| found.digest)), None));
         }
         Err(error) => return Err(unreadable(error, repository, tag)),
     };
     let digest = Some(document.digest().clone());
     let mut surveyed = SurveyedTag { digest, created: None, kept, is_unknown: false };
-    // A signature stays or goes with its image.
+    // A signature is kept or deleted with its image.
     if kept.is_none() && rules.has_age() && !belongs_to_digest(tag) {
         surveyed.created = match created(repository, document.clone()).await {
             Err(error) if error.kind() != ErrorKind::NotFound && !is_malformed(&error) => {
