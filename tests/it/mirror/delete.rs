@@ -50,8 +50,7 @@ async fn delete_of_more_tags_than_allowed_deletes_none() {
     app("amd64", 9).publish(&fleet.from, "team/a", Some("latest"));
     for options in [&["--delete"][..], &["--delete", "--max-delete", "2"]] {
         let output = fleet.run(options).await;
-        output
-            .expect(1, "error: nothing was deleted: 3 tags to delete, more than `--max-delete");
+        output.expect(1, "error: nothing was deleted: 3 tags to delete, more than `--max-delete");
         output.expect(1, "allow them with `--max-delete 3`");
         assert_eq!(fleet.to.server.count("DELETE "), 0);
     }

@@ -48,7 +48,7 @@ pub(super) async fn removals(
     }
     let mut listing = Vec::new();
     for (name, own) in own_repositories(named.targets) {
-        match ends.own_repository(&own.reference) {
+        match ends.repository_without_mirrors(&own.reference) {
             Ok(repository) => listing.push((name, repository, own)),
             Err(error) => removals.add_error(name, error),
         }
@@ -86,7 +86,7 @@ fn add_layouts(targets: &[NamedLayout<'_>], removals: &mut Removals, ends: &Ends
     for (path, targets) in by_path {
         let path = targets.first().map_or(path.as_path(), |one| &one.path);
         let location = layout_location(path);
-        let listed = ends.cleaned_layout(path).and_then(|layout| {
+        let listed = ends.existing_layout(path).and_then(|layout| {
             let Some(layout) = layout else { return Ok(None) };
             let entries = layout.entries()?;
             Ok(Some((layout, entries)))

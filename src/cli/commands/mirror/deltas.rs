@@ -19,7 +19,7 @@ use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
 use crate::content::{Presence, Source, Target};
 use crate::control::Control;
-use crate::delta::{Delta, MakeOptions};
+use crate::delta::MakeOptions;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest};
@@ -30,7 +30,7 @@ use crate::transfer::{ImageResult, RunReport, Throttle, Transfer, TransferOption
 
 /// The deltas of a run.
 #[derive(Default)]
-pub(super) struct Deltas {
+pub(super) struct DeltaReport {
     pub(super) made: Vec<PushedDeltas>,
     /// The run was interrupted here.
     pub(super) interrupted: Option<Error>,
@@ -60,7 +60,7 @@ impl PushedDeltas {
     }
 }
 
-impl Deltas {
+impl DeltaReport {
     /// `, made deltas of 2 images (1.4 MB instead of 49.2 MB)`
     pub(super) fn summary(&self) -> String {
         let images: HashSet<&str> = self.made.iter().map(|one| one.names[0].as_str()).collect();
@@ -77,8 +77,8 @@ impl Deltas {
     }
 }
 
-/// Names of the images whose deltas a run would look at.
-pub(super) fn to_look_at<'a>(
+/// Names of the images whose deltas a run would check.
+pub(super) fn names_to_check<'a>(
     pairs: &[Pair],
     images: &'a [MirrorImage],
     state: &State,
@@ -108,31 +108,31 @@ struct Step<'a> {
 type Made = HashMap<(Digest, Digest), Option<(Artifact, [u64; 2])>>;
 
 /// Makes deltas.
-pub(super) struct Making<'a> {
+pub(super) struct DeltaMaker<'a> {
     pub(super) settings: &'a Settings,
     pub(super) throttle: Option<Throttle>,
 }
 
-impl Making<'_> {
+impl DeltaMaker<'_> {
     /// Makes the deltas that are not at their targets yet. What fails is a warning, because the images are complete.
-    pub(super) async fn all(
+    pub(super) async fn make_all(
         &self,
         pairs: &[Pair],
         images: &[MirrorImage],
         run: &RunReport,
         state: &mut State,
         ends: &mut Ends<'_>,
-    ) -> Deltas {
+    ) -> DeltaReport {
         let started = Instant::now();
-        let mut deltas = Deltas::default();
+        let mut deltas = DeltaReport::default();
         for steps in steps(pairs, images, run, state) {
             // Those for other targets are the same.
             let mut made = Made::new();
             for step in steps {
                 let pushed = &mut deltas.made;
-                let looking = Box::pin(self.one(&step, &mut made, pushed, ends));
+                let making = Box::pin(self.make_step(&step, &mut made, pushed, ends));
                 let cancel = &self.settings.control.cancel;
-                match or_cancelled(cancel, "deltas", looking).await.flatten() {
+                match or_cancelled(cancel, "deltas", making).await.flatten() {
                     Ok(()) => state.record_deltas(step.names[0], step.from, step.to),
                     Err(error) if cancel.is_cancelled() => {
                         deltas.interrupted = Some(error);
@@ -149,14 +149,14 @@ impl Making<'_> {
         deltas
     }
 
-    async fn one(
+    async fn make_step(
         &self,
         step: &Step<'_>,
         made: &mut Made,
         pushed: &mut Vec<PushedDeltas>,
         ends: &mut Ends<'_>,
     ) -> Result<()> {
-        let repository = ends.own_repository(&step.pair.repository)?;
+        let repository = ends.repository_without_mirrors(&step.pair.repository)?;
         let source: Arc<dyn Source> = Arc::new(repository);
         let newer = source.resolve(&ImageName::Digest(step.to.clone())).await?;
         for (old, new) in manifest_pairs(&*source, &step.from, &newer).await? {
@@ -317,7 +317,5 @@ async fn manifest_pairs(
 
 fn sizes(layers: &[LayerDelta]) -> [u64; 2] {
     let made = layers.iter().filter_map(|one| Some((one.delta.as_ref().ok()?, &one.layer)));
-    made.fold([0, 0], |[deltas, whole], (delta, layer)| {
-        [deltas + Delta::size(delta), whole + layer.size]
-    })
+    made.fold([0, 0], |[deltas, whole], (delta, layer)| [deltas + delta.size(), whole + layer.size])
 }

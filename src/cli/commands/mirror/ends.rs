@@ -28,7 +28,8 @@ pub(super) struct Ends<'a> {
     sources: HashMap<String, OpenedLocation>,
     layouts: HashMap<PathBuf, Arc<Layout>>,
     targets: HashMap<String, Result<Arc<dyn Target>>>,
-    listed: Vec<Repository>,
+    /// Those opened to list or read, for the count of requests.
+    opened_repositories: Vec<Repository>,
 }
 
 impl<'a> Ends<'a> {
@@ -61,7 +62,7 @@ impl<'a> Ends<'a> {
             sources: HashMap::new(),
             layouts: HashMap::new(),
             targets: HashMap::new(),
-            listed: Vec::new(),
+            opened_repositories: Vec::new(),
         })
     }
 
@@ -94,22 +95,25 @@ impl<'a> Ends<'a> {
     }
 
     /// A repository to list the tags of.
-    pub(super) fn listed(&mut self, repository: &Reference) -> Result<Repository> {
+    pub(super) fn repository_to_list(&mut self, repository: &Reference) -> Result<Repository> {
         let opened = self.client(repository.registry())?.repository(repository)?;
-        self.listed.push(opened.clone());
+        self.opened_repositories.push(opened.clone());
         Ok(opened)
     }
 
     /// A repository that is a target, to read or delete from.
-    pub(super) fn own_repository(&mut self, repository: &Reference) -> Result<Repository> {
+    pub(super) fn repository_without_mirrors(
+        &mut self,
+        repository: &Reference,
+    ) -> Result<Repository> {
         let client = self.client(repository.registry())?;
         let opened = client.repository_without_mirrors(repository)?;
-        self.listed.push(opened.clone());
+        self.opened_repositories.push(opened.clone());
         Ok(opened)
     }
 
     /// A layout to list and delete names of, if it exists.
-    pub(super) fn cleaned_layout(&self, path: &Path) -> Result<Option<Arc<Layout>>> {
+    pub(super) fn existing_layout(&self, path: &Path) -> Result<Option<Arc<Layout>>> {
         existing_layout(path, &self.settings.control)
     }
 
@@ -170,7 +174,7 @@ impl<'a> Ends<'a> {
     /// Requests of lists and targets so far.
     pub(super) fn requests(&self) -> RequestCounts {
         let mut sum = RequestCounts::default();
-        for repository in &self.listed {
+        for repository in &self.opened_repositories {
             sum += repository.requests();
         }
         for target in self.targets.values().flatten() {

@@ -1,7 +1,7 @@
 //! `mirror`: keeps registries, layouts and archives in step with a file.
 //!
 //! ```text
-//! watch    one round after the other; `metrics` tells monitoring
+//! watch    one round after the other; `metrics` serves them to Prometheus
 //! round    one run
 //! read     the file, or lines of stdin
 //! images   which images go where: opens sources and targets

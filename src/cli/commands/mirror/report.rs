@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::deltas::{Deltas, PushedDeltas};
+use super::deltas::{DeltaReport, PushedDeltas};
 use super::ends::Ends;
 use super::image::{MirrorImage, Status};
 use crate::cli::output::{self, Lines, note};
@@ -105,7 +105,7 @@ pub(super) fn unchanged_json(image: &MirrorImage) -> Option<Value> {
 pub(super) fn finished(
     images: &[MirrorImage],
     run: &RunReport,
-    (removed, deltas): (&Removed, &Deltas),
+    (removed, deltas): (&Removed, &DeltaReport),
     printer: &ImagePrinter,
     ends: &Ends<'_>,
     settings: &Settings,
@@ -173,7 +173,7 @@ pub(super) fn finished(
 }
 
 /// Deleted tags, and images that got deltas.
-fn changes_json(removed: &Removed, deltas: &Deltas) -> Vec<Value> {
+fn changes_json(removed: &Removed, deltas: &DeltaReport) -> Vec<Value> {
     let deleted = removed.tags.iter().map(|(reference, digest)| {
         json!({ "reference": reference, "digest": digest, "outcome": "deleted" })
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::compare::compare;
 use super::created::{Created, Known};
 use super::delete::{Named, removals};
-use super::deltas::Making;
+use super::deltas::DeltaMaker;
 use super::ends::Ends;
 use super::image::MirrorImage;
 use super::images::{Part, Selection};
@@ -51,8 +51,9 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let comparing = Box::pin(compare(images, &state, &digests));
     let images = or_cancelled(&cancel, "mirror", comparing).await?;
     if args.moving.plan {
-        let looked_at = deltas::to_look_at(&pairs, &images, &state);
-        let code = show_plan(&images, (&to_delete, &looked_at), options, &ends, settings).await?;
+        let names_to_check = deltas::names_to_check(&pairs, &images, &state);
+        let code =
+            show_plan(&images, (&to_delete, &names_to_check), options, &ends, settings).await?;
         return Ok(Round { code, outcome: None });
     }
     state.set_created(created.into_times());
@@ -67,8 +68,8 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let sent = images.iter().filter_map(MirrorImage::pending);
     let sent = sent.map(|one| (one.request.source.endpoint(), one.target.endpoint()));
     ledger::append("mirror", sent.zip(&run.images), settings);
-    let making = Making { settings, throttle };
-    let made = making.all(&pairs, &images, &run, &mut state, &mut ends).await;
+    let maker = DeltaMaker { settings, throttle };
+    let made = maker.make_all(&pairs, &images, &run, &mut state, &mut ends).await;
     state.save();
     report::finished(&images, &run, (&removed, &made), &printer, &ends, settings)
 }

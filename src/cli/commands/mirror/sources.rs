@@ -79,7 +79,7 @@ pub(super) async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec
     let mut lists = HashMap::new();
     let mut opened = Vec::new();
     for repository in to_list {
-        match ends.listed(repository) {
+        match ends.repository_to_list(repository) {
             Ok(handle) => opened.push((repository.clone(), handle)),
             Err(error) => drop(lists.insert(repository.clone(), Err(error))),
         }

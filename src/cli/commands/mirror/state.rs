@@ -63,7 +63,7 @@ struct Record {
     platforms: String,
 }
 
-/// Deltas that need not be looked at again.
+/// Deltas that need not be checked again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DeltaRecord {
     from: Digest,
