@@ -4,7 +4,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::image::{Copied, MirrorImage, Pending, Status};
 use super::source_digests::SourceDigests;
-use super::state::State;
+use super::state::MirrorState;
 use crate::content::{self, BlobPresence, Effort, Endpoint, EndpointKind, Presence, Target};
 use crate::descriptor::Descriptor;
 use crate::document::{TreeWalk, WalkStep};
@@ -26,7 +26,7 @@ enum Compared {
 /// Compares images in registries and layouts. Others are compared when they are transferred, which costs no further requests.
 pub(super) async fn compare(
     images: Vec<MirrorImage>,
-    state: &State,
+    state: &MirrorState,
     digests: &SourceDigests,
 ) -> Vec<MirrorImage> {
     let comparing = images.iter().map(|image| async {
@@ -56,7 +56,7 @@ pub(super) async fn compare(
 
 async fn compare_one(
     image: &Pending,
-    state: &State,
+    state: &MirrorState,
     digests: &SourceDigests,
 ) -> Result<Compared, Error> {
     let (request, target) = (&image.request, &image.target);

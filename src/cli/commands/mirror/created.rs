@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use super::source_digests::{SourceDigests, SourceName};
-use super::state::{CreationTimes, State};
+use super::state::{CreationTimes, MirrorState};
 use crate::cli::image::created::created;
 use crate::content::Source;
 use crate::digest::Digest;
@@ -26,7 +26,7 @@ impl Created {
         &self,
         source: &dyn Source,
         name: &ImageName,
-        state: &State,
+        state: &MirrorState,
         digests: &SourceDigests,
     ) -> Option<String> {
         let cell = {
@@ -55,13 +55,13 @@ impl Created {
 }
 
 /// What is known of sources.
-pub(super) struct Known<'a> {
-    pub(super) state: &'a State,
+pub(super) struct SourceKnowledge<'a> {
+    pub(super) state: &'a MirrorState,
     pub(super) digests: &'a SourceDigests,
     pub(super) created: &'a Created,
 }
 
-impl Known<'_> {
+impl SourceKnowledge<'_> {
     /// As [`Created::at`].
     pub(super) async fn created_at(
         &self,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ends::Ends;
 use super::image::{MirrorImage, Status};
 use super::pairs::Pair;
-use super::state::State;
+use super::state::MirrorState;
 use crate::artifact::Artifact;
 use crate::blocking::run_cancellable;
 use crate::cli::output::note;
@@ -81,7 +81,7 @@ impl DeltaReport {
 pub(super) fn names_to_check<'a>(
     pairs: &[Pair],
     images: &'a [MirrorImage],
-    state: &State,
+    state: &MirrorState,
 ) -> Vec<&'a str> {
     let is_open = |old: &MirrorImage, new: &MirrorImage| match (&old.status, &new.status) {
         (Status::Failed(_), _) | (_, Status::Failed(_)) => false,
@@ -120,7 +120,7 @@ impl DeltaMaker<'_> {
         pairs: &[Pair],
         images: &[MirrorImage],
         run: &RunReport,
-        state: &mut State,
+        state: &mut MirrorState,
         ends: &mut Ends<'_>,
     ) -> DeltaReport {
         let started = Instant::now();
@@ -255,7 +255,7 @@ fn steps<'a>(
     pairs: &'a [Pair],
     images: &'a [MirrorImage],
     run: &RunReport,
-    state: &State,
+    state: &MirrorState,
 ) -> Vec<Vec<Step<'a>>> {
     let digests = digests_at_targets(images, run);
     let digest = |position: usize| digests.get(position).cloned().flatten();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
-use super::created::Known;
+use super::created::SourceKnowledge;
 use super::ends::{Ends, target_key};
 use super::image::{Found, MirrorImage, NamedLayout, NamedTarget, Pending, Status};
 use super::pairs::{Pair, pairs};
@@ -26,7 +26,7 @@ use crate::transfer::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSe
 const CONCURRENCY: usize = 8;
 
 /// What the command line selects of the file.
-pub(super) struct Part {
+pub(super) struct FileSelection {
     pub(super) shard: Option<Shard>,
     /// Instead of those in the file.
     pub(super) platforms: Option<PlatformSelection>,
@@ -47,8 +47,8 @@ pub(super) struct Selection<'a> {
 /// [`ErrorKind::InvalidInput`] if two images would get the same name, or `--creds` would be sent to several registries.
 pub(super) async fn find<'a>(
     entries: &'a [MirrorEntry],
-    part: &Part,
-    known: &Known<'_>,
+    selection: &FileSelection,
+    known: &SourceKnowledge<'_>,
     ends: &mut Ends<'_>,
 ) -> Result<Selection<'a>> {
     let mut found: Vec<Result<Found<'_>, MirrorImage>> = Vec::new();
@@ -75,7 +75,7 @@ pub(super) async fn find<'a>(
             }
         }
     }
-    if let Some(shard) = part.shard {
+    if let Some(shard) = selection.shard {
         found.retain(|one| one.as_ref().is_ok_and(|one| shard.has(&one.to)) || one.is_err());
         targets.retain(|target| shard.has(&Location::Registry(target.to.clone())));
         layouts.retain(|layout| shard.has(&layout.location()));
@@ -88,14 +88,14 @@ pub(super) async fn find<'a>(
             Some(NamedTarget { entry: one.entry, to: one.to.registry()?.clone() })
         }),
     );
-    let images = open_targets(found, part, &mut layouts, ends).await;
+    let images = open_targets(found, selection, &mut layouts, ends).await;
     Ok(Selection { images, targets, layouts, pairs })
 }
 
 /// Opens the targets of all images, and notes which of them are layouts.
 async fn open_targets<'a>(
     found: Vec<Result<Found<'a>, MirrorImage>>,
-    part: &Part,
+    selection: &FileSelection,
     layouts: &mut Vec<NamedLayout<'a>>,
     ends: &mut Ends<'_>,
 ) -> Vec<MirrorImage> {
@@ -109,7 +109,7 @@ async fn open_targets<'a>(
             Ok(one) => {
                 let count = counts.get(&target_key(&one.to)).copied().unwrap_or(1);
                 let (entry, to) = (one.entry, one.to.clone());
-                match pending(one, part, count, ends).await {
+                match pending(one, selection, count, ends).await {
                     Ok(image) => {
                         if let Location::Layout { path, .. } = to {
                             let name = Some(image.request.target_name.clone());
@@ -132,7 +132,7 @@ async fn open_targets<'a>(
 /// Omits images that are too old for their entries.
 async fn young_enough<'a>(
     found: Vec<Result<Found<'a>, MirrorImage>>,
-    known: &Known<'_>,
+    known: &SourceKnowledge<'_>,
 ) -> Vec<Result<Found<'a>, MirrorImage>> {
     let now = Timestamp::now();
     let checks = found.iter().map(|one| async move {
@@ -230,7 +230,7 @@ fn check(found: &[Result<Found<'_>, MirrorImage>], ends: &Ends<'_>) -> Result<()
 /// Opens the target of an image, which gets `count` images.
 async fn pending(
     found: Found<'_>,
-    part: &Part,
+    selection: &FileSelection,
     count: usize,
     ends: &mut Ends<'_>,
 ) -> Result<Pending> {
@@ -250,7 +250,7 @@ async fn pending(
         EndpointKind::Archive | EndpointKind::Engine => PlatformSelection::Available,
         _ => PlatformSelection::All,
     };
-    let named = part.platforms.clone().or_else(|| match entry.platforms.as_slice() {
+    let named = selection.platforms.clone().or_else(|| match entry.platforms.as_slice() {
         [] => None,
         [one] => Some(PlatformSelection::Single(PlatformRequest::exact(one.clone()))),
         several => Some(PlatformSelection::FilteredIndex(several.to_vec())),
@@ -277,7 +277,7 @@ async fn pending(
 }
 
 impl Shard {
-    /// Whether images for this target are in the part.
+    /// Whether images for this target are in the shard.
     fn has(self, target: &Location) -> bool {
         let digest = Digest::sha256(target_key(target).as_bytes());
         let start = digest.encoded().get(..16).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::created::Known;
+use super::created::SourceKnowledge;
 use super::ends::target_key;
 use super::image::{Found, MirrorImage};
 use crate::cli::image::open::OpenedLocation;
@@ -34,7 +34,7 @@ struct Tagged<'a> {
 /// Returns consecutive tags of a source in one repository. If no tag has a version, creation times decide.
 pub(super) async fn pairs(
     found: &[Result<Found<'_>, MirrorImage>],
-    known: &Known<'_>,
+    known: &SourceKnowledge<'_>,
 ) -> Vec<Pair> {
     let mut series: BTreeMap<[String; 3], Vec<Tagged<'_>>> = BTreeMap::new();
     for (position, one) in found.iter().enumerate() {
@@ -62,7 +62,7 @@ pub(super) async fn pairs(
     pairs
 }
 
-async fn creation_times(images: &[Tagged<'_>], known: &Known<'_>) -> Vec<Option<String>> {
+async fn creation_times(images: &[Tagged<'_>], known: &SourceKnowledge<'_>) -> Vec<Option<String>> {
     let times =
         images.iter().map(|image| known.created_at(&image.opened.source, &image.opened.name));
     stream::iter(times.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await

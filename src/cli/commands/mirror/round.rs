@@ -4,15 +4,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::compare::compare;
-use super::created::{Created, Known};
+use super::created::{Created, SourceKnowledge};
 use super::delete::{Named, removals};
 use super::deltas::DeltaMaker;
 use super::ends::Ends;
 use super::image::MirrorImage;
-use super::images::{Part, Selection};
+use super::images::{FileSelection, Selection};
 use super::report::{ImagePrinter, Round};
 use super::source_digests::SourceDigests;
-use super::state::State;
+use super::state::MirrorState;
 use super::{deltas, images, plan, report};
 use crate::cli::args::Mirror;
 use crate::cli::run::ledger;
@@ -34,11 +34,11 @@ pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) 
     let platforms = platforms_to_pass_on(&args.moving)?;
     let cancel = settings.control.cancel.clone();
     let mut ends = Ends::new(&file.registries, &args.moving, settings)?;
-    let part = Part { shard: args.shard, platforms };
-    let mut state = State::open(args)?;
+    let selected = FileSelection { shard: args.shard, platforms };
+    let mut state = MirrorState::open(args)?;
     let (digests, created) = (SourceDigests::default(), Created::default());
-    let known = Known { state: &state, digests: &digests, created: &created };
-    let finding = Box::pin(images::find(&file.entries, &part, &known, &mut ends));
+    let known = SourceKnowledge { state: &state, digests: &digests, created: &created };
+    let finding = Box::pin(images::find(&file.entries, &selected, &known, &mut ends));
     let Selection { images, targets, layouts, pairs } =
         or_cancelled(&cancel, "mirror", finding).await??;
     let mut to_delete = Removals::new(args.max_delete);
@@ -112,7 +112,7 @@ async fn transfer(
 }
 
 /// Deletes tags, unless the run was interrupted.
-async fn delete(removals: Removals, state: &mut State, settings: &Settings) -> Removed {
+async fn delete(removals: Removals, state: &mut MirrorState, settings: &Settings) -> Removed {
     let cancel = &settings.control.cancel;
     let mut removed = Removed::default();
     if !cancel.is_cancelled() {

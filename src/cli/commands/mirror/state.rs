@@ -22,7 +22,7 @@ pub(super) type CreationTimes = BTreeMap<Digest, Option<String>>;
 
 /// What was copied, by name at the target.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct MirrorState {
     /// `None` if nothing is remembered.
     path: Option<PathBuf>,
     file: StateFile,
@@ -70,7 +70,7 @@ struct DeltaRecord {
     to: Digest,
 }
 
-impl State {
+impl MirrorState {
     /// Reads the file of the arguments, or that of the mirror file in the user's state directory. What cannot be read is a
     /// warning.
     ///
