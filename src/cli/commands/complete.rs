@@ -39,10 +39,12 @@ const WITH_PATH: [&str; 5] =
     ["containerd-root:", "docker-archive:", "docker-root:", "oci-archive:", "oci:"];
 
 pub(in crate::cli) async fn run(args: CompleteWord, settings: &Settings) -> Result<ExitCode> {
-    let Some(takes) = Takes::of(&args.verb) else { return Ok(ExitCode::SUCCESS) };
-    let mut found = local(&args.word, takes, settings);
+    let Some(arguments) = ImageArguments::for_verb(&args.verb) else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut found = local(&args.word, arguments, settings);
     let timeout = tags_timeout(std::env::var(TAGS_VARIABLE).ok().as_deref());
-    if let Some(timeout) = timeout.filter(|_| takes.registry) {
+    if let Some(timeout) = timeout.filter(|_| arguments.takes_registry) {
         let asking = tags(&args.word, settings);
         if let Ok(tags) = tokio::time::timeout(timeout, Box::pin(asking)).await {
             found.extend(tags);
@@ -58,22 +60,22 @@ pub(in crate::cli) async fn run(args: CompleteWord, settings: &Settings) -> Resu
 
 /// What a command takes as an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Takes {
-    locations: bool,
-    registry: bool,
+struct ImageArguments {
+    takes_locations: bool,
+    takes_registry: bool,
 }
 
-impl Takes {
+impl ImageArguments {
     /// `None` for commands that take no images.
-    fn of(verb: &str) -> Option<Self> {
-        let (locations, registry) = match verb {
+    fn for_verb(verb: &str) -> Option<Self> {
+        let (takes_locations, takes_registry) = match verb {
             "rm" | "save" => (false, false),
             "pull" | "tags" | "delete" | "put-blob" => (false, true),
             "verify" => (true, false),
             verb if TAKE_IMAGES.contains(&verb) => (true, true),
             _ => return None,
         };
-        Some(Self { locations, registry })
+        Some(Self { takes_locations, takes_registry })
     }
 }
 
@@ -120,14 +122,14 @@ pub(in crate::cli) const OPTIONS_TAKE_IMAGES: [(&str, &str); 4] =
     [("check-base", "base"), ("rebase", "new-base"), ("rebase", "old-base"), ("save", "since")];
 
 /// Candidates of this machine that begin with the word.
-fn local(word: &str, takes: Takes, settings: &Settings) -> BTreeSet<String> {
-    if takes.locations
+fn local(word: &str, arguments: ImageArguments, settings: &Settings) -> BTreeSet<String> {
+    if arguments.takes_locations
         && let Some(prefix) = WITH_PATH.iter().find(|prefix| word.starts_with(**prefix))
     {
         return in_path(prefix, word, settings);
     }
     let (prefix, bare) = match word.strip_prefix("store:") {
-        Some(bare) if takes.locations => ("store:", bare),
+        Some(bare) if arguments.takes_locations => ("store:", bare),
         _ => ("", word),
     };
     let store = settings.store_if_any().ok().flatten();
@@ -135,7 +137,7 @@ fn local(word: &str, takes: Takes, settings: &Settings) -> BTreeSet<String> {
     let shown = names.map(|name| familiar(&name, bare).to_owned());
     let mut found: BTreeSet<String> =
         shown.filter(|name| name.starts_with(bare)).map(|name| format!("{prefix}{name}")).collect();
-    if takes.locations && prefix.is_empty() && !word.contains('/') {
+    if arguments.takes_locations && prefix.is_empty() && !word.contains('/') {
         let prefixes = PREFIXES.iter().filter(|known| known.starts_with(word));
         found.extend(prefixes.map(|known| (*known).to_owned()));
     }
@@ -227,9 +229,9 @@ mod tests {
         let command = Cli::command();
         for verb in TAKE_IMAGES {
             assert!(command.find_subcommand(verb).is_some(), "{verb}");
-            assert!(Takes::of(verb).is_some(), "{verb}");
+            assert!(ImageArguments::for_verb(verb).is_some(), "{verb}");
         }
-        assert_eq!(Takes::of("load"), None);
+        assert_eq!(ImageArguments::for_verb("load"), None);
         for (verb, option) in OPTIONS_TAKE_IMAGES {
             let verb = command.find_subcommand(verb).unwrap();
             assert!(verb.get_arguments().any(|arg| arg.get_long() == Some(option)), "{option}");

@@ -77,7 +77,8 @@ pub(in crate::cli) async fn fetch_table(
     layer: &Descriptor,
 ) -> Result<Option<Table>> {
     let name = format!("layer {}", layer.digest);
-    let mut location = TableLocation::of(layer).map_err(|error| failed(&name, "", error))?;
+    let mut location =
+        TableLocation::from_annotations(layer).map_err(|error| failed(&name, "", error))?;
     while let Some(here) = location.take() {
         let bytes = ranges.fetch_table(layer, here.range.clone()).await?;
         let Some(bytes) = bytes else { return Ok(None) };

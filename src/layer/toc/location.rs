@@ -79,7 +79,7 @@ impl TableLocation {
     ///
     /// # Errors
     /// If the table is not inside of the layer.
-    pub(crate) fn of(layer: &Descriptor) -> io::Result<Option<Self>> {
+    pub(crate) fn from_annotations(layer: &Descriptor) -> io::Result<Option<Self>> {
         if layer.size <= MIN_LAYER_BYTES {
             return Ok(None);
         }

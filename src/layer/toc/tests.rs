@@ -208,7 +208,7 @@ fn layer(annotations: &[(&str, &str)]) -> Descriptor {
 fn table_location_follows_annotations() {
     let digest = &*Digest::sha256(b"").to_string();
     let gzip = ("containerd.io/snapshot/stargz/toc.digest", digest);
-    let of = |annotations: &[(&str, &str)]| TableLocation::of(&layer(annotations));
+    let of = |annotations: &[(&str, &str)]| TableLocation::from_annotations(&layer(annotations));
     let range = |annotations: &[(&str, &str)]| of(annotations).unwrap().map(|at| at.range);
     for prefix in ["io.github.containers", "io.containers"] {
         let key = |name: &str| format!("{prefix}.zstd-chunked.manifest-{name}");
@@ -230,7 +230,7 @@ fn table_location_follows_annotations() {
         let typed = |media_type: &str, annotations: &[(&str, &str)]| {
             let media_type = MediaType::from(media_type);
             let layer = Descriptor { media_type, ..layer(annotations) };
-            TableLocation::of(&layer).unwrap().map(|at| at.range)
+            TableLocation::from_annotations(&layer).unwrap().map(|at| at.range)
         };
         for (compression, expected) in [("zstd", 5..12), ("gzip", 512 << 10..1 << 20)] {
             for media_type in ["oci.image.layer.v1.tar+", "docker.image.rootfs.diff.tar."] {
@@ -247,7 +247,7 @@ fn table_location_follows_annotations() {
     assert_eq!(range(&[]), None);
     let mut small = layer(&[gzip]);
     small.size = 32 << 10;
-    assert_eq!(TableLocation::of(&small).unwrap(), None);
+    assert_eq!(TableLocation::from_annotations(&small).unwrap(), None);
 }
 
 /// The end of an eStargz layer whose table is said to be at this position.
@@ -263,7 +263,7 @@ fn tail(len: usize, position: u64) -> Bytes {
 fn estargz_footer_gives_position_once() {
     let digest = Digest::sha256(b"").to_string();
     let layer = layer(&[("containerd.io/snapshot/stargz/toc.digest", &*digest)]);
-    let first = || TableLocation::of(&layer).unwrap().unwrap();
+    let first = || TableLocation::from_annotations(&layer).unwrap().unwrap();
     let Ok(Opened::Further(further)) = open(first(), tail(512 << 10, 1000)) else {
         panic!("the table begins before the bytes");
     };

@@ -93,7 +93,7 @@ pub(super) fn build(
     let files = content.files.iter().map(|text| TypedFile::parse(text));
     let mut titles = BTreeSet::new();
     for file in files.collect::<Result<Vec<_>>>()? {
-        let own = Title::of_file(&file.path)?;
+        let own = Title::from_path(&file.path)?;
         let mut more = annotations.remove(&own.to_string()).unwrap_or_default();
         let title = more.remove(annotation::TITLE).map(|text| other_title(&text)).transpose()?;
         let title = title.unwrap_or(own);
@@ -138,7 +138,7 @@ fn add(
 
 /// A title that the file of annotations gives.
 fn other_title(text: &str) -> Result<Title> {
-    Title::of_text(text).map_err(|reason| {
+    Title::parse_or_reason(text).map_err(|reason| {
         Error::new(ErrorKind::InvalidInput, "`--annotation-file`")
             .with_reason(format!("title `{text}` {reason}"))
     })

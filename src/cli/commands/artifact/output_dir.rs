@@ -152,10 +152,10 @@ fn place<From: Arg + Copy, To: Arg + Copy>(
 }
 
 fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
-    let is_own = |name: &CStr| matches!(name.to_bytes(), b"." | b"..");
+    let is_dot_entry = |name: &CStr| matches!(name.to_bytes(), b"." | b"..");
     let listed = Dir::read_from(directory)?.map(|entry| Ok(entry?.file_name().to_owned()));
     let listed = listed.collect::<rustix::io::Result<Vec<CString>>>()?;
-    Ok(listed.into_iter().filter(|name| !is_own(name)).collect())
+    Ok(listed.into_iter().filter(|name| !is_dot_entry(name)).collect())
 }
 
 fn in_the_way(path: &Path, reason: &str) -> Error {

@@ -26,13 +26,13 @@ impl Title {
     /// # Errors
     /// [`ErrorKind::Unpack`] if there can be no file of that name in the directory.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        Self::of_text(text).map_err(|reason| {
+        Self::parse_or_reason(text).map_err(|reason| {
             Error::new(ErrorKind::Unpack, format!("title `{text}`")).with_reason(reason)
         })
     }
 
     /// Parses a title. The error is the reason.
-    pub(super) fn of_text(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse_or_reason(text: &str) -> Result<Self, &'static str> {
         const OUTSIDE: &str = "leads out of the directory";
         if text.contains('\0') {
             return Err("has a NUL character, which no file name has");
@@ -60,7 +60,7 @@ impl Title {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a path without a name, or one that is not UTF-8.
-    pub(super) fn of_file(path: &Path) -> Result<Self> {
+    pub(super) fn from_path(path: &Path) -> Result<Self> {
         let invalid = |reason| {
             Error::new(ErrorKind::InvalidInput, format!("file `{}`", path.display()))
                 .with_reason(reason)
@@ -128,7 +128,7 @@ mod tests {
             ("..", None),
             ("/", None),
         ] {
-            let made = Title::of_file(Path::new(path));
+            let made = Title::from_path(Path::new(path));
             assert_eq!(made.ok().map(|title| title.to_string()).as_deref(), title, "{path}");
         }
     }
