@@ -278,9 +278,9 @@ impl BlobReport {
             BlobResult::Missing => BlobOutcome::Missing,
         };
         // Another process completed the blob meanwhile, or it was made of other bytes: those moved here are discarded.
-        let counts =
+        let keeps_bytes =
             !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted | BlobOutcome::Rebuilt);
-        let wasted = if counts { 0 } else { transferred };
+        let wasted = if keeps_bytes { 0 } else { transferred };
         let from = match result {
             BlobResult::Inline => Some("inline".to_owned()),
             BlobResult::Mounted(from) => Some(from.clone()),
@@ -291,8 +291,8 @@ impl BlobReport {
             media_type: descriptor.media_type.to_string(),
             size: descriptor.size,
             outcome,
-            transferred: if counts { transferred } else { 0 },
-            resumed: if counts { resumed } else { 0 },
+            transferred: if keeps_bytes { transferred } else { 0 },
+            resumed: if keeps_bytes { resumed } else { 0 },
             resent: resent + wasted,
             delta_bytes: counters.delta(),
             from,

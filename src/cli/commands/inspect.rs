@@ -36,21 +36,21 @@ pub(in crate::cli) async fn run(args: Inspect, settings: &Settings) -> Result<Ex
     let [image] = args.images.as_slice() else {
         return refuse("inspect", "accepts several images only with `--encoder`");
     };
-    let seen = Inspected::open(image, args.platform.platform.as_deref(), settings).await?;
-    let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
-    let look = Inspection::new(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
+    let inspected = Inspected::open(image, args.platform.platform.as_deref(), settings).await?;
+    let chosen_from = inspected.opened.source.provenance(&inspected.root).await.parent_index;
+    let summary = InspectSummary::new(&inspected, chosen_from.as_ref().unwrap_or(&inspected.root));
     if is_skopeo {
-        output::json(&skopeo::json_of(&seen, look.root, look.config, settings).await?)?;
+        output::json(&skopeo::json_of(&inspected, summary.root, summary.config, settings).await?)?;
     } else if settings.json {
-        output::json(&look.json())?;
+        output::json(&summary.json())?;
     } else {
-        output::text(&look.text())?;
+        output::text(&summary.text())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-struct Inspection<'a> {
-    seen: &'a Inspected,
+struct InspectSummary<'a> {
+    inspected: &'a Inspected,
     /// The document that the name resolves to.
     root: &'a Document,
     config: Option<&'a ImageConfig>,
@@ -61,28 +61,28 @@ struct Inspection<'a> {
     own: Descriptor,
 }
 
-impl<'a> Inspection<'a> {
-    fn new(seen: &'a Inspected, root: &'a Document) -> Self {
-        let config = match &seen.config {
+impl<'a> InspectSummary<'a> {
+    fn new(inspected: &'a Inspected, root: &'a Document) -> Self {
+        let config = match &inspected.config {
             Ok(config) => Some(config),
-            Err(_) if seen.is_artifact() => None,
+            Err(_) if inspected.is_artifact() => None,
             Err(error) => {
-                if !matches!(seen.chosen.parsed(), ParsedDocument::Index(_)) {
+                if !matches!(inspected.chosen.parsed(), ParsedDocument::Index(_)) {
                     tracing::warn!("{}", error.chain());
                 }
                 None
             }
         };
-        let platforms = match seen.root.parsed() {
+        let platforms = match inspected.root.parsed() {
             ParsedDocument::Index(index) => available_platforms(&index.manifests),
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 config.map(|config| config.platform().to_string()).into_iter().collect()
             }
         };
         let mut counted = HashSet::new();
-        let once = seen.chosen.blobs().filter(|blob| counted.insert(&blob.digest));
+        let once = inspected.chosen.blobs().filter(|blob| counted.insert(&blob.digest));
         let total = once.map(|blob| blob.size).sum();
-        Self { seen, root, config, platforms, total, own: seen.chosen.as_referrer() }
+        Self { inspected, root, config, platforms, total, own: inspected.chosen.as_referrer() }
     }
 
     /// The artifact type; `None` for an image.
@@ -91,16 +91,16 @@ impl<'a> Inspection<'a> {
     }
 
     fn json(&self) -> Value {
-        let (seen, config) = (self.seen, self.config);
-        let layers = match seen.chosen.parsed() {
+        let (inspected, config) = (self.inspected, self.config);
+        let layers = match inspected.chosen.parsed() {
             ParsedDocument::Manifest(manifest) => manifest.layers.as_slice(),
             ParsedDocument::Index(_) | ParsedDocument::Artifact(_) => &[],
         };
         let mut value = json!({
-            "reference": seen.opened.reference,
-            "source": seen.opened.source.endpoint().location,
+            "reference": inspected.opened.reference,
+            "source": inspected.opened.source.endpoint().location,
             "digest": self.root.digest(),
-            "manifest": seen.chosen.digest(),
+            "manifest": inspected.chosen.digest(),
             "media_type": self.root.descriptor().media_type,
             "platform": config.map(|config| config.platform().to_string()),
             "platforms": self.platforms,
@@ -111,30 +111,30 @@ impl<'a> Inspection<'a> {
             "config": config.and_then(|config| config.config.as_ref()),
         });
         if let (None, Some(object)) = (config, value.as_object_mut()) {
-            let key = match seen.chosen.parsed() {
+            let key = match inspected.chosen.parsed() {
                 ParsedDocument::Index(_) => "entries",
                 ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "files",
             };
-            object.insert(key.to_owned(), parts_json(seen.parts()).into());
+            object.insert(key.to_owned(), parts_json(inspected.parts()).into());
             object.insert("artifact_type".to_owned(), json!(self.artifact_type()));
             object.insert("annotations".to_owned(), json!(self.own.annotations));
-            object.insert("subject".to_owned(), json!(seen.chosen.subject()));
+            object.insert("subject".to_owned(), json!(inspected.chosen.subject()));
         }
         value
     }
 
     fn text(&self) -> String {
-        let (seen, mut rows) = (self.seen, Vec::new());
+        let (inspected, mut rows) = (self.inspected, Vec::new());
         let mut row = |name: &str, value: &str| {
             if !value.is_empty() {
                 rows.push([name.to_owned(), value.to_owned()]);
             }
         };
-        row("image", &seen.opened.reference);
-        row("from", &seen.opened.source.endpoint().location);
+        row("image", &inspected.opened.reference);
+        row("from", &inspected.opened.source.endpoint().location);
         row("digest", self.root.digest().as_str());
-        if seen.chosen.digest() != self.root.digest() {
-            row("manifest", seen.chosen.digest().as_str());
+        if inspected.chosen.digest() != self.root.digest() {
+            row("manifest", inspected.chosen.digest().as_str());
         }
         row("type", self.root.descriptor().media_type.as_str());
         row(
@@ -144,15 +144,18 @@ impl<'a> Inspection<'a> {
         row("platforms", &self.platforms.join(", "));
         let Some(config) = self.config else {
             row("artifact", self.artifact_type().unwrap_or_default());
-            row("subject", seen.chosen.subject().map_or("", |subject| subject.digest.as_str()));
+            row(
+                "subject",
+                inspected.chosen.subject().map_or("", |subject| subject.digest.as_str()),
+            );
             for (key, value) in &self.own.annotations {
                 row("annotation", &format!("{key}={value}"));
             }
-            let what = match seen.chosen.parsed() {
+            let what = match inspected.chosen.parsed() {
                 ParsedDocument::Index(_) => "entry",
                 ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "file",
             };
-            let count = seen.parts().len() as u64;
+            let count = inspected.parts().len() as u64;
             let count = if what == "entry" && count != 1 {
                 format!("{count} entries")
             } else {
@@ -160,10 +163,10 @@ impl<'a> Inspection<'a> {
             };
             row("size", &format!("{} in {count}", size(self.total)));
             let fields = fields(&rows, terminal_width());
-            return format!("{fields}\n{}", parts_table(seen.parts()));
+            return format!("{fields}\n{}", parts_table(inspected.parts()));
         };
         row("created", config.created.as_deref().unwrap_or_default());
-        let layers = plural(seen.parts().len() as u64, "layer");
+        let layers = plural(inspected.parts().len() as u64, "layer");
         row("size", &format!("{} in {layers}", size(self.total)));
         if let Some(options) = config.config.as_ref().and_then(|config| config.as_object()) {
             for (key, value) in options.iter().filter(|(_, value)| !value.is_null()) {

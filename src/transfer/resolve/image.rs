@@ -22,13 +22,13 @@ use crate::transfer::target_state::{IncomingImage, TargetState};
 
 /// Resolves all requests, several at once. The results are in their order.
 pub(in crate::transfer) async fn resolve_all<'a>(
-    request: impl Iterator<Item = (&'a ImageRequest, &'a TargetState)>,
+    requests: impl Iterator<Item = (&'a ImageRequest, &'a TargetState)>,
     documents: &SourceDocuments,
     artifacts: ArtifactOptions,
     retry: &RetryPolicy,
 ) -> Vec<Result<ImageGraph>> {
     let named = AtomicUsize::new(0);
-    let resolving = request.map(|(request, target)| {
+    let resolving = requests.map(|(request, target)| {
         let named = &named;
         async move {
             let artifacts = request.artifacts.unwrap_or(artifacts);
