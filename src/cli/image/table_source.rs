@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::failed;
-use crate::layer::toc::{Contents, Opened, Table, TableLocation};
+use crate::layer::toc::{Contents, Table, TableLocation, TableLookup};
 
 /// A layer whose table was fetched.
 pub(in crate::cli) struct TableSource {
@@ -88,9 +88,9 @@ pub(in crate::cli) async fn fetch_table(
         };
         let opened = run_cancellable(&Control::default(), "read layers", open).await;
         match opened.map_err(|error| ranges.exclude_wrong(layer, error))? {
-            Opened::None => return Ok(None),
-            Opened::Further(further) => location = Some(further),
-            Opened::Table(table) => return Ok(Some(*table)),
+            TableLookup::None => return Ok(None),
+            TableLookup::Further(further) => location = Some(further),
+            TableLookup::Table(table) => return Ok(Some(*table)),
         }
     }
     Ok(None)

@@ -7,7 +7,7 @@ use std::io;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::item::{Fault, Item};
+use super::item::{TocEntry, TocError};
 use super::table::{Chunk, Table};
 use crate::control::Control;
 use crate::digest::Digest;
@@ -16,7 +16,7 @@ use crate::layer::invalid::invalid;
 use crate::layer::{Compression, EntryKind};
 
 #[derive(serde::Deserialize)]
-struct Document<'a> {
+struct TocJson<'a> {
     version: Option<serde_json::Value>,
     /// Those of another version may be of another shape.
     #[serde(borrow)]
@@ -38,21 +38,21 @@ pub(super) fn table(
         let reason = format!("has a malformed table of contents: {error}");
         io::Error::new(io::ErrorKind::InvalidData, reason)
     };
-    let Document { version, entries } = serde_json::from_slice(json).map_err(malformed)?;
+    let TocJson { version, entries } = serde_json::from_slice(json).map_err(malformed)?;
     if version != Some(1.into()) {
         return Ok(None);
     }
     let mut builder = Builder::default();
     if let Some(entries) = entries {
         let mut json = serde_json::Deserializer::from_str(entries.get());
-        let parsed = Items { builder: &mut builder, control }.deserialize(&mut json);
+        let parsed = TocEntries { builder: &mut builder, control }.deserialize(&mut json);
         control.check("read").map_err(io::Error::other)?;
         parsed.map_err(malformed)?;
     }
     match builder.finish(end, compression) {
         Ok(table) => Ok(Some(table)),
-        Err(Fault::Unknown) => Ok(None),
-        Err(Fault::Invalid(error)) => Err(error),
+        Err(TocError::Unknown) => Ok(None),
+        Err(TocError::Invalid(error)) => Err(error),
     }
 }
 
@@ -60,12 +60,12 @@ pub(super) fn table(
 #[derive(Default)]
 struct Builder {
     table: Table,
-    file: Option<File>,
-    fault: Option<Fault>,
+    file: Option<OpenFile>,
+    error: Option<TocError>,
 }
 
 /// A file whose chunks follow it in the table.
-struct File {
+struct OpenFile {
     name: String,
     digest: String,
     size: u64,
@@ -77,7 +77,7 @@ struct File {
 }
 
 impl Builder {
-    fn item(&mut self, item: &Item) -> Result<(), Fault> {
+    fn item(&mut self, item: &TocEntry) -> Result<(), TocError> {
         if item.kind == "chunk" {
             let open = self.file.as_mut().filter(|file| file.name == item.name);
             return open.ok_or_else(|| invalid("has a chunk without a file"))?.chunk(item);
@@ -90,22 +90,22 @@ impl Builder {
         let is_file = entry.kind == EntryKind::File && entry.size > 0;
         self.table.entries.push(entry);
         if is_file {
-            self.file.insert(File::new(item)).chunk(item)?;
+            self.file.insert(OpenFile::new(item)).chunk(item)?;
         }
         Ok(())
     }
 
     /// Ends the file whose chunks were read.
-    fn close(&mut self) -> Result<(), Fault> {
+    fn close(&mut self) -> Result<(), TocError> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let number = u32::try_from(self.table.entries.len() - 1).unwrap_or(u32::MAX);
         self.table.contents.files.insert(number, file.complete()?);
         Ok(())
     }
 
-    fn finish(mut self, end: u64, compression: Compression) -> Result<Table, Fault> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
+    fn finish(mut self, end: u64, compression: Compression) -> Result<Table, TocError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
         }
         self.close()?;
         let contents = &mut self.table.contents;
@@ -115,8 +115,8 @@ impl Builder {
     }
 }
 
-impl File {
-    fn new(item: &Item) -> Self {
+impl OpenFile {
+    fn new(item: &TocEntry) -> Self {
         Self {
             name: item.name.clone(),
             digest: item.digest.clone(),
@@ -128,7 +128,7 @@ impl File {
     }
 
     /// Adds a chunk, whose end is not known yet.
-    fn chunk(&mut self, item: &Item) -> Result<(), Fault> {
+    fn chunk(&mut self, item: &TocEntry) -> Result<(), TocError> {
         let left = self.size - self.position;
         let size = if item.chunk_size == 0 { left } else { item.chunk_size };
         if item.chunk_offset != self.position || size > left || left == 0 {
@@ -138,7 +138,7 @@ impl File {
         let (range, skip) = match &*item.chunk_type {
             "" => (item.offset..u64::MAX, item.inner_offset),
             "zeros" => (0..0, 0),
-            _ => return Err(Fault::Unknown),
+            _ => return Err(TocError::Unknown),
         };
         if range.start == u64::MAX {
             return Err(outside().into());
@@ -149,7 +149,7 @@ impl File {
     }
 
     /// Checks that the chunks are the whole file.
-    fn complete(mut self) -> Result<Vec<Chunk>, Fault> {
+    fn complete(mut self) -> Result<Vec<Chunk>, TocError> {
         if self.position != self.size {
             return Err(invalid("has a file whose chunks are not all of it").into());
         }
@@ -162,7 +162,7 @@ impl File {
         let mut last = None;
         for chunk in self.chunks.iter_mut().filter(|chunk| !chunk.range.is_empty()) {
             if chunk.digest.is_none() {
-                return Err(Fault::Unknown);
+                return Err(TocError::Unknown);
             }
             let at = (chunk.range.start, chunk.skip);
             if last.as_ref().is_some_and(|last: &&mut Chunk| (last.range.start, last.skip) >= at) {
@@ -215,22 +215,22 @@ fn outside() -> io::Error {
     invalid("has a table of contents that points outside of its bytes")
 }
 
-fn digest(text: &str) -> Result<Option<Digest>, Fault> {
+fn digest(text: &str) -> Result<Option<Digest>, TocError> {
     if text.is_empty() {
         return Ok(None);
     }
     let digest: Digest = text.parse().map_err(|_| invalid("has a file with an invalid digest"))?;
-    digest.algorithm().map_err(|_| Fault::Unknown)?;
+    digest.algorithm().map_err(|_| TocError::Unknown)?;
     Ok(Some(digest))
 }
 
 /// Reads the entries one after the other.
-struct Items<'a> {
+struct TocEntries<'a> {
     builder: &'a mut Builder,
     control: &'a Control,
 }
 
-impl<'de> DeserializeSeed<'de> for Items<'_> {
+impl<'de> DeserializeSeed<'de> for TocEntries<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -238,7 +238,7 @@ impl<'de> DeserializeSeed<'de> for Items<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
+impl<'de> Visitor<'de> for TocEntries<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -246,12 +246,12 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<Item>()? {
+        while let Some(item) = items.next_element::<TocEntry>()? {
             if self.control.cancel.is_cancelled() {
                 return Err(A::Error::custom("interrupted"));
             }
-            if let Err(fault) = self.builder.item(&item) {
-                self.builder.fault = Some(fault);
+            if let Err(error) = self.builder.item(&item) {
+                self.builder.error = Some(error);
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 break;
             }

@@ -12,14 +12,14 @@ use crate::layer::raw_entry::{device_number, normalize, owner};
 use crate::layer::{Device, EntryKind, LayerEntry, Timestamp};
 
 /// Why a table is not used.
-pub(super) enum Fault {
+pub(super) enum TocError {
     /// It contradicts itself.
     Invalid(io::Error),
     /// It is of a kind that is not known here.
     Unknown,
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for TocError {
     fn from(error: io::Error) -> Self {
         Self::Invalid(error)
     }
@@ -27,7 +27,7 @@ impl From<io::Error> for Fault {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Item {
+pub(super) struct TocEntry {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) name: String,
@@ -54,12 +54,12 @@ pub(super) struct Item {
     pub(super) chunk_type: String,
 }
 
-impl Item {
+impl TocEntry {
     /// The entry of the layer; `None` for one that is left out.
-    pub(super) fn entry(&self) -> Result<Option<LayerEntry>, Fault> {
+    pub(super) fn entry(&self) -> Result<Option<LayerEntry>, TocError> {
         // Go writes this character for bytes that are not UTF-8: the name is another one.
         if self.name.contains('\u{fffd}') || self.link_name.contains('\u{fffd}') {
-            return Err(Fault::Unknown);
+            return Err(TocError::Unknown);
         }
         let kind = match &*self.kind {
             "dir" => EntryKind::Directory,
@@ -74,7 +74,7 @@ impl Item {
             "char" => EntryKind::Character,
             "block" => EntryKind::Block,
             "fifo" => EntryKind::Fifo,
-            _ => return Err(Fault::Unknown),
+            _ => return Err(TocError::Unknown),
         };
         let device = match kind {
             EntryKind::Character | EntryKind::Block => {

@@ -61,9 +61,9 @@ pub(crate) struct TableLocation {
 
 /// What the bytes of a [`TableLocation`] give.
 #[derive(Debug)]
-pub(crate) enum Opened {
+pub(crate) enum TableLookup {
     Table(Box<Table>),
-    /// The table begins before the bytes that were fetched. Not the answer to the bytes of this location.
+    /// The table begins before the bytes that were fetched: this range has it. Returned at most once per layer.
     Further(TableLocation),
     /// There is no table, or not one that is understood.
     None,
@@ -129,15 +129,15 @@ impl TableLocation {
     ///
     /// # Errors
     /// If the table does not have the annotated digest, is malformed, or names bytes outside of the layer.
-    pub(crate) fn open(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
+    pub(crate) fn open(self, bytes: &Bytes, control: &Control) -> io::Result<TableLookup> {
         let may_be_absent = self.has_both;
         match self.open_annotated(bytes, control) {
-            Err(_) if may_be_absent && !control.cancel.is_cancelled() => Ok(Opened::None),
+            Err(_) if may_be_absent && !control.cancel.is_cancelled() => Ok(TableLookup::None),
             opened => opened,
         }
     }
 
-    fn open_annotated(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
+    fn open_annotated(self, bytes: &Bytes, control: &Control) -> io::Result<TableLookup> {
         let table = match self.size {
             Some(size) => {
                 check("its table of contents", &self.digest, bytes)?;
@@ -151,23 +151,23 @@ impl TableLocation {
             }
             None => return self.open_gzip(bytes, control),
         };
-        Ok(table.map_or(Opened::None, |table| Opened::Table(Box::new(table))))
+        Ok(table.map_or(TableLookup::None, |table| TableLookup::Table(Box::new(table))))
     }
 
-    fn open_gzip(self, bytes: &Bytes, control: &Control) -> io::Result<Opened> {
-        let Some(offset) = footer(bytes) else { return Ok(Opened::None) };
+    fn open_gzip(self, bytes: &Bytes, control: &Control) -> io::Result<TableLookup> {
+        let Some(offset) = footer(bytes) else { return Ok(TableLookup::None) };
         let Range { start, end } = self.range;
         if offset >= end - FOOTER_LEN as u64 {
             return Err(outside());
         }
         if end - offset > MAX_TABLE_BYTES {
-            return Ok(Opened::None);
+            return Ok(TableLookup::None);
         }
         let Some(skip) = offset.checked_sub(start) else {
             if self.is_final {
                 return Err(outside());
             }
-            return Ok(Opened::Further(Self { range: offset..end, is_final: true, ..self }));
+            return Ok(TableLookup::Further(Self { range: offset..end, is_final: true, ..self }));
         };
         let member = bytes.get(usize::try_from(skip).unwrap_or(usize::MAX)..).unwrap_or_default();
         let tar = BufReader::new(decompress(Compression::Gzip, Cursor::new(member))?);
@@ -175,7 +175,7 @@ impl TableLocation {
         let entry = entries.next_entry()?.filter(|entry| entry.path == GZIP_TABLE);
         let entry = entry.ok_or_else(|| invalid("has no table of contents where it says"))?;
         if entry.size > MAX_TABLE_BYTES {
-            return Ok(Opened::None);
+            return Ok(TableLookup::None);
         }
         let mut json = Vec::new();
         while let Some((_, bytes)) = entries.next_data()? {
@@ -183,13 +183,13 @@ impl TableLocation {
         }
         check("its table of contents", &self.digest, &json)?;
         let Some(mut table) = build::table(&json, offset, Compression::Gzip, control)? else {
-            return Ok(Opened::None);
+            return Ok(TableLookup::None);
         };
         // The table is a file of the layer as well, and does not name itself.
         let (range, skip, digest) = (offset..end, BLOCK_BYTES as u64, Some(self.digest));
         let chunk = Chunk { range, skip, size: entry.size, digest };
         table.push(entry, vec![chunk]);
-        Ok(Opened::Table(Box::new(table)))
+        Ok(TableLookup::Table(Box::new(table)))
     }
 }
 

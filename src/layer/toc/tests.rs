@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::build;
-use super::location::{Opened, TableLocation};
+use super::location::{TableLocation, TableLookup};
 use super::table::{Contents, Table};
 use crate::control::Control;
 use crate::descriptor::Descriptor;
@@ -23,7 +23,7 @@ fn parse_json(json: &[u8], end: u64) -> std::io::Result<Option<Table>> {
     build::table(json, end, Compression::Zstd, &Control::default())
 }
 
-fn open(location: TableLocation, bytes: impl Into<Bytes>) -> std::io::Result<Opened> {
+fn open(location: TableLocation, bytes: impl Into<Bytes>) -> std::io::Result<TableLookup> {
     location.open(&bytes.into(), &Control::default())
 }
 
@@ -264,7 +264,7 @@ fn estargz_footer_gives_position_once() {
     let digest = Digest::sha256(b"").to_string();
     let layer = layer(&[("containerd.io/snapshot/stargz/toc.digest", &*digest)]);
     let first = || TableLocation::from_annotations(&layer).unwrap().unwrap();
-    let Ok(Opened::Further(further)) = open(first(), tail(512 << 10, 1000)) else {
+    let Ok(TableLookup::Further(further)) = open(first(), tail(512 << 10, 1000)) else {
         panic!("the table begins before the bytes");
     };
     assert_eq!(further.range, 1000..1 << 20);
@@ -279,8 +279,8 @@ fn estargz_footer_gives_position_once() {
         // Nothing is read of the last bytes.
         let is_read = at < damaged.len() - 13;
         let opened = open(first(), damaged.clone());
-        assert_eq!(matches!(opened, Ok(Opened::None)), is_read, "{at}");
+        assert_eq!(matches!(opened, Ok(TableLookup::None)), is_read, "{at}");
         damaged[at] ^= 0xff;
     }
-    assert!(matches!(open(first(), Bytes::new()), Ok(Opened::None)));
+    assert!(matches!(open(first(), Bytes::new()), Ok(TableLookup::None)));
 }
