@@ -13,7 +13,7 @@ use super::format::{Delta, EncoderHint, Header, OldLayer, Sections, TargetBlob};
 use super::frames::{FrameWriter, compress_table, read_prefix};
 use super::index::{Found, OldEntries, Segment, drop_little_used};
 use super::ops::{Op, OpsWriter, Part};
-use super::runs::{Run, similar_runs};
+use super::runs::{SimilarRun, similar_runs};
 use super::tar_file::TarFile;
 use crate::blob_file::BlobFileWriter;
 use crate::control::Control;
@@ -211,11 +211,11 @@ impl<'a> Maker<'a> {
         let runs = similar_runs(&old_bytes, literals);
         let runs = if self.ops.has_room(runs.len()) { runs } else { Vec::new() };
         let mut at = 0;
-        for Run { start, old: place, length } in runs {
+        for SimilarRun { start, old: position, length } in runs {
             self.ops.push(Op::Literal((start - at) as u64));
-            let offset = old.offset + place as u64;
+            let offset = old.offset + position as u64;
             self.ops.push(Op::Add(Part { offset, length: length as u64, ..old }));
-            let old_bytes = old_bytes.get(place..).unwrap_or_default();
+            let old_bytes = old_bytes.get(position..).unwrap_or_default();
             at = start + length;
             for (to, old) in
                 literals.get_mut(start..at).unwrap_or_default().iter_mut().zip(old_bytes)

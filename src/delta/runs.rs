@@ -10,7 +10,7 @@ const TABLE_LOG: u32 = 22;
 
 /// New bytes, and the old ones that they are subtracted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct SimilarRun {
     pub(super) start: usize,
     pub(super) old: usize,
     pub(super) length: usize,
@@ -19,36 +19,38 @@ pub(super) struct Run {
 /// Returns runs in the order of the new bytes. Old bytes have no match for the bytes between two runs.
 ///
 /// Takes a time that grows with the sum of the lengths. At most 4 GiB of old bytes are looked at.
-pub(super) fn similar_runs(old: &[u8], new: &[u8]) -> Vec<Run> {
-    let places = Places::new(old);
-    let (mut runs, mut run, mut at) = (Vec::new(), Run { start: 0, old: 0, length: 0 }, 0);
+pub(super) fn similar_runs(old: &[u8], new: &[u8]) -> Vec<SimilarRun> {
+    let positions = PositionTable::new(old);
+    let (mut runs, mut run, mut at) = (Vec::new(), SimilarRun { start: 0, old: 0, length: 0 }, 0);
     while at < new.len() {
+        // Two candidates for the old bytes of the rest: those that go on with the run, and those of another run, which begins
+        // where the table finds the next bytes. Another run is begun if more of its bytes agree.
         let rest = tail(new, at);
         let continued = tail(old, run.old + at - run.start);
-        let same = common(continued, rest);
+        let same = common_prefix(continued, rest);
         at += same.max(1);
         // Nothing is better than what agrees.
-        let Some(place) = (same == 0).then(|| places.find(rest)).flatten() else { continue };
-        let found = tail(old, place);
-        let length = common(found, rest);
+        let Some(position) = (same == 0).then(|| positions.find(rest)).flatten() else { continue };
+        let found = tail(old, position);
+        let length = common_prefix(found, rest);
         let agreeing = continued.iter().zip(rest).take(length).filter(|(a, b)| a == b).count();
         if length > agreeing + MIN_GAIN_BYTES {
             let start = at - 1;
-            let end = run.close(old, new.get(..start).unwrap_or_default(), &mut runs);
+            let end = run.finish(old, new.get(..start).unwrap_or_default(), &mut runs);
             let before = new.get(end..start).unwrap_or_default().iter().rev();
-            let back = worth(before.zip(old.iter().take(place).rev()));
-            run = Run { start: start - back, old: place - back, length: 0 };
+            let back = best_length(before.zip(old.iter().take(position).rev()));
+            run = SimilarRun { start: start - back, old: position - back, length: 0 };
             at = start + length;
         }
     }
-    run.close(old, new, &mut runs);
+    run.finish(old, new, &mut runs);
     runs
 }
 
-impl Run {
+impl SimilarRun {
     /// Ends the run where it is best, at the latest at the end of `new`; returns where that is.
-    fn close(mut self, old: &[u8], new: &[u8], runs: &mut Vec<Self>) -> usize {
-        self.length = worth(tail(new, self.start).iter().zip(tail(old, self.old)));
+    fn finish(mut self, old: &[u8], new: &[u8], runs: &mut Vec<Self>) -> usize {
+        self.length = best_length(tail(new, self.start).iter().zip(tail(old, self.old)));
         if self.length > 0 {
             runs.push(self);
         }
@@ -56,23 +58,23 @@ impl Run {
     }
 }
 
-/// The last places of old bytes, by hash.
-struct Places(Vec<u32>);
+/// The last positions of old bytes, by hash.
+struct PositionTable(Vec<u32>);
 
-impl Places {
+impl PositionTable {
     fn new(old: &[u8]) -> Self {
-        let mut places = vec![u32::MAX; 1 << TABLE_LOG];
-        for (place, key) in (0..u32::MAX).zip(old.windows(KEY)) {
-            if let Some(entry) = hash(key).and_then(|hash| places.get_mut(hash)) {
-                *entry = place;
+        let mut positions = vec![u32::MAX; 1 << TABLE_LOG];
+        for (position, key) in (0..u32::MAX).zip(old.windows(KEY)) {
+            if let Some(entry) = hash(key).and_then(|hash| positions.get_mut(hash)) {
+                *entry = position;
             }
         }
-        Self(places)
+        Self(positions)
     }
 
     fn find(&self, bytes: &[u8]) -> Option<usize> {
-        let place = *self.0.get(hash(bytes)?)?;
-        (place < u32::MAX).then_some(place as usize)
+        let position = *self.0.get(hash(bytes)?)?;
+        (position < u32::MAX).then_some(position as usize)
     }
 }
 
@@ -86,12 +88,12 @@ fn tail(bytes: &[u8], start: usize) -> &[u8] {
 }
 
 /// Counts the bytes before the first one that differs.
-fn common(a: &[u8], b: &[u8]) -> usize {
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Returns the count of pairs with the greatest surplus of those that agree.
-fn worth<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
+/// Returns how many pairs, from the first on, have the greatest surplus of those that agree.
+fn best_length<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
     let (mut surplus, mut best, mut length) = (0_i64, 0, 0);
     for (number, (a, b)) in (1..).zip(pairs) {
         surplus += if a == b { 1 } else { -1 };
@@ -113,8 +115,8 @@ mod tests {
         (0..length).map(|_| random.u8(..)).collect()
     }
 
-    fn run(start: usize, old: usize, length: usize) -> Run {
-        Run { start, old, length }
+    fn run(start: usize, old: usize, length: usize) -> SimilarRun {
+        SimilarRun { start, old, length }
     }
 
     #[test]
@@ -150,9 +152,9 @@ mod tests {
             let start = copied.index(old.len() + 1);
             let new = [&new[..], &old[start..], &new[..]].concat();
             let mut at = 0;
-            for Run { start, old: place, length } in similar_runs(&old, &new) {
+            for SimilarRun { start, old: position, length } in similar_runs(&old, &new) {
                 prop_assert!(start >= at && length > 0);
-                prop_assert!(place + length <= old.len() && start + length <= new.len());
+                prop_assert!(position + length <= old.len() && start + length <= new.len());
                 at = start + length;
             }
         }

@@ -17,7 +17,7 @@ pub struct PlatformRequest {
     pub platform: Platform,
     /// Whether the user requested it. Then an image without an index must match it, too.
     pub explicit: bool,
-    /// Rejects other architectures, even those that its machines can run.
+    /// Rejects other architectures, even those that the platform can run.
     pub exact: bool,
 }
 

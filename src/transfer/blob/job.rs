@@ -102,7 +102,7 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     }
 }
 
-/// The error of a layer that was not rebuilt. A warning tells it, unless the source may have nothing else.
+/// Wraps the error of a rebuild; logs it as a warning, unless the source may have nothing but the delta.
 fn not_rebuilt(job: &BlobJob, error: Error) -> Error {
     let what = format!("delta for {}", job.descriptor.digest);
     let error = Error::new(error.kind(), what).with_data_of(&error).with_source(error);

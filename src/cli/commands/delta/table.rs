@@ -21,7 +21,9 @@ pub(super) fn layer_table(layers: &[LayerDelta]) -> String {
                 let encoder = delta.header().encoder.to_string();
                 [digest, whole, size(delta.size()), share, encoder]
             }
-            Err(why) => [digest, whole, "-".to_owned(), "-".to_owned(), format!("whole: {why}")],
+            Err(reason) => {
+                [digest, whole, "-".to_owned(), "-".to_owned(), format!("whole: {reason}")]
+            }
         }
     };
     let rows: Vec<[String; 5]> = layers.iter().map(row).collect();
