@@ -112,10 +112,11 @@ impl ImageFile<'_> {
         // A hard link names an earlier entry, which may be a hard link again.
         for _ in 0..MAX_SYMLINKS {
             let layer = self.source.layer(number, self.image, self.settings)?;
-            let (control, own) = (self.control.clone(), path.clone());
-            let found = match &table {
-                Some((entries, _)) => find_entry(entries, &own),
-                None => self.blocking(move || find_in_layer(layer, &own, &control)).await?,
+            let found = if let Some((entries, _)) = &table {
+                find_entry(entries, &path)
+            } else {
+                let (control, path) = (self.control.clone(), path.clone());
+                self.blocking(move || find_in_layer(layer, &path, &control)).await?
             };
             let not_found = || {
                 let reason = format!("not in layer {number}");

@@ -73,15 +73,13 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
 
 /// Reads the layers into a tree; the output is written afterwards.
 async fn read(image: &mut OpenedImage, settings: &Settings) -> Result<Tree> {
-    let control = &settings.control;
     let layers = layer_blobs(image, settings.retry)?;
     if let Some(arriving) = &image.arriving {
         // After the download the layout has the whole image.
         image.opened.layout = Some(arriving.layout());
     }
-    let own = control.clone();
-    let work = move || Tree::read(layers, &own).map_err(with_command);
-    run_with_progress(image, settings, &control.cancel, work).await
+    let work = move |control: &Control| Tree::read(layers, control).map_err(with_command);
+    run_with_progress(image, settings, &settings.control, work).await
 }
 
 async fn write(
@@ -94,8 +92,10 @@ async fn write(
     let layers = layer_blobs(image, settings.retry)?;
     let control = &settings.control;
     let is_file = matches!(target.to, Sink::Atomic(_));
-    let (tree, own) = (Arc::clone(tree), control.clone());
-    let work = move || target.write_tree(&tree, layers, sync, &own);
+    let work = {
+        let (tree, control) = (Arc::clone(tree), control.clone());
+        move || target.write_tree(&tree, layers, sync, &control)
+    };
     let work = tokio::task::spawn_blocking(work);
     let written = if is_file {
         // Wait for the removal of the incomplete file.

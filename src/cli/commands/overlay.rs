@@ -44,11 +44,11 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     }
     OverlayDirectory::check(&args.dir)?;
     let mut image = EnsureLocal::to_unpack(&args).open(settings).await?;
-    let work = OverlayJob::new(&image, &args, settings)?;
-    let chains = work.image.chains.clone();
-    let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
-    let work = move || work.run(&own, wait_for_pull);
-    let ended = run_with_progress(&mut image, settings, &control.cancel, work).await;
+    let job = OverlayJob::new(&image, &args, settings)?;
+    let chains = job.image.chains.clone();
+    let wait_for_pull = image.wait_for_end();
+    let work = move |control: &Control| job.run(control, wait_for_pull);
+    let ended = run_with_progress(&mut image, settings, control, work).await;
     if ended.is_err() {
         report_kept_layers(&args, settings);
     }

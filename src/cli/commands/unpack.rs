@@ -15,6 +15,7 @@ use crate::cli::run::path_checks;
 use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
 use crate::cli::{labels, output};
+use crate::control::Control;
 use crate::error::Result;
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
@@ -37,16 +38,16 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let builder = RootBuilder::begin(&args.dir)?;
     let mut image = EnsureLocal::to_unpack(&args).open(settings).await?;
     let layers = layer_blobs(&image, settings.retry)?;
-    let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
+    let wait_for_pull = image.wait_for_end();
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };
-    let work = move || {
+    let work = move |control: &Control| {
         let start = Instant::now();
         // With umask 0 files are created with their final mode, without a `chmod`.
         rustix::process::umask(Mode::empty());
-        let (receipt, sizes) = builder.apply(layers, options, &own, wait_for_pull)?;
+        let (receipt, sizes) = builder.apply(layers, options, control, wait_for_pull)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };
-    let done = run_with_progress(&mut image, settings, &control.cancel, work).await?;
+    let done = run_with_progress(&mut image, settings, control, work).await?;
     print_result(&image, &args.dir, &done, settings).await
 }
 

@@ -82,9 +82,11 @@ pub(in crate::cli) async fn fetch_table(
     while let Some(here) = location.take() {
         let bytes = ranges.fetch_table(layer, here.range.clone()).await?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let own = name.clone();
-        let open = move |control: &Control| {
-            here.open(&bytes, control).map_err(|error| failed(&own, "", error))
+        let open = {
+            let name = name.clone();
+            move |control: &Control| {
+                here.open(&bytes, control).map_err(|error| failed(&name, "", error))
+            }
         };
         let opened = run_cancellable(&Control::default(), "read layers", open).await;
         match opened.map_err(|error| ranges.exclude_wrong(layer, error))? {

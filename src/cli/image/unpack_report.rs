@@ -16,6 +16,7 @@ use crate::cli::run::report::receipt;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{ImageResult, elapsed_ms};
 use crate::unpack::Unpacked;
@@ -25,10 +26,12 @@ use crate::unpack::Unpacked;
 pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     image: &mut OpenedImage,
     settings: &Settings,
-    cancel: &CancellationToken,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
+    control: &Control,
+    work: impl FnOnce(&Control) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let work = spawn_blocking(work);
+    let cancel = control.cancel.clone();
+    let control = control.clone();
+    let work = spawn_blocking(move || work(&control));
     let reference = image.opened.reference.clone();
     let work = async move {
         let panicked = |error| Error::new(ErrorKind::Unpack, reference).with_source(error);
@@ -47,7 +50,7 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     }
     match work.await {
         Ok(done) => Ok(done),
-        Err(error) => Err(with_layer(image, settings, cancel, error).await),
+        Err(error) => Err(with_layer(image, settings, &cancel, error).await),
     }
 }
 

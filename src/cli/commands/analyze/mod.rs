@@ -20,6 +20,7 @@ use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::{Settings, platform};
 use crate::cli::signals::or_cancelled;
 use crate::cli::{labels, output, wrap};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::analyze::Analysis;
 use crate::insight::analyze::limits::{AnalysisLimits, BrokenLimit};
@@ -36,9 +37,9 @@ pub(in crate::cli) async fn run(args: Analyze, settings: &Settings) -> Result<Ex
     let analyzer = analyzer(&image)?;
     let source = LayerSource::new(&image, settings);
     let layers = source.layers(&image, settings)?;
-    let own = control.clone();
-    let work = move || analyze_layers(analyzer, layers, &own, |_, _| {}, |_, _| {});
-    let read = run_with_progress(&mut image, settings, &control.cancel, work).await;
+    let work =
+        move |control: &Control| analyze_layers(analyzer, layers, control, |_, _| {}, |_, _| {});
+    let read = run_with_progress(&mut image, settings, &control, work).await;
     let (analysis, sizes) = read.map_err(malformed)?;
     source.print_receipt(&image, settings);
     let broken = limits.map(|limits| limits.broken(&analysis));

@@ -177,13 +177,12 @@ async fn read_tree(
     control: &Control,
     settings: &Settings,
 ) -> Result<FileTree> {
-    let own = control.clone();
-    let work = move || {
+    let work = move |control: &Control| {
         let options = ReadOptions::default().contents();
-        let read = read_layers_onto(tree, layers, options, &own, |_, _| Ok(()), |_, _| Ok(()));
+        let read = read_layers_onto(tree, layers, options, control, |_, _| Ok(()), |_, _| Ok(()));
         read.map(|(tree, _)| tree)
     };
-    run_with_progress(image, settings, &control.cancel, work).await
+    run_with_progress(image, settings, control, work).await
 }
 
 /// Prints one object, whose last key is `files`. The changes are printed one by one: there may be a million.

@@ -47,16 +47,15 @@ pub(in crate::cli) async fn run(args: Files, settings: &Settings) -> Result<Exit
     let inputs = signals::or_cancelled(&control.cancel, "files", inputs).await?;
     let (blobs, _) = inputs.map_err(malformed)?;
     let listing = Listing { json: settings.json, tree: args.tree, only: args.layer, rows, filter };
-    let (own, paths, reference) = (control.clone(), args.paths, image.opened.reference.clone());
-    let flat = args.flat;
-    let work = move || {
+    let (flat, paths, reference) = (args.flat, args.paths, image.opened.reference.clone());
+    let work = move |control: &Control| {
         if flat {
-            print_flat(blobs, &paths, &reference, &listing, &own)
+            print_flat(blobs, &paths, &reference, &listing, control)
         } else {
-            print_changes(blobs, &reference, &listing, &own)
+            print_changes(blobs, &reference, &listing, control)
         }
     };
-    match run_with_progress(&mut image, settings, &control.cancel, work).await {
+    match run_with_progress(&mut image, settings, &control, work).await {
         Ok(()) => {}
         Err(error) if error.detail() == Some(ErrorDetail::BrokenPipe) => {
             return Ok(ExitCode::SUCCESS);

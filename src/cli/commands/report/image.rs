@@ -8,6 +8,7 @@ use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
 use crate::cli::page::size_tree::{PathBytes, SizeTree};
 use crate::cli::settings::Settings;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::insight::analyze::Analysis;
@@ -52,24 +53,22 @@ impl ReportedImage {
         all_layers: usize,
         settings: &Settings,
     ) -> Result<Self> {
-        let control = settings.control.clone();
         let source = LayerSource::new(&image, settings);
         let blobs = source.layers(&image, settings)?;
         let analyzer = analyzer(&image)?;
         let limit = (MAX_ROWS / all_layers.max(1)).clamp(MIN_LAYER_ROWS, MAX_LAYER_ROWS);
-        let work = move || {
+        let work = move |control: &Control| {
             let files = std::cell::RefCell::new(LayerFiles::new(limit));
             let (analysis, unpacked) = analyze_layers(
                 analyzer,
                 blobs,
-                &control,
+                control,
                 |layer, change| files.borrow_mut().change(layer, change),
                 |_, _| files.borrow_mut().end_layer(),
             )?;
             Ok((analysis, unpacked, files.into_inner().trees))
         };
-        let cancel = settings.control.cancel.clone();
-        let read = run_with_progress(&mut image, settings, &cancel, work).await;
+        let read = run_with_progress(&mut image, settings, &settings.control, work).await;
         let (analysis, unpacked, files) = read.map_err(malformed)?;
         source.print_receipt(&image, settings);
         let parent = image.opened.source.provenance(&image.root).await.parent_index;
