@@ -33,10 +33,10 @@ use crate::unpack::Unpacked;
 /// The destination of the tar.
 struct ExportFile {
     path: PathBuf,
-    to: Sink,
+    to: TarOutput,
 }
 
-enum Sink {
+enum TarOutput {
     Stdout(File),
     /// A device or a named pipe. It is opened for the first write: a pipe may have no reader yet.
     Special,
@@ -91,7 +91,7 @@ async fn write(
 ) -> Result<Result<()>> {
     let layers = layer_blobs(image, settings.retry)?;
     let control = &settings.control;
-    let is_file = matches!(target.to, Sink::Atomic(_));
+    let is_file = matches!(target.to, TarOutput::Atomic(_));
     let work = {
         let (tree, control) = (Arc::clone(tree), control.clone());
         move || target.write_tree(&tree, layers, sync, &control)
@@ -115,11 +115,11 @@ impl ExportFile {
                 let path = PathBuf::from("stdout");
                 let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
                 let file = file.map_err(|error| io_error("open", &path, error))?;
-                Self { path, to: Sink::Stdout(file) }
+                Self { path, to: TarOutput::Stdout(file) }
             }
-            ArchiveOutput::File(path) if is_special(&path) => Self { path, to: Sink::Special },
+            ArchiveOutput::File(path) if is_special(&path) => Self { path, to: TarOutput::Special },
             ArchiveOutput::File(path) => {
-                Self { to: Sink::Atomic(ArchiveFile::create(&path)?), path }
+                Self { to: TarOutput::Atomic(ArchiveFile::create(&path)?), path }
             }
         })
     }
@@ -134,9 +134,9 @@ impl ExportFile {
         let Self { path, to } = self;
         let fail = |error| io_error("write", &path, error);
         let (file, atomic) = match to {
-            Sink::Stdout(file) => (Ok(file), None),
-            Sink::Special => (File::options().write(true).open(&path), None),
-            Sink::Atomic(atomic) => (atomic.file().try_clone(), Some(atomic)),
+            TarOutput::Stdout(file) => (Ok(file), None),
+            TarOutput::Special => (File::options().write(true).open(&path), None),
+            TarOutput::Atomic(atomic) => (atomic.file().try_clone(), Some(atomic)),
         };
         let file = file.map_err(|error| io_error("open", &path, error))?;
         let mut out = BufWriter::with_capacity(BUFFER_SIZE, file);
