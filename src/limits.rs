@@ -52,6 +52,9 @@ pub(crate) const MAX_CONFIG_LOOKUPS: usize = 64;
 /// Maximum documents and blobs that all images of a run reference, counted per image.
 pub(crate) const MAX_REFERENCED: usize = 1 << 19;
 
+/// Concurrent requests of one command for tags, documents or the presence of blobs. Blobs have `--jobs`.
+pub(crate) const CONCURRENT_REQUESTS: usize = 8;
+
 /// What one list has used of its limits.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {

@@ -12,14 +12,11 @@ use crate::content;
 use crate::digest::Digest;
 use crate::document::{Document, TreeWalk, WalkLimits};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::limits::{MAX_INDEX_DEPTH, MAX_NESTED_INDEXES};
+use crate::limits::{CONCURRENT_REQUESTS, MAX_INDEX_DEPTH, MAX_NESTED_INDEXES};
 use crate::name::ImageName;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
 use crate::retry::retry;
-
-/// Tags resolved at the same time.
-const CONCURRENCY: usize = 8;
 
 /// How to allow deletion at a registry that refuses it. Most others are the same program, or have a setting of their own.
 const SWITCH_ON: &str = "allow it where the registry runs: for docker-registry with \
@@ -186,7 +183,8 @@ impl Repository {
             let is_one = self.tag_depends_on(&other, digest).await?;
             Ok(is_one.then_some(other))
         });
-        let resolved = futures_util::stream::iter(resolutions).buffer_unordered(CONCURRENCY);
+        let resolved =
+            futures_util::stream::iter(resolutions).buffer_unordered(CONCURRENT_REQUESTS);
         let found: Result<Vec<Option<String>>> = resolved.try_collect().await;
         let mut found: Vec<String> = found?.into_iter().flatten().collect();
         found.sort();

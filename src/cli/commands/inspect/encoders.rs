@@ -23,13 +23,11 @@ use crate::cli::terminal_width::terminal_width;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::transfer::{PlatformRequest, resolve_image};
 
 /// Bytes of a layer that are read.
 const READ_BYTES: u64 = 256 << 10;
-
-/// Layers that are read at once.
-const CONCURRENCY: usize = 4;
 
 /// The layers of an image, base first.
 struct ImageOrigins {
@@ -41,12 +39,12 @@ struct ImageOrigins {
 }
 
 /// Layers by digest: images share them, and images can contain a layer twice.
-type Known = HashMap<Digest, Origin>;
+type OriginsByDigest = HashMap<Digest, Origin>;
 
 pub(super) async fn run(args: &Inspect, settings: &Settings) -> Result<ExitCode> {
     check_creds_of(&args.images, settings)?;
     let choice = platform(args.platform.platform.as_deref())?;
-    let (mut known, mut values, mut errors) = (Known::new(), Vec::new(), Vec::new());
+    let (mut known, mut values, mut errors) = (OriginsByDigest::new(), Vec::new(), Vec::new());
     let mut gap = "";
     for text in &args.images {
         let found = read(text, &choice, &mut known, settings).await;
@@ -78,7 +76,7 @@ pub(super) async fn run(args: &Inspect, settings: &Settings) -> Result<ExitCode>
 async fn read(
     text: &str,
     choice: &PlatformRequest,
-    known: &mut Known,
+    known: &mut OriginsByDigest,
     settings: &Settings,
 ) -> Result<ImageOrigins> {
     let found = store_else_registry(text, settings, async |opened| {
@@ -100,8 +98,8 @@ async fn read(
             let origin = origin(&ranges, layer).await?;
             Ok::<_, Error>((layer.digest.clone(), origin))
         });
-        let read: Known = stream::iter(reading.collect::<Vec<_>>())
-            .buffer_unordered(CONCURRENCY)
+        let read: OriginsByDigest = stream::iter(reading.collect::<Vec<_>>())
+            .buffer_unordered(CONCURRENT_REQUESTS)
             .try_collect()
             .await?;
         let origin = |layer: &Descriptor| {

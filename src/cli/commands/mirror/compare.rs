@@ -11,8 +11,8 @@ use crate::document::{TreeWalk, WalkStep};
 use crate::error::{Error, Side};
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection};
 
-/// Images that are compared concurrently.
-const CONCURRENCY: usize = 16;
+/// Images that are compared concurrently. A run that finds nothing new consists of these requests, so they are more than others.
+const CONCURRENT_COMPARISONS: usize = 16;
 
 /// What is known of an image before it is transferred.
 enum Compared {
@@ -35,7 +35,7 @@ pub(super) async fn compare(
             None => Ok(Compared::Failed),
         }
     });
-    let comparing = stream::iter(comparing.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let comparing = stream::iter(comparing.collect::<Vec<_>>()).buffered(CONCURRENT_COMPARISONS);
     let compared: Vec<_> = comparing.collect().await;
     let compared = images.into_iter().zip(compared).map(|(image, compared)| {
         let status = match (image.status, compared) {

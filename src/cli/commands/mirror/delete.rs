@@ -11,13 +11,11 @@ use crate::cli::run::removals::{LayoutRemovals, Removals, RepositoryRemovals, be
 use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::layout::IndexEntry;
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::location::Location;
 use crate::mirror::{MirrorEntry, tag_in_layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
-
-/// Lists of tags that are requested concurrently.
-const CONCURRENCY: usize = 8;
 
 /// A repository that the file names as a target.
 struct OwnRepository<'a> {
@@ -57,7 +55,7 @@ pub(super) async fn removals(
         let tags = repository.tags().await;
         (name, repository, own, tags)
     });
-    let listed = stream::iter(listing.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let listed = stream::iter(listing.collect::<Vec<_>>()).buffered(CONCURRENT_REQUESTS);
     for (name, repository, own, tags) in listed.collect::<Vec<_>>().await {
         match tags {
             Ok(tags) => {

@@ -17,13 +17,11 @@ use crate::cli::size::plural;
 use crate::content::EndpointKind;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::location::Location;
 use crate::mirror::{ImageParts, MirrorEntry};
 use crate::reference::{Reference, is_tag};
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
-
-/// Images that are looked at concurrently.
-const CONCURRENCY: usize = 8;
 
 /// What the command line selects of the file.
 pub(super) struct FileSelection {
@@ -144,7 +142,7 @@ async fn young_enough<'a>(
         let created = known.created_at(&opened.source, &opened.name).await;
         rule.accepts(created.as_deref(), now)
     });
-    let checks = stream::iter(checks.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let checks = stream::iter(checks.collect::<Vec<_>>()).buffered(CONCURRENT_REQUESTS);
     let accepted: Vec<bool> = checks.collect().await;
     warn_of_too_old(&found, &accepted);
     found

@@ -8,12 +8,10 @@ use super::created::SourceKnowledge;
 use super::ends::target_key;
 use super::image::{Found, MirrorImage};
 use crate::cli::image::open::OpenedLocation;
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::location::Location;
 use crate::mirror::{pairs_by_time, pairs_by_version};
 use crate::reference::Reference;
-
-/// Images that are looked at concurrently.
-const CONCURRENCY: usize = 8;
 
 /// Positions of two images of the run.
 pub(super) struct Pair {
@@ -65,5 +63,5 @@ pub(super) async fn pairs(
 async fn creation_times(images: &[Tagged<'_>], known: &SourceKnowledge<'_>) -> Vec<Option<String>> {
     let times =
         images.iter().map(|image| known.created_at(&image.opened.source, &image.opened.name));
-    stream::iter(times.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await
+    stream::iter(times.collect::<Vec<_>>()).buffered(CONCURRENT_REQUESTS).collect().await
 }

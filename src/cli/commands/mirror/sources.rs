@@ -8,13 +8,11 @@ use futures_util::{StreamExt as _, stream};
 use super::ends::Ends;
 use crate::cli::size::plural;
 use crate::error::{Error, Result, Side};
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::location::Location;
 use crate::mirror::{EntrySource, MirrorEntry, tag_in_layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
-
-/// Lists of tags that are requested concurrently.
-const CONCURRENCY: usize = 8;
 
 /// What was found, or the name of what cannot be listed, and why.
 pub(super) type Listed<T> = Result<T, (String, Error)>;
@@ -88,7 +86,7 @@ pub(super) async fn sources(entries: &[MirrorEntry], ends: &mut Ends<'_>) -> Vec
         let tags = handle.tags().await.map_err(|error| error.with_side(Side::Source));
         (repository, tags)
     });
-    let listing = stream::iter(listing.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY);
+    let listing = stream::iter(listing.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_REQUESTS);
     lists.extend(listing.collect::<Vec<_>>().await);
     let each = entries.iter().zip(repositories).map(|(entry, listed)| {
         let repositories: Vec<Reference> = listed.iter().flatten().cloned().collect();

@@ -13,13 +13,10 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, TreeWalk, WalkLimits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{MAX_INDEX_DEPTH, MAX_REFERENCED, MAX_REFERRER_DEPTH};
+use crate::limits::{CONCURRENT_REQUESTS, MAX_INDEX_DEPTH, MAX_REFERENCED, MAX_REFERRER_DEPTH};
 use crate::mirror::{KeepRules, KeptBy};
 use crate::name::ImageName;
 use crate::registry::Repository;
-
-/// Manifests and lists that are requested concurrently.
-const CONCURRENCY: usize = 8;
 
 /// Manifests whose lists are requested before their results are followed.
 const BATCH: usize = 64;
@@ -65,7 +62,7 @@ pub(super) async fn survey(repository: &Repository, rules: &KeepRules) -> Result
         }
     });
     let read: Vec<(String, SurveyedTag, Option<Document>)> =
-        stream::iter(reading).buffered(CONCURRENCY).try_collect().await?;
+        stream::iter(reading).buffered(CONCURRENT_REQUESTS).try_collect().await?;
     let mut survey = Survey { tags: BTreeMap::new(), graph: Graph::default() };
     let mut walk = TreeWalk::default();
     for (name, tag, document) in read {
@@ -94,8 +91,10 @@ async fn follow(
             return Ok(());
         }
         let reading = steps.iter().map(|step| step.item.read(repository));
-        let read: Vec<_> =
-            stream::iter(reading.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
+        let read: Vec<_> = stream::iter(reading.collect::<Vec<_>>())
+            .buffered(CONCURRENT_REQUESTS)
+            .try_collect()
+            .await?;
         for (step, (children, referrers)) in steps.iter().zip(read) {
             let digest = &step.item.descriptor.digest;
             graph.add(digest, &children, &referrers);

@@ -22,11 +22,9 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::CONCURRENT_REQUESTS;
 use crate::media::MediaType;
 use crate::name::ImageName;
-
-/// Concurrent questions about content.
-const CONCURRENCY: usize = 8;
 
 pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCode> {
     let destination = Destination::parse(&args.reference, None)?;
@@ -116,7 +114,7 @@ async fn check_target(target: &dyn Target, document: &Document) -> Result<()> {
     let asking = asked.map(|content| async move {
         Ok::<_, Error>((is_missing(target, content).await?).then(|| content.digest.clone()))
     });
-    let asking = stream::iter(asking.collect::<Vec<_>>()).buffered(CONCURRENCY);
+    let asking = stream::iter(asking.collect::<Vec<_>>()).buffered(CONCURRENT_REQUESTS);
     let missing: HashSet<Digest> =
         asking.try_filter_map(async |found| Ok(found)).try_collect().await?;
     let location = &target.endpoint().location;
