@@ -6,12 +6,12 @@ use super::shown;
 
 /// A column's heading, and whether it has numbers.
 #[derive(Clone, Copy)]
-pub(in crate::cli) enum Column {
+pub(in crate::cli) enum PageColumn {
     Text(&'static str),
     Number(&'static str),
 }
 
-impl Column {
+impl PageColumn {
     fn name(self) -> &'static str {
         match self {
             Self::Text(name) | Self::Number(name) => name,
@@ -26,7 +26,7 @@ impl Column {
 /// A table of foreign texts. The first column names the row.
 pub(in crate::cli) fn table<const N: usize>(
     caption: &str,
-    columns: [Column; N],
+    columns: [PageColumn; N],
     rows: &[[String; N]],
 ) -> Markup {
     let content = html! {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::compared::{ComparedImage, ImageDiff};
 use super::files::DiffFiles;
 use super::text::value_text;
-use crate::cli::page::bars::{Part, bar, legend};
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::bars::{BarSegment, bar, legend};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::treemap::treemap;
 use crate::cli::page::{Page, heading, numbers, shown};
 use crate::cli::size::{percent, plural, size};
@@ -99,10 +99,10 @@ fn layers(diff: &ImageDiff<'_>) -> Markup {
     let whole = diff.a.size.max(diff.b.size);
     let rows: Vec<[String; 4]> = diff.layers.layers.iter().map(cells).collect();
     let columns = [
-        Column::Text("In"),
-        Column::Text("Digest"),
-        Column::Number("Size"),
-        Column::Text("Command"),
+        PageColumn::Text("In"),
+        PageColumn::Text("Digest"),
+        PageColumn::Number("Size"),
+        PageColumn::Text("Command"),
     ];
     html! {
         section aria-labelledby="layers" {
@@ -127,7 +127,7 @@ fn side(
 ) -> Markup {
     let own = rows.iter().filter(|row| row.side == side);
     let shared = rows.iter().filter(|row| row.side == LayerSide::Both);
-    let parts: Vec<Part> = shared
+    let segments: Vec<BarSegment> = shared
         .chain(own)
         .map(|row| {
             let class = match row.side {
@@ -136,7 +136,7 @@ fn side(
                 _ => "own",
             };
             let command = display_command(&row.created_by);
-            Part::new(row.size, class, format!("{}: {}", size(row.size), shown(&command)))
+            BarSegment::new(row.size, class, format!("{}: {}", size(row.size), shown(&command)))
         })
         .collect();
     let bytes = rows.iter().filter(|row| row.side == side).map(|row| row.size).sum();
@@ -145,7 +145,7 @@ fn side(
     html! {
         li {
             p { span { strong { (name) } " " (shown(&image.reference)) } span { (sizes) } }
-            (bar(&label, &parts, whole))
+            (bar(&label, &segments, whole))
         }
     }
 }
@@ -171,7 +171,7 @@ fn config(changes: &[ConfigChange]) -> Markup {
             [format!("{}{name}", change.field), text(&change.a), text(&change.b)]
         })
         .collect();
-    let columns = [Column::Text("Setting"), Column::Text("A"), Column::Text("B")];
+    let columns = [PageColumn::Text("Setting"), PageColumn::Text("A"), PageColumn::Text("B")];
     html! {
         section aria-labelledby="config" {
             h2 #config { "Config" }

@@ -4,10 +4,10 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::image::ReportedImage;
-use crate::cli::page::bars::{Part, bar};
+use crate::cli::page::bars::{BarSegment, bar};
 use crate::cli::page::shown;
 use crate::cli::page::size_tree::{PathBytes, SizeTree};
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::treemap::{Kind, treemap};
 use crate::cli::size::size;
 use crate::insight::command::display_command;
@@ -99,9 +99,9 @@ fn amounts(layer: usize, bytes: &PathBytes, whole: u64) -> Markup {
     let label = label.map(|(name, bytes)| format!("{} {name}", size(*bytes)));
     let label = label.collect::<Vec<_>>().join(", ");
     let label = format!("layer {layer}: {}", if label.is_empty() { "no bytes" } else { &label });
-    let parts =
-        parts.map(|(name, bytes)| Part::new(bytes, name, format!("{} {name}", size(bytes))));
-    bar(&label, &parts, whole)
+    let segments =
+        parts.map(|(name, bytes)| BarSegment::new(bytes, name, format!("{} {name}", size(bytes))));
+    bar(&label, &segments, whole)
 }
 
 fn layer_table(image: &ReportedImage) -> Markup {
@@ -124,16 +124,16 @@ fn layer_table(image: &ReportedImage) -> Markup {
         })
         .collect();
     let columns = [
-        Column::Text("Layer"),
-        Column::Text("Digest"),
-        Column::Number("Size"),
-        Column::Number("Unpacked"),
-        Column::Number("Added"),
-        Column::Number("Modified"),
-        Column::Number("Deleted"),
-        Column::Number("Wasted"),
-        Column::Number("Files"),
-        Column::Text("Command"),
+        PageColumn::Text("Layer"),
+        PageColumn::Text("Digest"),
+        PageColumn::Number("Size"),
+        PageColumn::Number("Unpacked"),
+        PageColumn::Number("Added"),
+        PageColumn::Number("Modified"),
+        PageColumn::Number("Deleted"),
+        PageColumn::Number("Wasted"),
+        PageColumn::Number("Files"),
+        PageColumn::Text("Command"),
     ];
     table("Layers, base first", columns, &rows)
 }

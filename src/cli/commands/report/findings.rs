@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::image::ReportedImage;
 use crate::cli::page::shown;
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::size::{plural, size};
 use crate::insight::analyze::{Finding, Severity};
 
@@ -65,7 +65,7 @@ fn paths(finding: &Finding) -> Markup {
             [format!("/{}", path.path), size(path.bytes), note]
         })
         .collect();
-    let columns = [Column::Text("Path"), Column::Number("Bytes"), Column::Text("Note")];
+    let columns = [PageColumn::Text("Path"), PageColumn::Number("Bytes"), PageColumn::Text("Note")];
     let caption = match finding.files {
         files if files > finding.paths.len() as u64 => {
             format!("The largest of {}", plural(files, "file"))

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use maud::{Markup, html};
 
 use super::image::ReportedImage;
-use crate::cli::page::bars::{Part, bar, legend};
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::bars::{BarSegment, bar, legend};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
 use crate::cli::size::{percent, plural, size};
 use crate::digest::Digest;
@@ -112,7 +112,7 @@ fn row(
     layers: &HashMap<&Digest, SharedLayer>,
 ) -> Markup {
     let mut by_class = BTreeMap::new();
-    let parts: Vec<Part> = image
+    let segments: Vec<BarSegment> = image
         .layers
         .iter()
         .map(|row| {
@@ -131,7 +131,7 @@ fn row(
             };
             let title = format!("layer {}: {}{holders}\n{command}", row.index, size(row.size));
             let target = Some(format!("#files-{at}-{}", row.index));
-            Part { target, ..Part::new(row.size, class, shown(&title).into_owned()) }
+            BarSegment { target, ..BarSegment::new(row.size, class, shown(&title).into_owned()) }
         })
         .collect();
     let own = by_class.get("own").copied().unwrap_or_default();
@@ -148,7 +148,7 @@ fn row(
                 span { (shown(&image.reference)) }
                 span { (size(image.size())) @if count > 1 { ", own " (size(own)) } }
             }
-            (bar(&label, &parts, whole))
+            (bar(&label, &segments, whole))
         }
     }
 }
@@ -173,10 +173,10 @@ fn layer_table(
         })
         .collect();
     let columns = [
-        Column::Text("Digest"),
-        Column::Number("Size"),
-        Column::Text("In"),
-        Column::Text("Command"),
+        PageColumn::Text("Digest"),
+        PageColumn::Number("Size"),
+        PageColumn::Text("In"),
+        PageColumn::Text("Command"),
     ];
     table("Distinct layers of all images", columns, &rows)
 }

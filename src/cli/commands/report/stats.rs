@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::cli::commands::stats::{open_ledger, warn_of};
 use crate::cli::page::bars::{legend, percentage};
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
@@ -174,14 +174,14 @@ fn row(name: &str, sums: &Sums) -> [String; 6] {
     ]
 }
 
-fn columns(first: &'static str) -> [Column; 6] {
+fn columns(first: &'static str) -> [PageColumn; 6] {
     [
-        Column::Text(first),
-        Column::Number("Runs"),
-        Column::Number("Transferred"),
-        Column::Number("Shared"),
-        Column::Number("Share"),
-        Column::Number("Requests"),
+        PageColumn::Text(first),
+        PageColumn::Number("Runs"),
+        PageColumn::Number("Transferred"),
+        PageColumn::Number("Shared"),
+        PageColumn::Number("Share"),
+        PageColumn::Number("Requests"),
     ]
 }
 

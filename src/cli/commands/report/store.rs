@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use crate::cli::commands::df::not_referenced;
-use crate::cli::page::bars::{Part, bar, legend};
-use crate::cli::page::table::{Column, behind, table};
+use crate::cli::page::bars::{BarSegment, bar, legend};
+use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
 use crate::cli::size::{percent, plural, size, size_if_known};
 use crate::layout::{ImageUsage, LayoutUsage};
@@ -59,8 +59,9 @@ pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Ma
         ("some", usage.session_bytes, "unfinished uploads"),
     ];
     let label = parts.map(|(_, bytes, name)| format!("{} {name}", size(bytes))).join(", ");
-    let bars = parts
-        .map(|(class, bytes, name)| Part::new(bytes, class, format!("{name}: {}", size(bytes))));
+    let bars = parts.map(|(class, bytes, name)| {
+        BarSegment::new(bytes, class, format!("{name}: {}", size(bytes)))
+    });
     let mut largest: Vec<&ImageUsage> = usage.images.iter().collect();
     largest.sort_by_key(|image| std::cmp::Reverse(image.size));
     let left_out = largest.len().saturating_sub(MAX_BARS);
@@ -87,10 +88,11 @@ pub(super) fn section(usage: &LayoutUsage, path: &str, with_numbers: bool) -> Ma
 fn image_row(image: &ImageUsage, whole: u64) -> Markup {
     let [all, shared, unique, frees] =
         [image.size, image.shared, image.unique, image.frees].map(size_if_known);
-    let part = |bytes: Option<u64>, class, title| Part::new(bytes.unwrap_or(0), class, title);
-    let parts = [
-        part(image.unique, "own", format!("only here: {unique}")),
-        part(image.shared, "all", format!("shared: {shared}")),
+    let segment =
+        |bytes: Option<u64>, class, title| BarSegment::new(bytes.unwrap_or(0), class, title);
+    let segments = [
+        segment(image.unique, "own", format!("only here: {unique}")),
+        segment(image.shared, "all", format!("shared: {shared}")),
     ];
     let sizes = format!("{all}, {shared} of it shared");
     let label = format!("{}: {sizes}", image.reference);
@@ -100,7 +102,7 @@ fn image_row(image: &ImageUsage, whole: u64) -> Markup {
                 span { (shown(&image.reference)) }
                 span { (all) ", rm frees " (frees) }
             }
-            (bar(&label, &parts, whole))
+            (bar(&label, &segments, whole))
         }
     }
 }
@@ -116,11 +118,11 @@ fn image_table(images: &[ImageUsage]) -> Markup {
         })
         .collect();
     let columns = [
-        Column::Text("Image"),
-        Column::Number("Size"),
-        Column::Number("Shared"),
-        Column::Number("Unique"),
-        Column::Number("rm frees"),
+        PageColumn::Text("Image"),
+        PageColumn::Number("Size"),
+        PageColumn::Number("Shared"),
+        PageColumn::Number("Unique"),
+        PageColumn::Number("rm frees"),
     ];
     table("Images in the store", columns, &rows)
 }
@@ -139,6 +141,7 @@ fn store_table(usage: &LayoutUsage, shared: u64) -> Markup {
         row("partial downloads", usage.partial, usage.partials),
         row("unfinished uploads", usage.session_bytes, usage.sessions),
     ];
-    let columns = [Column::Text("What"), Column::Number("Bytes"), Column::Number("Count")];
+    let columns =
+        [PageColumn::Text("What"), PageColumn::Number("Bytes"), PageColumn::Number("Count")];
     table("Bytes of the store", columns, &rows)
 }
