@@ -1,4 +1,4 @@
-//! Makes a layer of old layers and a delta.
+//! Rebuilds a layer from old layers and a delta.
 
 use std::io::{self, Read, Write};
 use std::num::NonZero;
@@ -43,14 +43,14 @@ pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W, control: &Contro
     }
 }
 
-/// The new tar, as its operations give it.
+/// Reads the new tar by executing its operations.
 struct NewTar<'a, O, F> {
     delta: &'a Delta,
     old: &'a [TarFile],
     control: &'a Control,
     ops: OpsReader<O>,
     frames: FrameReader<F>,
-    /// What is left of the current operation.
+    /// The rest of the current operation.
     op: Option<Op>,
     /// Where the next frame begins.
     literals_at: u64,

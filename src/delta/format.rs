@@ -6,7 +6,7 @@
 //! JSON      target, diff_id and size of its tar, old layers, encoder, sections
 //! ops       zstd: copies, zeros and literals, in the order of the new tar
 //! frames    zstd: per frame of literals its sizes and its prefix
-//! record    what rebuilds the gzip blob of the tar
+//! record    rebuilds the gzip blob from the tar
 //! literals  the frames, one after the other
 //! ```
 
@@ -205,7 +205,7 @@ impl Delta {
         self.frame_memory + (record.end - record.start) + limits::OTHER_MEMORY
     }
 
-    /// What it makes, and of what.
+    /// The header: the layer that it rebuilds, and the layers that it needs.
     pub fn header(&self) -> &Header {
         &self.header
     }

@@ -115,7 +115,7 @@ impl FrameWriter {
     }
 }
 
-/// Reads a table of frames that anybody may have written.
+/// Reads a table of frames from an untrusted source.
 pub(super) struct FrameReader<R> {
     table: R,
     sizes: Vec<u64>,

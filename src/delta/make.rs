@@ -75,7 +75,7 @@ impl MakeOptions {
 
 /// Makes the delta of a gzip layer whose blob `open_blob` opens. Blocks.
 ///
-/// It is applied once, so that it is known to be right. That takes most of the time.
+/// The delta is applied once to check it, which takes most of the time.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the layer cannot be rebuilt from its tar,
@@ -152,7 +152,7 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Adds what follows the last entry: zeros, or everything if it is no tar.
+    /// Adds what follows the last entry: zeros, or everything if the new layer is not a tar.
     fn tail(&mut self, range: Range<u64>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {

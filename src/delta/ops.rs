@@ -39,13 +39,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// What is left of it after so many bytes, which it has.
+    /// The rest after the first `count` bytes, which are at most its length.
     pub(super) fn after(self, count: usize) -> Self {
         let count = count as u64;
         Self { offset: self.offset + count, length: self.length - count, ..self }
     }
 
-    /// Its end, if it lies inside its layer.
+    /// The end; `None` if it is outside of the layer.
     fn checked_end(&self, sizes: &[u64]) -> Option<u64> {
         let end = self.offset.checked_add(self.length)?;
         (end <= *sizes.get(self.source)?).then_some(end)
@@ -146,7 +146,7 @@ impl OpsWriter {
     }
 }
 
-/// Reads operations that anybody may have written.
+/// Reads operations from an untrusted source.
 pub(super) struct OpsReader<R> {
     bytes: R,
     sizes: Vec<u64>,
