@@ -28,7 +28,7 @@ pub(crate) struct Save {
 pub(crate) struct Load {
     /// OCI or Docker archive, possibly compressed [default: stdin]
     pub(crate) file: Option<PathBuf>,
-    /// Archive, as an option like that of `docker load`
+    /// Archive to load, as with `docker load --input`
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub(crate) input: Option<PathBuf>,
     #[command(flatten)]
