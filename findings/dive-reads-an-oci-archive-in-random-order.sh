@@ -30,7 +30,9 @@ for archive in docker oci; do
     rm -f result.json; code=0; CI=true py/bin/dive "docker-archive://$archive.tar" --json result.json > said 2>&1 || code=$?
     python3 -c 'import json, sys; print("exit", sys.argv[1], "sizes", *(layer["sizeBytes"] for layer in json.load(open("result.json"))["layer"]))' $code
   done > $archive.runs
-  echo "$archive archive: $(cut -d' ' -f 1,2 $archive.runs | sort -u), $([ "$(sort -u $archive.runs | wc -l)" = 1 ] && echo "one order of the layers: $(cut -d' ' -f 3- $archive.runs | sort -u)" || echo "orders of the layers that differ from run to run")"
+  if [ "$(sort -u $archive.runs | wc -l)" = 1 ]; then orders="one order of the layers: $(sort -u $archive.runs | cut -d' ' -f 3-)"
+  else orders="orders of the layers that differ from run to run"; fi
+  echo "$archive archive: $(cut -d' ' -f 1,2 $archive.runs | sort -u), $orders"
 done > seen
 cat seen; echo "for example:"; sort -u oci.runs
 cat > expected <<'END'

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Varnish 7.1.1 (Debian 7.1.1-2+deb12u1) as it comes, before docker-registry 2.8.2 (Debian 2.8.2+ds1-1): an image is pushed and pulled
-# through it by skopeo 1.9.3 (Debian 1.9.3+ds1-1+b10).
+# through it by skopeo 1.9.3 (Debian 1.9.3+ds1-1+b10). It needs gcc, by which Varnish compiles its settings.
 #
 # One would expect a slower registry at worst: uploads are passed on, and the registry sends `Cache-Control` with blobs alone.
 # Seen: a client asks whether a blob exists before it sends it. Varnish keeps that 404 for two minutes, as the registry says nothing about
