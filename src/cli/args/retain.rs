@@ -10,13 +10,13 @@ pub(super) const HELP: &str = "Examples:
   rpull retain --keep semver:5 --keep-tag 'release-*' --keep-age 90d --yes localhost:5000/app
   rpull retain --keep-age 30d --max-delete 20 --yes --json localhost:5000/nightly
 
-A tag stays if one of the rules keeps it. semver:N keeps the tags of the N highest versions; as in
+A tag is kept if one of the rules applies. semver:N keeps the tags of the N highest versions; as in
 `rpull mirror`, 1.2 and v1.2.0 count as versions, and pre-releases do not. --keep-age looks at the
 time in the config, or in an annotation; an image without one, or with one before the year 2000,
-stays.
+is kept.
 
-Of the images that stay, everything stays: platforms, signatures, SBOMs and other referrers. Of the
-others, all that they do not share is deleted. Images without a tag are not seen, and stay. The
+What belongs to a kept image is kept: platforms, signatures, SBOMs and other referrers. Of the
+others, all that they do not share is deleted. Images without a tag are not seen, and are kept. The
 registry's own garbage collection frees the space. Do not push to the repository meanwhile.";
 
 #[derive(Debug, Args)]
