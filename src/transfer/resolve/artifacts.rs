@@ -2,6 +2,7 @@
 //! image without them.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt as _, stream};
@@ -39,8 +40,8 @@ pub(in crate::transfer) async fn find(
     artifacts: ArtifactOptions,
     finder: &DocumentFinder<'_>,
 ) -> Result<FoundArtifacts> {
-    let errors = Mutex::default();
-    let search = ArtifactSearch { finder, request, artifacts, errors };
+    let (count, errors) = (AtomicUsize::new(0), Mutex::default());
+    let search = ArtifactSearch { finder, request, artifacts, count, errors };
     let mut attached = search.all(graph).await?;
     for artifact in &mut attached {
         artifact
@@ -77,6 +78,8 @@ struct ArtifactSearch<'a> {
     finder: &'a DocumentFinder<'a>,
     request: &'a ImageRequest,
     artifacts: ArtifactOptions,
+    /// Number of artifacts that were fetched.
+    count: AtomicUsize,
     /// Why something was omitted that may exist.
     errors: Mutex<Vec<Error>>,
 }
@@ -104,7 +107,7 @@ impl ArtifactSearch<'_> {
         };
         let mut level = digests(&graph.documents);
         let mut seen: HashSet<Digest> = level.iter().cloned().collect();
-        let (mut attached, mut bytes) = (Vec::new(), 0);
+        let mut attached = Vec::new();
         let (mut budget, mut spent) = (Budget::default(), self.request.source.requests().total());
         for depth in 0.. {
             let looking =
@@ -126,7 +129,6 @@ impl ArtifactSearch<'_> {
                     }
                     let new = digests(&documents).into_iter();
                     level.extend(new.filter(|new| seen.insert(new.clone())));
-                    bytes += documents.iter().map(|document| document.bytes().len()).sum::<usize>();
                     let repositories = graph.provenance.repositories.clone();
                     attached.push(AttachedArtifact {
                         documents,
@@ -136,7 +138,7 @@ impl ArtifactSearch<'_> {
                         complete: false,
                     });
                 }
-                let exceeded = if attached.len() > MAX_REFERRERS || bytes > MAX_DOCUMENT_BYTES {
+                let exceeded = if !self.has_room() {
                     Some(SearchLimit::Documents)
                 } else if depth == MAX_REFERRER_DEPTH && !level.is_empty() {
                     Some(SearchLimit::Depth)
@@ -153,6 +155,12 @@ impl ArtifactSearch<'_> {
             }
         }
         Ok(attached)
+    }
+
+    /// Whether the limits admit another artifact. Checked before each is fetched: a list may name 10,000, and several lists are
+    /// read at once.
+    fn has_room(&self) -> bool {
+        self.count.load(Ordering::Relaxed) <= MAX_REFERRERS && self.finder.has_room_for_documents()
     }
 
     fn description(&self) -> String {
@@ -209,22 +217,31 @@ impl ArtifactSearch<'_> {
                 }
             };
             for listed in listed {
-                let documents = match self.fetch_referrer(&listed, &subject).await {
-                    Ok(None) => continue,
-                    Ok(Some(document)) => self.collect_documents(document).await,
+                if !self.has_room() {
+                    break;
+                }
+                let fetched = match self.fetch_referrer(&listed, &subject).await {
+                    Ok(Some(document)) => self.collect_documents(document).await.map(Some),
+                    Ok(None) => Ok(None),
                     Err(error) => Err(error),
                 };
-                match documents {
-                    Ok(documents) => {
+                match fetched {
+                    Ok(Some(documents)) => {
                         let name = digest_name(&self.request.target_name, &listed.digest);
                         found.push(FoundArtifact { name, documents, is_referrer: true });
+                        continue;
                     }
+                    Ok(None) => {}
                     Err(error) => self.skip(error)?,
+                }
+                if let Err(limit) = self.finder.count_miss() {
+                    self.skip(limit)?;
+                    break;
                 }
             }
         }
         if self.artifacts.digest_tags {
-            for tag in digest_tags(&subject) {
+            for tag in digest_tags(&subject).into_iter().filter(|_| self.has_room()) {
                 match self.fetch_tag(&tag).await {
                     Ok(documents) => {
                         let name = sibling_tag(&self.request.target_name, &tag);
@@ -276,7 +293,9 @@ impl ArtifactSearch<'_> {
     }
 
     async fn collect_documents(&self, document: Document) -> Result<Vec<Document>> {
-        self.finder.collect(vec![document], 0).await
+        let documents = self.finder.collect(document).await?;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(documents)
     }
 }
 

@@ -9,20 +9,21 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex, TreeWalk};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::limits::MAX_DOCUMENT_BYTES;
 use crate::transfer::resolve::finder::{CONCURRENCY, DocumentFinder};
 
 /// Maximum number of entries that an error or warning lists.
 const MAX_LISTED: usize = 30;
 
 impl DocumentFinder<'_> {
-    /// Returns these documents and everything below them, each once, children before parents. `depth` is the number of indexes
-    /// above them. The entries of all indexes of one depth are fetched concurrently.
-    pub(in crate::transfer) async fn collect(
-        &self,
-        roots: Vec<Document>,
-        depth: usize,
-    ) -> Result<Vec<Document>> {
+    /// Returns a document and everything below it, each once, children before parents. The entries of all indexes of one depth
+    /// are fetched concurrently.
+    pub(in crate::transfer) async fn collect(&self, root: Document) -> Result<Vec<Document>> {
+        self.count_bytes(root.descriptor().size)?;
+        self.collect_from(vec![root], 0).await
+    }
+
+    /// Returns these documents and everything below them. `depth` is the number of indexes above them.
+    async fn collect_from(&self, roots: Vec<Document>, depth: usize) -> Result<Vec<Document>> {
         let mut walk = TreeWalk::default();
         walk.queue(depth, roots.iter().map(|root| root.descriptor().clone()));
         while walk.next_step().is_some() {}
@@ -41,16 +42,17 @@ impl DocumentFinder<'_> {
                 break;
             }
             level = self.fetch_all(&entries).await?;
-            self.check_total(documents.iter().chain(&level))?;
         }
         Ok(children_first(documents))
     }
 
-    /// Returns the documents of these entries, in their order.
+    /// Returns the documents of these entries, in their order. Their sizes are counted before they are fetched.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] names all that are missing.
-    async fn fetch_all(&self, entries: &[Descriptor]) -> Result<Vec<Document>> {
+    pub(super) async fn fetch_all(&self, entries: &[Descriptor]) -> Result<Vec<Document>> {
+        let sizes = entries.iter().map(|entry| entry.size);
+        self.count_bytes(sizes.fold(0, u64::saturating_add))?;
         // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
         let fetch = |entry: Descriptor| async move {
             let child = self.document(&entry).await?;
@@ -75,14 +77,6 @@ impl DocumentFinder<'_> {
         let images = index.manifests.iter().filter(|entry| !entry.is_attestation());
         self.fetch_all(&images.cloned().collect::<Vec<_>>()).await?;
         Ok(())
-    }
-
-    fn check_total<'d>(&self, documents: impl Iterator<Item = &'d Document>) -> Result<()> {
-        if documents.map(|document| document.bytes().len()).sum::<usize>() <= MAX_DOCUMENT_BYTES {
-            return Ok(());
-        }
-        let reason = format!("manifests have more than {} MiB in total", MAX_DOCUMENT_BYTES >> 20);
-        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason))
     }
 
     /// Lists all missing entries in one error: a store often has one platform of many.
@@ -138,7 +132,6 @@ impl DocumentFinder<'_> {
             list_entries(&missing),
             list_entries(&images)
         );
-        let mut documents = Vec::new();
         if let [image] = images.as_slice() {
             let document = self.document(image).await?.with_platform(image.platform.clone());
             if document.manifest().is_ok() {
@@ -146,13 +139,10 @@ impl DocumentFinder<'_> {
             }
         }
         let mut seen = HashSet::new();
-        for entry in existing {
-            if seen.insert(&entry.digest) {
-                let document = self.document(entry).await?;
-                documents.push(document.with_platform(entry.platform.clone()));
-            }
-        }
-        let mut documents = self.collect(documents, 1).await?;
+        existing.retain(|entry| seen.insert(&entry.digest));
+        let existing: Vec<Descriptor> = existing.into_iter().cloned().collect();
+        let documents = self.fetch_all(&existing).await?;
+        let mut documents = self.collect_from(documents, 1).await?;
         documents.push(root.clone());
         Ok(Some((documents, None)))
     }

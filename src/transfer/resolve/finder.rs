@@ -13,7 +13,7 @@ use crate::document::{
     Document, ImageIndex, ImageManifest, ParsedDocument, available_platforms, entries_for_platform,
 };
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_INDEX_DEPTH};
+use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH};
 use crate::platform::{self, Platform};
 use crate::retry::RetryPolicy;
 use crate::transfer::blob::read::read_small;
@@ -45,6 +45,8 @@ struct VisitedDocuments {
     without_platform: usize,
     /// Number of fetched documents that were not used.
     budget: Budget,
+    /// Bytes of the documents that belong to the image.
+    document_bytes: u64,
 }
 
 impl<'f> DocumentFinder<'f> {
@@ -165,6 +167,25 @@ impl<'f> DocumentFinder<'f> {
         counted.map_err(|limit| limit.error(self.reference).at(&self.source.endpoint().location))
     }
 
+    /// Counts bytes of documents that belong to the image, before they are fetched where their sizes are known: all are in memory
+    /// at once.
+    pub(super) fn count_bytes(&self, bytes: u64) -> Result<()> {
+        {
+            let mut visited = self.visited();
+            visited.document_bytes = visited.document_bytes.saturating_add(bytes);
+        }
+        if self.has_room_for_documents() {
+            return Ok(());
+        }
+        let reason = format!("manifests have more than {} MiB in total", MAX_DOCUMENT_BYTES >> 20);
+        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason))
+    }
+
+    /// Whether the documents that were counted are within the limit.
+    pub(super) fn has_room_for_documents(&self) -> bool {
+        self.visited().document_bytes <= MAX_DOCUMENT_BYTES as u64
+    }
+
     fn visited(&self) -> MutexGuard<'_, VisitedDocuments> {
         self.visited.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,11 +215,9 @@ impl<'f> DocumentFinder<'f> {
             .flat_map(|index| filter_index::kept_entries(index, &digests, platforms))
             .collect();
         kept.retain(|entry| seen.insert(&entry.digest));
-        let mut documents = Vec::new();
-        for entry in kept.iter().filter(|entry| entry.media_type.is_document()) {
-            let document = self.document(entry).await?;
-            documents.push(document.with_platform(entry.platform.clone()));
-        }
+        let listed = kept.iter().filter(|entry| entry.media_type.is_document());
+        let listed: Vec<Descriptor> = listed.map(|entry| (*entry).clone()).collect();
+        let mut documents = self.fetch_all(&listed).await?;
         documents.push(filter_index::rewrite(root, &nested, &kept)?);
         Ok(documents)
     }

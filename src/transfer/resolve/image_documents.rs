@@ -52,13 +52,13 @@ pub(super) async fn image_documents(
             found = finder.filter_index(&root, index, platforms).await?;
         }
         (PlatformSelection::All | PlatformSelection::OriginalIndex, ParsedDocument::Index(_)) => {
-            found = finder.collect(vec![root], 0).await?;
+            found = finder.collect(root).await?;
         }
         (PlatformSelection::Available, ParsedDocument::Index(index)) => {
             if let Some(present) = finder.available_subset(&root, index).await? {
                 return Ok(present);
             }
-            found = finder.collect(vec![root], 0).await?;
+            found = finder.collect(root).await?;
         }
     }
     Ok((found, None))

@@ -47,6 +47,7 @@ impl DocumentFinder<'_> {
                 let lists = nested.manifests.iter().any(|entry| chosen.contains(&entry.digest));
                 if below || lists {
                     leads = true;
+                    self.count_bytes(document.descriptor().size)?;
                     found.push(document);
                 } else {
                     self.count_miss()?;

@@ -1,5 +1,7 @@
 //! Selection of platforms: a requested platform is exact in copies; a fallback of pulls is reported.
 
+use rpull::digest::Digest;
+use rpull::media::MediaType;
 use rpull::platform::Platform;
 use serde_json::json;
 
@@ -178,4 +180,42 @@ async fn image_of_other_platform_is_named_once_unless_requested() {
         }
     }
     assert_eq!(cli.run(&["history", &fits]).await.expect(0, "").stderr, "");
+}
+
+#[tokio::test]
+async fn index_with_manifests_beyond_byte_limit_is_refused_before_they_are_fetched() {
+    let (from, cli) = (FakeRegistry::start().await, Cli::new());
+    let images = ["amd64", "arm64"].map(only);
+    for image in &images {
+        image.publish(&from, "many", None);
+    }
+    let entry = |image: &Image, architecture: &str| {
+        let mut entry = json!(image.manifest.descriptor);
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let mut entries = vec![entry(&images[0], "amd64"), entry(&images[1], "arm64")];
+    // The most that one manifest may have, 17 times: more than 64 MiB.
+    let about = images[0].manifest.digest();
+    entries.extend((0..17).map(|number| {
+        json!({"mediaType": MediaType::OCI_MANIFEST, "digest": Digest::sha256(&[number]), "size": 4 << 20,
+            "platform": {"os": "unknown", "architecture": "unknown"},
+            "annotations": {"vnd.docker.reference.digest": about, "vnd.docker.reference.type": "attestation-manifest"}})
+    }));
+    let index =
+        json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries});
+    from.document("many", Some("1"), MediaType::OCI_INDEX.as_str(), index.to_string());
+    let name = from.repository("many:1");
+    let both = ["--platform", "linux/amd64", "--platform", "linux/arm64"];
+    for options in [&["--all-platforms"][..], &both] {
+        let copy = [&["copy"], options, &[&name, "oci:out"]].concat();
+        cli.run(&copy).await.expect(5, "more than 64 MiB in total");
+    }
+    let requested = |image: &Image| {
+        let path = format!("/manifests/{}", image.manifest.digest());
+        from.server.lines().iter().filter(|line| line.contains(&path)).count()
+    };
+    let documents = from.server.lines();
+    let documents = documents.iter().filter(|line| line.contains("/manifests/sha256:")).count();
+    assert_eq!(documents, images.iter().map(requested).sum::<usize>(), "only the selected ones");
 }

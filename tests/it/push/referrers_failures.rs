@@ -1,5 +1,6 @@
 //! Referrers that cannot be listed, fetched or stored never prevent the copy of the image.
 
+use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::media::MediaType;
 use serde_json::{Value, json};
@@ -215,4 +216,34 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     let output = cli.run(&copy).await;
     output.expect(0, "included 0 referrers");
     assert!(!output.stderr.contains("is listed as a referrer"), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn copy_referrers_beyond_byte_limit_are_not_fetched() {
+    let (from, [image, _], name) = published().await;
+    let padding = "x".repeat((4 << 20) - 2000);
+    let listed: Vec<Value> = (0..20)
+        .map(|number| {
+            let bytes = json!({
+                "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "artifactType": "a/b",
+                "config": Descriptor::for_bytes(MediaType::OCI_EMPTY, b"{}"), "layers": [],
+                "subject": image.manifest.descriptor,
+                "annotations": {"number": number.to_string(), "padding": padding},
+            });
+            let (kind, bytes) = (MediaType::OCI_MANIFEST.as_str(), bytes.to_string());
+            let size = bytes.len();
+            let digest = from.document("team/app", None, kind, bytes);
+            json!({"mediaType": kind, "digest": digest, "size": size})
+        })
+        .collect();
+    from.blob("team/app", "{}");
+    list_referrers(&from, &json!(listed));
+    let copy = ["copy", "--referrers", &format!("{name}:1"), "oci:out"];
+    let cli = Cli::new();
+    cli.run(&copy).await.expect(5, "64 MiB");
+    cli.run(&["history", "oci:out"]).await.expect(0, "");
+    let requests = from.server.requests();
+    let fetched = requests.iter().filter(|request| request.path.contains("/manifests/sha256:"));
+    // 16 of them have just under 64 MiB.
+    assert_eq!(fetched.count(), 17);
 }
