@@ -17,7 +17,6 @@ use super::resolve::image::resolve_all;
 use super::resolve::source_documents::SourceDocuments;
 use super::run_state::{ImageRun, Run};
 use super::schedule::{BlobOrder, ImageEntry, Schedule, Slots, TargetRules};
-use super::side::OnSide as _;
 use super::table::{BlobId, ImageId, Table, TargetId};
 use super::target_state::TargetState;
 use crate::content::Rebuilder;
@@ -152,7 +151,8 @@ impl Run {
         let requests: Table<ImageId, &ImageRequest> =
             self.images.rows().map(|image| &image.request).collect();
         self.rebuilders = find_rebuildable(&mut plan, self.images.iter()).await;
-        let refused = plan.images_without_source(&requests, &targets).await.on(Side::Target);
+        let unavailable = plan.images_without_source(&requests, &targets).await;
+        failed.extend(unavailable.targets);
         if detail == PlanDetail::ForShow {
             plan.mount_from_uploads(&targets);
         }
@@ -160,17 +160,8 @@ impl Run {
         for (target, error) in failed {
             self.fail_target(target, &error);
         }
-        match refused {
-            Ok(refused) => {
-                for (image, error) in refused {
-                    self.images[image].error.get_or_insert(error);
-                }
-            }
-            Err(error) => {
-                for target in self.targets.ids() {
-                    self.fail_target(target, &error);
-                }
-            }
+        for (image, error) in unavailable.images {
+            self.images[image].error.get_or_insert(error);
         }
     }
 

@@ -11,6 +11,7 @@ mod manifest;
 mod many_targets;
 mod max_bytes;
 mod min_rate;
+mod omitted_blobs;
 mod pause;
 mod pins;
 mod platforms;
