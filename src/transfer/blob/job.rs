@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::TryStreamExt as _;
 
 use crate::content::{
-    BlobWriter, OpenBlobOptions, Opened, Presence, Rebuilder, Source, TargetWriter,
+    BlobWriter, ByteStream, OpenBlobOptions, Opened, Presence, Rebuilder, Source, TargetWriter,
 };
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -78,11 +78,10 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     let mut delta_error = None;
     if let Some(rebuilder) = rebuilder {
         match rebuild(job, &*rebuilder, &mut *writer).await {
-            Ok(Ok(proof)) => return writer.commit(proof).await.map(|()| BlobResult::Rebuilt),
-            Ok(Err(error)) => {
-                delta_error = Some(not_rebuilt(job, error));
-                writer.truncate().await?;
+            Ok(RebuildEnd::Rebuilt(proof)) => {
+                return writer.commit(*proof).await.map(|()| BlobResult::Rebuilt);
             }
+            Ok(RebuildEnd::NotRebuilt(error)) => delta_error = Some(not_rebuilt(job, error)),
             Err(error) => {
                 writer.abort(&error).await;
                 return Err(error);
@@ -130,23 +129,44 @@ async fn attempt_until_right(
     sent
 }
 
-/// Rebuilds the blob at the target. The inner error is that of the delta, the outer one that of the target.
+/// The end of a rebuild.
+enum RebuildEnd {
+    Rebuilt(Box<Verified>),
+    /// The delta or an old layer is missing or wrong. The target has what it had before, or nothing.
+    NotRebuilt(Error),
+}
+
+/// Rebuilds the blob at the target. An error is one of the target.
 async fn rebuild(
     job: &BlobJob,
     rebuilder: &dyn Rebuilder,
     writer: &mut dyn BlobWriter,
-) -> Result<Result<Verified>> {
-    let (digest, progress) = (&job.descriptor.digest, &job.context.progress);
-    progress.on_event(&Event::BlobStarted { digest, position: 0 });
+) -> Result<RebuildEnd> {
+    let digest = &job.descriptor.digest;
+    job.context.progress.on_event(&Event::BlobStarted { digest, position: 0 });
     let received = |bytes| {
         job.counters.add_delta(bytes);
         job.context.received.fetch_add(bytes, Ordering::Relaxed);
     };
-    let mut chunks = match rebuilder.rebuild(&job.descriptor, &received).await {
+    let chunks = match rebuilder.rebuild(&job.descriptor, &received).await {
         Ok(chunks) => chunks,
-        Err(error) => return Ok(Err(error)),
+        // The partial of the layer is still of use.
+        Err(error) => return Ok(RebuildEnd::NotRebuilt(error)),
     };
     writer.truncate().await?;
+    let end = write_rebuilt(job, chunks, writer).await?;
+    if matches!(end, RebuildEnd::NotRebuilt(_)) {
+        writer.truncate().await?;
+    }
+    Ok(end)
+}
+
+async fn write_rebuilt(
+    job: &BlobJob,
+    mut chunks: ByteStream<'static>,
+    writer: &mut dyn BlobWriter,
+) -> Result<RebuildEnd> {
+    let (digest, progress) = (&job.descriptor.digest, &job.context.progress);
     if job.feed.is_used() {
         job.feed.restart(writer.file()?);
     }
@@ -154,11 +174,16 @@ async fn rebuild(
     loop {
         let chunk = match chunks.try_next().await {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(verifier.finish()),
-            Err(error) => return Ok(Err(error)),
+            Ok(None) => {
+                return Ok(match verifier.finish() {
+                    Ok(proof) => RebuildEnd::Rebuilt(Box::new(proof)),
+                    Err(error) => RebuildEnd::NotRebuilt(error),
+                });
+            }
+            Err(error) => return Ok(RebuildEnd::NotRebuilt(error)),
         };
         if let Err(error) = verifier.check_length(chunk.len()) {
-            return Ok(Err(error));
+            return Ok(RebuildEnd::NotRebuilt(error));
         }
         writer.write(chunk.clone()).await?;
         verifier.hash(&chunk);

@@ -145,3 +145,22 @@ async fn delta_artifact_for_another_layer_is_not_used() {
     versions.registry.blob_as("app", &digest, vec![0; size]);
     assert_transferred(&versions, "; transferring the layer").await;
 }
+
+#[tokio::test]
+async fn unavailable_delta_leaves_partial_of_layer() {
+    const KEPT: usize = 900_000;
+    let versions = Versions::new().await;
+    versions.push_deltas().await;
+    let layer = versions.new.layers[1].digest().as_str();
+    versions.registry.override_response(layer, 0..1, |reply| reply.fault(Fault::Cut(KEPT)));
+    let args = ["--retries", "0", "pull", "--delta", "never", &versions.name(2)];
+    versions.cli.run(&args).await.expect(6, "");
+    let blob = delta_blob(&versions).await;
+    versions.registry.delete_blob("app", &blob["digest"].as_str().unwrap().parse().unwrap());
+    let args = ["pull", "--json", "--delta", "always", &versions.name(2)];
+    let output = versions.cli.run(&args).await;
+    output.expect(0, "; transferring the layer");
+    let bytes = output.report()["bytes"].clone();
+    assert_eq!((&bytes["resumed"], &bytes["resent"]), (&json!(KEPT), &json!(0)), "{bytes}");
+    assert_digests_are_right(&versions.cli.store());
+}
