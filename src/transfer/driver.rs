@@ -318,7 +318,7 @@ impl Run {
         let doubtful: Vec<BlobId> = blobs.iter().filter(is_doubtful).copied().collect();
         for blob in &doubtful {
             self.results[*blob] = BlobResult::Missing;
-            self.counters[*blob].reset();
+            self.counters[*blob].continue_at(0);
         }
         self.schedule.recommit(image, blobs, &doubtful);
     }

@@ -370,7 +370,7 @@ mod tests {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
                 let counters = BlobCounters::default();
                 let kept = size / 100 * kept_percent;
-                counters.set_resumed(kept);
+                counters.continue_at(kept);
                 counters.add_resent(wasted);
                 let result = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into()), BlobResult::Rebuilt][usize::from(how)].clone();
                 if result == BlobResult::Transferred {

@@ -16,10 +16,14 @@ pub(in crate::transfer) struct BlobCounters {
 }
 
 impl BlobCounters {
-    /// Sets the size of the partial before an attempt. Bytes received in this run do not count as kept from an earlier one.
-    pub(in crate::transfer) fn set_resumed(&self, bytes: u64) {
-        let earlier = bytes.saturating_sub(self.transferred.load(Ordering::Relaxed));
-        self.resumed.store(earlier, Ordering::Relaxed);
+    /// Starts an attempt with this many bytes at the target. Those received in this run stay transferred, the others are from an
+    /// earlier one. What this run received beyond them is lost.
+    pub(in crate::transfer) fn continue_at(&self, bytes: u64) {
+        let transferred = self.transferred.load(Ordering::Relaxed);
+        let kept = transferred.min(bytes);
+        self.transferred.store(kept, Ordering::Relaxed);
+        self.resumed.store(bytes - kept, Ordering::Relaxed);
+        self.add_resent(transferred - kept);
     }
 
     pub(in crate::transfer) fn add_transferred(&self, bytes: u64) {
@@ -39,15 +43,15 @@ impl BlobCounters {
         self.delta.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the partial are of no use.
+    /// Bytes that the target had when the attempt started are of no use. If fewer are from an earlier run, the others were
+    /// received by an earlier attempt.
     pub(in crate::transfer) fn remove_resumed(&self, bytes: u64) {
-        self.resumed.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts everything so far as discarded: the blob starts over.
-    pub(in crate::transfer) fn reset(&self) {
-        self.resumed.store(0, Ordering::Relaxed);
-        let lost = self.transferred.swap(0, Ordering::Relaxed);
+        let resumed = self.resumed.load(Ordering::Relaxed);
+        let earlier = resumed.min(bytes);
+        self.resumed.store(resumed - earlier, Ordering::Relaxed);
+        let transferred = self.transferred.load(Ordering::Relaxed);
+        let lost = transferred.min(bytes - earlier);
+        self.transferred.store(transferred - lost, Ordering::Relaxed);
         self.add_resent(lost);
     }
 
@@ -55,5 +59,36 @@ impl BlobCounters {
     pub(in crate::transfer) fn read(&self) -> (u64, u64, u64) {
         let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         (read(&self.transferred), read(&self.resumed), read(&self.resent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn attempts_at_any_offsets_account_for_every_byte(
+            partial in 0_u64..1000,
+            attempts in proptest::collection::vec((0_u64..=100, 0_u64..1000, 0_u64..=100), 0..8),
+        ) {
+            let counters = BlobCounters::default();
+            let (mut at_target, mut received) = (partial, 0);
+            for (kept_percent, bytes, useless_percent) in attempts {
+                let start = at_target * kept_percent / 100;
+                counters.continue_at(start);
+                counters.add_transferred(bytes);
+                let useless = start * useless_percent / 100;
+                counters.remove_resumed(useless);
+                at_target = start - useless + bytes;
+                received += bytes;
+                let (transferred, resumed, resent) = counters.read();
+                prop_assert_eq!(transferred + resumed, at_target);
+                prop_assert_eq!(transferred + resent, received);
+                prop_assert!(resumed <= partial);
+            }
+        }
     }
 }

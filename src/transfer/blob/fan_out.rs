@@ -66,12 +66,12 @@ impl FanOut {
         let mut sinks = Vec::new();
         for (index, opened) in join_all(opening).await.into_iter().enumerate() {
             let Some(target) = self.sinks.get(index) else { continue };
-            target.counters.reset();
             let end = match opened.on(Side::Target) {
                 Ok(Opened::Exists) => SinkEnd::Ended(Ok(BlobResult::Shared)),
                 Ok(Opened::Mounted { from }) => SinkEnd::Ended(Ok(BlobResult::Mounted(from))),
                 Ok(Opened::Writer(writer)) if writer.offset() == 0 => {
                     let counters = Arc::clone(&target.counters);
+                    counters.continue_at(0);
                     sinks.push(Sink { index, writer, counters, lag_left: MAX_LAG });
                     continue;
                 }
@@ -108,14 +108,13 @@ impl FanOut {
                 // Bytes of several responses may not fit together: then one clean start decides, of each target alone.
                 let may_fit = has_other || (is_mismatch && reader.was_resumed());
                 for sink in sinks {
-                    sink.counters.reset();
                     let end = if may_fit {
                         SinkEnd::MoveAlone
                     } else {
                         SinkEnd::Ended(Err(error.clone_for()))
                     };
                     set_end(ends, sink.index, end);
-                    abort(sink.writer, &error).await;
+                    sink.abort(&error).await;
                 }
             }
         }
@@ -159,6 +158,17 @@ impl Sink {
     async fn write_in_time(&mut self, chunk: Bytes) -> Result<Duration, SinkEnd> {
         timeout(self.lag_left, self.write(chunk)).await.unwrap_or(Err(SinkEnd::MoveAlone))
     }
+
+    /// Aborts the write; wrong bytes are not kept.
+    async fn abort(mut self, error: &Error) {
+        if error.kind() == ErrorKind::Mismatch {
+            self.counters.continue_at(0);
+            if self.writer.truncate().await.is_err() {
+                return;
+            }
+        }
+        self.writer.abort(error).await;
+    }
 }
 
 /// Writes to all sinks, and removes those that fail or are too slow.
@@ -182,11 +192,11 @@ async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
             }
             Err(end) => end,
         };
+        let index = sink.index;
         if let SinkEnd::Ended(Err(error)) = &end {
-            sink.counters.reset();
-            abort(sink.writer, error).await;
+            sink.abort(error).await;
         }
-        set_end(ends, sink.index, end);
+        set_end(ends, index, end);
     }
     *sinks = staying;
 }
@@ -212,14 +222,6 @@ fn end_of(error: Error) -> SinkEnd {
         return SinkEnd::MoveAlone;
     }
     SinkEnd::Ended(Err(error))
-}
-
-/// Aborts the write; wrong bytes are not kept.
-async fn abort(mut writer: Box<dyn BlobWriter>, error: &Error) {
-    if error.kind() == ErrorKind::Mismatch && writer.truncate().await.is_err() {
-        return;
-    }
-    writer.abort(error).await;
 }
 
 fn set_end(ends: &mut [SinkEnd], index: usize, end: SinkEnd) {

@@ -62,7 +62,6 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
 }
 
 async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
-    job.counters.reset();
     let mut writer = match job.writer.open_blob(&job.descriptor, &job.options).await? {
         Opened::Exists => return Ok(BlobResult::Shared),
         Opened::Mounted { from } => return Ok(BlobResult::Mounted(from)),
@@ -226,7 +225,7 @@ async fn attempt(
     let ranges = writer.ranges().filter(|_| start == StartAt::Partial);
     let present = ranges.as_ref().map(|ranges| ranges.present()).unwrap_or_default();
     let early: u64 = present.iter().map(|range| range.end - range.start).sum();
-    job.counters.set_resumed(offset + early);
+    job.counters.continue_at(offset + early);
     job.context.progress.on_event(&Event::BlobStarted { digest, position: offset });
     let mut reader =
         ResumingReader::new(&*job.source, &job.descriptor, offset, &job.context, &job.counters);
@@ -249,7 +248,7 @@ async fn attempt(
     if error.kind() != ErrorKind::Mismatch {
         return Err(AttemptError { error, was_resumed });
     }
-    job.counters.reset();
+    job.counters.continue_at(0);
     if has_failed {
         // The response does not fit the descriptor, which may be the wrong one of both: the partial may be fine.
         return Err(AttemptError { error, was_resumed });
@@ -307,9 +306,10 @@ async fn fill(
 
 /// Hashes the prefix of a partial that the target cannot read back, by reading it from the source again.
 async fn hash_prefix(job: &BlobJob, length: u64, verifier: &mut Verifier) -> Result<()> {
-    let counters = BlobCounters::default();
+    let read_again = ReadAgain { counters: BlobCounters::default(), job };
     let context = job.context.without_progress();
-    let reader = ResumingReader::new(&*job.source, &job.descriptor, 0, &context, &counters);
+    let reader =
+        ResumingReader::new(&*job.source, &job.descriptor, 0, &context, &read_again.counters);
     let mut reader = reader.in_one_stream();
     let mut left = length;
     while left > 0 {
@@ -319,4 +319,19 @@ async fn hash_prefix(job: &BlobJob, length: u64, verifier: &mut Verifier) -> Res
         verifier.update(&chunk)?;
     }
     Ok(())
+}
+
+/// Counts bytes that are read only to be hashed as resent, also if the read fails or is cancelled. A local source sends none.
+struct ReadAgain<'a> {
+    counters: BlobCounters,
+    job: &'a BlobJob,
+}
+
+impl Drop for ReadAgain<'_> {
+    fn drop(&mut self) {
+        if !self.job.source.endpoint().kind.is_local() {
+            let (read, _, resent) = self.counters.read();
+            self.job.counters.add_resent(read + resent);
+        }
+    }
 }

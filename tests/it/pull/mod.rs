@@ -1,5 +1,6 @@
 //! Downloads: resume, retry, timeout, integrity, platforms, plans, concurrency.
 
+mod attempts;
 mod basic;
 mod concurrency;
 mod engine;

@@ -74,6 +74,7 @@ async fn push_resumes_when_killed_server_returns() {
     let output = running.wait().await;
     let report = output.expect(0, "").report();
     let bytes = &report["bytes"];
+    assert_eq!(bytes["resumed"], 0, "nothing is from an earlier run: {bytes}");
     // Only bytes in flight when the server died are sent twice.
     assert!(bytes["resent"].as_u64().unwrap() < 3_000_000, "{bytes}");
     assert_eq!(bytes["total"], held.size());
