@@ -10,6 +10,15 @@ pub(super) const MAX_EXTENTS: usize = 1 << 16;
 /// Largest size of a sparse file. A few stored bytes could still fill the disk of a program that copies the file.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 
+/// Checks the size of a file of which not all bytes are stored.
+pub(super) fn check_file_size(size: u64) -> io::Result<()> {
+    if size <= MAX_FILE_BYTES {
+        Ok(())
+    } else {
+        Err(invalid("has a sparse file whose holes are too large"))
+    }
+}
+
 /// Bytes of a file that are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
@@ -41,9 +50,7 @@ impl SparseMap {
 
     /// Checks that the extents are in order, inside the file, and together as long as the `stored` bytes.
     pub(super) fn check(&self, stored: u64) -> io::Result<()> {
-        if self.size > MAX_FILE_BYTES {
-            return Err(invalid("has a sparse file whose holes are too large"));
-        }
+        check_file_size(self.size)?;
         let mut end = 0;
         let mut sum = 0_u64;
         for extent in &self.extents {

@@ -13,6 +13,7 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::layer::entries::EntryLimits;
 use crate::layer::invalid::invalid;
+use crate::layer::sparse::check_file_size;
 use crate::layer::{Compression, EntryKind};
 
 #[derive(serde::Deserialize)]
@@ -137,7 +138,10 @@ impl OpenFile {
         self.position += size;
         let (range, skip) = match &*item.chunk_type {
             "" => (item.offset..u64::MAX, item.inner_offset),
-            "zeros" => (0..0, 0),
+            "zeros" => {
+                check_file_size(self.size)?;
+                (0..0, 0)
+            }
             _ => return Err(TocError::Unknown),
         };
         if range.start == u64::MAX {

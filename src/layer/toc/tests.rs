@@ -120,6 +120,21 @@ fn contradictory_table_is_error() {
 }
 
 #[test]
+fn table_with_too_many_zeros_is_error() {
+    let zeros = |size: u64| {
+        let whole = json!({"type": "reg", "name": "a", "size": size, "chunkType": "zeros"});
+        let part = json!([{"type": "reg", "name": "a", "size": size, "chunkType": "zeros", "chunkSize": 1},
+            {"type": "chunk", "name": "a", "chunkType": "zeros", "chunkOffset": 1}]);
+        [json!([whole]), part].map(|entries| parse(&entries))
+    };
+    assert!(zeros(64 << 30).into_iter().all(|table| table.unwrap().is_some()));
+    // A few bytes of a table must not fill the disk.
+    for table in zeros((64 << 30) + 1) {
+        assert!(table.unwrap_err().to_string().contains("holes are too large"));
+    }
+}
+
+#[test]
 fn empty_file_whose_name_ends_in_slash_is_directory() {
     let table = parse(&json!([{"type": "reg", "name": "a/"}])).unwrap().unwrap();
     let found = &table.entries[0];
