@@ -5,13 +5,20 @@ pub(crate) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let digits = bytes.iter().position(|&byte| byte == b' ')?;
-        let length: usize = std::str::from_utf8(bytes.get(..digits)?).ok()?.parse().ok()?;
+        let length = length(bytes.get(..digits)?)?;
         let record = bytes.get(digits + 1..length)?.strip_suffix(b"\n")?;
         let equals = record.iter().position(|&byte| byte == b'=')?;
         found.push((record.get(..equals)?, record.get(equals + 1..)?));
         bytes = bytes.get(length..)?;
     }
     Some(found)
+}
+
+/// The length of a record: digits only, as other readers see it.
+fn length(digits: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(digits).ok()?;
+    // `parse` also accepts a sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -36,6 +43,7 @@ mod tests {
             b"11 path=ab\n\0",
             b"8 path!\n",
             b"99999999999999999999 a=b\n",
+            b"+12 path=ab\n",
         ] {
             assert!(records(odd).is_none(), "{}", String::from_utf8_lossy(odd));
         }
