@@ -205,6 +205,7 @@ mod engine;
 pub mod engine_store;
 pub mod error;
 mod escape;
+mod file_cursor;
 pub mod flatten;
 mod free_space;
 pub mod image_delta;

@@ -14,6 +14,7 @@ use rustix::io::{pread, retry_on_intr};
 use super::names::{clean, resolve};
 use super::spool::Spool;
 use crate::control::Control;
+use crate::file_cursor::{FileCursor, skip_bytes};
 use crate::layer::{Content, Entries, EntryLimits, Located};
 use crate::limits::BUFFER_SIZE;
 use crate::progress::Phase;
@@ -33,9 +34,6 @@ const MAX_NAME_BYTES: usize = 4096;
 
 /// Maximum links followed in a chain.
 const MAX_SYMLINKS: usize = 8;
-
-/// Bytes read at a time while scanning for headers.
-const WINDOW_BYTES: usize = 4 << 10;
 
 /// Maximum bytes read after the end of a tar in a stream, so that its writer can finish and its checksum is verified.
 const MAX_TRAILING_BYTES: u64 = 16 << 20;
@@ -82,9 +80,8 @@ impl TarIndex {
     pub(super) fn index(file: File, control: &Control) -> io::Result<Self> {
         let length = file.metadata()?.len();
         check_length(length)?;
-        let cursor = FileCursor { file: &file, next: 0, length, control };
-        let reader = BufReader::with_capacity(WINDOW_BYTES, cursor);
-        let mut entries = Entries::passing(reader, pass_over, limits());
+        let reader = FileCursor::buffered(&file, length, control, Phase::Scan.what());
+        let mut entries = Entries::passing(reader, skip_bytes, limits());
         let nodes = Table::default().read(&mut entries)?;
         Ok(Self { file, nodes })
     }
@@ -224,39 +221,6 @@ impl Table {
     }
 }
 
-/// A sequential reader with its own position in a shared file.
-struct FileCursor<'a> {
-    file: &'a File,
-    next: u64,
-    length: u64,
-    control: &'a Control,
-}
-
-impl Read for FileCursor<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.control.check(Phase::Scan.what()).map_err(io::Error::other)?;
-        let read = retry_on_intr(|| pread(self.file, &mut *into, self.next))?;
-        self.next += read as u64;
-        Ok(read)
-    }
-}
-
-/// Seeks past bytes without reading them.
-#[expect(clippy::unnecessary_wraps, reason = "only readers of bytes can be compared")]
-fn pass_over(reader: &mut BufReader<FileCursor<'_>>, length: u64) -> io::Result<u64> {
-    let buffered = reader.buffer().len();
-    let left = reader.get_ref().length.saturating_sub(reader.get_ref().next);
-    let passed = length.min(buffered as u64 + left);
-    match usize::try_from(passed) {
-        Ok(few) if few <= buffered => reader.consume(few),
-        _ => {
-            reader.consume(buffered);
-            reader.get_mut().next += passed - buffered as u64;
-        }
-    }
-    Ok(passed)
-}
-
 /// Copies a stream to the spool while reading it.
 struct Tee<R> {
     stream: R,
@@ -283,6 +247,7 @@ fn invalid(reason: &'static str) -> io::Error {
 mod tests {
     use super::super::header::{END, header};
     use super::*;
+    use crate::file_cursor::WINDOW_BYTES;
 
     /// An endless input that counts the bytes read from it.
     struct Endless<R> {

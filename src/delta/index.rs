@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::fault::WHAT;
+use super::limits::MAX_ENTRIES;
 use super::ops::Part;
 use super::spans::{Span, hash_range, spans};
 use super::tar_file::TarFile;
@@ -55,13 +55,14 @@ pub(super) struct OldEntries {
 }
 
 impl OldEntries {
-    /// Of entries with one path, the last one of the last layer counts, which is what the image shows.
-    pub(super) fn new(old: &[TarFile], control: &Control) -> Result<Self> {
+    /// Of entries with one path, the last one of the last layer counts, which is what the image shows. Entries after the first
+    /// `max` are not found.
+    pub(super) fn new(old: &[TarFile], max: usize, control: &Control) -> Result<Self> {
         let mut index = Self::default();
         let mut buffer = Vec::new();
         for (source, tar) in old.iter().enumerate() {
-            for Span { path, stem, header, content } in spans(tar) {
-                control.check(WHAT)?;
+            for span in spans(tar, control).take(max - index.entries.len()) {
+                let Span { path, stem, header, content } = span?;
                 let mut hashed = |range: Range<u64>| {
                     let hash = hash_range(tar, &range, &mut buffer)?;
                     let length = range.end - range.start;
@@ -82,12 +83,12 @@ impl OldEntries {
         Ok(index)
     }
 
-    /// The headers and contents of the new tar, in order and without gaps, up to where it is no tar.
+    /// The headers and contents of the new tar, in order and without gaps, up to where it is no tar, or has too many entries.
     pub(super) fn find(&self, new: &TarFile, control: &Control) -> Result<Vec<Segment>> {
         let mut segments = Vec::new();
         let mut buffer = Vec::new();
-        for span in spans(new) {
-            control.check(WHAT)?;
+        for span in spans(new, control).take(MAX_ENTRIES) {
+            let span = span?;
             let at = self.by_path.get(&span.path).or_else(|| self.by_stem.get(&span.stem));
             let like = at.and_then(|at| self.entries.get(*at));
             let [header, content] = like.map_or([None; 2], |entry| entry.map(Some));

@@ -19,6 +19,9 @@ pub(super) const MAX_PREFIX_PARTS: u64 = 1 << 17;
 /// Base-2 logarithm of the zstd window, which covers a frame and its prefix.
 pub(super) const WINDOW_LOG: u32 = 26;
 
+/// Entries of all old tars that a maker indexes, and of the new tar that it looks up; each takes up to 250 bytes of memory.
+pub(super) const MAX_ENTRIES: usize = 1 << 20;
+
 /// Bytes of memory for the windows of both tables, the replay with its threads, and buffers.
 pub(super) const OTHER_MEMORY: u64 = 32 << 20;
 

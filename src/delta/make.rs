@@ -12,6 +12,7 @@ use super::fault::{WHAT, does_not_fit, file_error, invalid_delta};
 use super::format::{Delta, EncoderHint, Header, OldLayer, Sections, TargetBlob};
 use super::frames::{FrameWriter, compress_table, read_prefix};
 use super::index::{Found, OldEntries, Segment, drop_little_used};
+use super::limits;
 use super::ops::{Op, OpsWriter, Part};
 use super::runs::{SimilarRun, similar_runs};
 use super::tar_file::TarFile;
@@ -132,7 +133,8 @@ impl<'a> Maker<'a> {
 
     fn run(&mut self) -> Result<()> {
         let control = &self.options.control;
-        let mut segments = OldEntries::new(self.old, control)?.find(self.new, control)?;
+        let old = OldEntries::new(self.old, limits::MAX_ENTRIES, control)?;
+        let mut segments = old.find(self.new, control)?;
         drop_little_used(&mut segments, self.old);
         let end = segments.last().map_or(0, |segment| segment.range.end);
         for Segment { range, found } in segments {

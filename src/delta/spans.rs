@@ -1,11 +1,14 @@
 //! Cuts a tar into the headers and the content of its entries.
 
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io::BufReader;
+use std::io::{self, BufRead};
 use std::ops::Range;
 
+use super::fault::file_error;
 use super::tar_file::TarFile;
+use crate::control::Control;
 use crate::error::Result;
+use crate::file_cursor::skip_bytes;
 use crate::layer::{Entries, EntryLimits, split};
 use crate::limits::BUFFER_SIZE;
 
@@ -21,27 +24,35 @@ pub(super) struct Span {
     pub(super) content: Range<u64>,
 }
 
-/// Returns the entries of a tar, in order and without gaps. They end where the tar does, or where it is no tar any more.
-pub(super) fn spans(tar: &TarFile) -> Vec<Span> {
-    let buffered = BufReader::with_capacity(BUFFER_SIZE, tar.reader());
-    let mut entries = Entries::new(buffered, EntryLimits::default());
-    let mut spans = Vec::new();
-    while let Ok(Some(place)) = entries.next_span() {
-        let end = place.content.end.min(tar.size());
-        if place.content.start > end {
-            break;
-        }
-        let (directory, name) = split(&place.path);
-        let without_digits: Vec<u8> =
-            name.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
-        spans.push(Span {
-            path: hash(&[&place.path]),
-            stem: hash(&[directory, &without_digits]),
-            header: place.header,
-            content: place.content.start..end,
-        });
-    }
-    spans
+/// Reads the entries of a tar, in order and without gaps. They end where the tar does, or where it is no tar any more.
+///
+/// # Errors
+/// Those of reading the file, and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+pub(super) fn spans<'a>(
+    tar: &'a TarFile,
+    control: &'a Control,
+) -> impl Iterator<Item = Result<Span>> + use<'a> {
+    let limits = EntryLimits::default();
+    let mut entries = Entries::passing(tar.reader(control), skip_bytes, limits);
+    std::iter::from_fn(move || next(&mut entries, tar.size()).transpose())
+}
+
+/// Returns the next entry of a tar of this size.
+fn next(entries: &mut Entries<impl BufRead>, size: u64) -> Result<Option<Span>> {
+    let found = match entries.next_span() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+        found => found.map_err(|error| error.downcast().unwrap_or_else(file_error))?,
+    };
+    let Some(place) = found.filter(|place| place.content.start <= size) else { return Ok(None) };
+    let (directory, name) = split(&place.path);
+    let without_digits: Vec<u8> =
+        name.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
+    Ok(Some(Span {
+        path: hash(&[&place.path]),
+        stem: hash(&[directory, &without_digits]),
+        header: place.header,
+        content: place.content.start..place.content.end.min(size),
+    }))
 }
 
 /// Hashes a range of a tar.

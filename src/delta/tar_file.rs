@@ -6,10 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fault::{does_not_fit, file_error};
+use super::fault::{WHAT, does_not_fit, file_error};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::file_cursor::FileCursor;
 use crate::free_space::insufficient_space;
 use crate::layer::{BombGuard, DiffIdReader, decompress_detected};
 use crate::limits::BUFFER_SIZE;
@@ -94,8 +95,23 @@ impl TarFile {
         self.file.read_exact_at(into, offset).map_err(file_error)
     }
 
-    /// Reads from the first byte on.
-    pub(super) fn reader(&self) -> impl Read + Send + use<> {
-        crate::blob_file::FileRange::new(Arc::clone(&self.file), 0..self.size)
+    /// Reads from the first byte on, until `control` is cancelled.
+    pub(super) fn reader<'a>(&'a self, control: &'a Control) -> BufReader<FileCursor<'a>> {
+        FileCursor::buffered(&self.file, self.size, control, WHAT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::index::OldEntries;
+
+    #[test]
+    fn unreadable_tar_is_error_and_not_a_tar_without_entries() {
+        // Reading a directory is an I/O error.
+        let file = Arc::new(File::open(std::env::temp_dir()).unwrap());
+        let tar = TarFile { file, size: 1024, diff_id: Digest::sha256(b"") };
+        let indexed = OldEntries::new(&[tar], usize::MAX, &Control::default());
+        assert_eq!(indexed.err().map(|error| error.kind()), Some(ErrorKind::Store));
     }
 }

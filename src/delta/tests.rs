@@ -5,6 +5,7 @@ use std::io::{Cursor, Write as _};
 
 use proptest::prelude::*;
 
+use super::index::{Found, OldEntries};
 use super::*;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
@@ -251,6 +252,28 @@ fn operations_with_large_window_are_refused() {
         let applied = apply_bytes(&delta, &old);
         assert_eq!(applied.is_ok_and(|blob| blob == new.blob), fits, "{window_log}");
     }
+}
+
+#[test]
+fn old_entries_beyond_limit_are_not_found() {
+    let control = Control::default();
+    let [a, b, c] = [1, 2, 3].map(|seed| text(seed, 2000));
+    let old = [tar_file(&tar(&[("a", &a, 1), ("b", &b, 1)])), tar_file(&tar(&[("c", &c, 1)]))];
+    let new = tar_file(&tar(&[("c", &c, 1)]));
+    for (max, is_found) in [(3, true), (2, false)] {
+        let index = OldEntries::new(&old, max, &control).unwrap();
+        let segments = index.find(&new, &control).unwrap();
+        let found = segments.iter().all(|segment| matches!(segment.found, Found::Same(_)));
+        assert_eq!(found, is_found, "{max}");
+    }
+}
+
+#[test]
+fn cancellation_ends_reading_of_tar_without_entries() {
+    let control = Control::default();
+    control.cancel.cancel();
+    let indexed = OldEntries::new(&[tar_file(&[0; 4096])], usize::MAX, &control);
+    assert_eq!(indexed.err().map(|error| error.kind()), Some(ErrorKind::Interrupted));
 }
 
 #[test]
