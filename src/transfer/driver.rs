@@ -18,7 +18,7 @@ use super::run_state::{ImageRun, Run};
 use super::schedule::Action;
 use super::side::OnSide as _;
 use super::table::{BlobId, ImageId, SourceId, TargetId};
-use super::tasks::{End, Work};
+use super::tasks::Work;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
 use crate::progress::{Completion, Event};
@@ -31,7 +31,7 @@ impl Run {
                 self.start(action);
             }
             match self.tasks.next().await {
-                Some((work, Ok(end))) => self.task_ended(work, end),
+                Some((_, Ok(handle_result))) => handle_result(self),
                 Some((work, Err(error))) => self.task_failed(work, &error),
                 None => return,
             }
@@ -44,9 +44,9 @@ impl Run {
             Action::Commit(image) => self.start_commit(image),
             Action::Finish(target) => {
                 if let Some(writer) = self.targets[target].writer.clone() {
-                    let finish =
-                        async move { End::Finished(writer.finish().await.on(Side::Target)) };
-                    self.tasks.spawn(Work::Finish(target), finish);
+                    let finish = async move { writer.finish().await.on(Side::Target) };
+                    let ended = move |run: &mut Self, result| run.finish_ended(target, result);
+                    self.tasks.spawn(Work::Finish(target), finish, ended);
                 }
             }
         }
@@ -67,8 +67,9 @@ impl Run {
         let sinks: Vec<SinkTarget> = blobs.iter().filter_map(|blob| self.sink(*blob)).collect();
         if blobs.len() > 1 {
             let fan_out = FanOut { source: from, descriptor, context, sinks };
-            let task = async move { End::FannedOut(fan_out.run().await) };
-            return self.tasks.spawn(Work::Move { blobs, source }, task);
+            let work = Work::Move { blobs: blobs.clone(), source };
+            let ended = move |run: &mut Self, ends| run.fan_out_ended(blobs, source, ends);
+            return self.tasks.spawn(work, fan_out.run(), ended);
         }
         let Some(SinkTarget { writer, options, counters }) = sinks.into_iter().next() else {
             return self.drop_job(&blobs);
@@ -86,8 +87,11 @@ impl Run {
             counters,
             feed,
         };
-        let task = async move { End::Moved(job::run(job).await) };
-        self.tasks.spawn(Work::Move { blobs, source }, task);
+        let ended = move |run: &mut Self, BlobJobResult { result, feed }| {
+            run.schedule.job_ended(&[first]);
+            run.move_ended(first, source, result, feed);
+        };
+        self.tasks.spawn(Work::Move { blobs, source }, job::run(job), ended);
     }
 
     /// Ends a job that was not started, because the run may receive no more bytes.
@@ -130,35 +134,20 @@ impl Run {
             writer: Arc::clone(writer),
             is_final_attempt: image.was_invalidated,
         };
-        self.tasks.spawn(Work::Commit(id), async move { End::Committed(job.run().await) });
+        let commit = async move { job.run().await };
+        let ended = move |run: &mut Self, result| run.commit_ended(id, result);
+        self.tasks.spawn(Work::Commit(id), commit, ended);
     }
 
-    fn task_ended(&mut self, work: Work, end: End) {
-        match (work, end) {
-            (Work::Move { blobs, source }, end) => {
-                self.schedule.job_ended(&blobs);
-                match end {
-                    End::Moved(BlobJobResult { result, feed }) => {
-                        if let Some(blob) = blobs.first() {
-                            self.move_ended(*blob, source, result, feed);
-                        }
-                    }
-                    End::FannedOut(ends) => {
-                        for (blob, end) in blobs.into_iter().zip(ends) {
-                            match end {
-                                SinkEnd::Ended(result) => {
-                                    self.move_ended(blob, source, result, Feed::default());
-                                }
-                                SinkEnd::MoveAlone => self.schedule.move_alone(blob),
-                            }
-                        }
-                    }
-                    End::Committed(_) | End::Finished(_) => {}
+    fn fan_out_ended(&mut self, blobs: Vec<BlobId>, source: SourceId, ends: Vec<SinkEnd>) {
+        self.schedule.job_ended(&blobs);
+        for (blob, end) in blobs.into_iter().zip(ends) {
+            match end {
+                SinkEnd::Ended(result) => {
+                    self.move_ended(blob, source, result, Feed::default());
                 }
+                SinkEnd::MoveAlone => self.schedule.move_alone(blob),
             }
-            (Work::Commit(image), End::Committed(result)) => self.commit_ended(image, result),
-            (Work::Finish(target), End::Finished(result)) => self.finish_ended(target, result),
-            _ => {}
         }
     }
 

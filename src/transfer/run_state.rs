@@ -63,7 +63,7 @@ pub(super) struct Run {
     pub(super) results: Table<BlobId, BlobResult>,
     pub(super) feeds: RunFeeds,
     pub(super) schedule: Schedule,
-    pub(super) tasks: Tasks,
+    pub(super) tasks: Tasks<Self>,
     pub(super) observer: Option<ImageObserver>,
 }
 

@@ -4,11 +4,7 @@ use std::collections::HashMap;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use super::blob::fan_out::SinkEnd;
-use super::blob::job::BlobJobResult;
-use super::commit::Committed;
 use super::table::{BlobId, ImageId, SourceId, TargetId};
-use crate::error::Result;
 
 /// The work of a task.
 pub(super) enum Work {
@@ -17,29 +13,38 @@ pub(super) enum Work {
     Finish(TargetId),
 }
 
-/// How a task ended.
-pub(super) enum End {
-    Moved(BlobJobResult),
-    FannedOut(Vec<SinkEnd>),
-    Committed(Result<Committed>),
-    Finished(Result<()>),
-}
+/// Gives the result of a task to the run.
+pub(super) type ResultHandler<R> = Box<dyn FnOnce(&mut R) + Send>;
 
-/// Tasks that have not ended.
-#[derive(Default)]
-pub(super) struct Tasks {
-    running: JoinSet<End>,
+/// Tasks of a run of type `R` that have not ended.
+pub(super) struct Tasks<R> {
+    running: JoinSet<ResultHandler<R>>,
     work: HashMap<Id, (Work, AbortHandle)>,
 }
 
-impl Tasks {
-    pub(super) fn spawn(&mut self, work: Work, task: impl Future<Output = End> + Send + 'static) {
-        let handle = self.running.spawn(task);
+impl<R> Default for Tasks<R> {
+    fn default() -> Self {
+        Self { running: JoinSet::new(), work: HashMap::new() }
+    }
+}
+
+impl<R: 'static> Tasks<R> {
+    /// Starts a task. [`Tasks::next`] returns `handle_result` with the result, unless the task was stopped or has panicked.
+    pub(super) fn spawn<T: Send + 'static>(
+        &mut self,
+        work: Work,
+        task: impl Future<Output = T> + Send + 'static,
+        handle_result: impl FnOnce(&mut R, T) + Send + 'static,
+    ) {
+        let handle = self.running.spawn(async move {
+            let result = task.await;
+            Box::new(move |run: &mut R| handle_result(run, result)) as ResultHandler<R>
+        });
         self.work.insert(handle.id(), (work, handle));
     }
 
     /// Waits for the end of a task. It is an error if the task was stopped or has panicked.
-    pub(super) async fn next(&mut self) -> Option<(Work, std::result::Result<End, JoinError>)> {
+    pub(super) async fn next(&mut self) -> Option<(Work, Result<ResultHandler<R>, JoinError>)> {
         loop {
             let (id, end) = match self.running.join_next_with_id().await? {
                 Ok((id, end)) => (id, Ok(end)),
