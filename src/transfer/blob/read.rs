@@ -39,14 +39,14 @@ pub async fn read_small(
         };
         match reading.await {
             Ok(_) => return Ok(bytes.freeze()),
-            Err(error) if is_worth_repeating(source, descriptor, &error) => {}
+            Err(error) if exclude_wrong_host(source, descriptor, &error) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Whether the bytes were wrong, and can now be read from elsewhere.
-fn is_worth_repeating(source: &dyn Source, descriptor: &Descriptor, error: &Error) -> bool {
+/// Stops using the host of wrong bytes. Returns whether the error is one, and another host is left.
+fn exclude_wrong_host(source: &dyn Source, descriptor: &Descriptor, error: &Error) -> bool {
     error.kind() == ErrorKind::Mismatch && source.exclude_wrong(&descriptor.digest)
 }
 
@@ -69,13 +69,17 @@ pub async fn read_blob(
         }
         blob.finish().map(drop)
     };
-    reading.await.map_err(|error| exclude_wrong(source, descriptor, error))
+    reading.await.map_err(|error| transient_if_other_host(source, descriptor, error))
 }
 
-/// Later attempts read from elsewhere. What was passed on cannot be taken back here, so whether there is another attempt is
-/// up to the caller.
-pub(super) fn exclude_wrong(source: &dyn Source, descriptor: &Descriptor, error: Error) -> Error {
-    if is_worth_repeating(source, descriptor, &error) { error.transient(None) } else { error }
+/// Stops using the host of wrong bytes, and makes the error transient if another host is left. What was passed on cannot be
+/// taken back here, so whether there is another attempt is up to the caller.
+pub(super) fn transient_if_other_host(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    error: Error,
+) -> Error {
+    if exclude_wrong_host(source, descriptor, &error) { error.transient(None) } else { error }
 }
 
 /// Whether the bytes of a host were wrong, and another host may have the right ones.
@@ -116,7 +120,7 @@ pub async fn fetch_blob(
         blob.finish()
     };
     // The writer may have readers.
-    reading.await.map_err(|error| exclude_wrong(source, descriptor, error))
+    reading.await.map_err(|error| transient_if_other_host(source, descriptor, error))
 }
 
 /// A blob from its first byte, hashed as it arrives: its chunks are verified when [`VerifiedReader::finish`] has succeeded.

@@ -13,7 +13,7 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::blob::read::{VerifiedReader, exclude_wrong};
+use crate::transfer::blob::read::{VerifiedReader, transient_if_other_host};
 use crate::transfer::feed::stopped;
 use crate::transfer::options::TransferOptions;
 
@@ -77,7 +77,7 @@ async fn receive(
         }
         reader.finish().map(drop)
     };
-    reading.await.map_err(|error| exclude_wrong(source, blob, error))
+    reading.await.map_err(|error| transient_if_other_host(source, blob, error))
 }
 
 impl Read for ReceivedBlob {
