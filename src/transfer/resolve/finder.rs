@@ -89,7 +89,16 @@ impl<'f> DocumentFinder<'f> {
     }
 
     /// The manifest for this platform, and its platform in the index.
-    pub(in crate::transfer) fn select_manifest<'a>(
+    pub(in crate::transfer) async fn select_manifest(
+        &self,
+        index: &ImageIndex,
+        request: &PlatformRequest,
+    ) -> Result<(Document, Option<Platform>)> {
+        self.select_below(index, request, 0).await
+    }
+
+    /// `depth` is the number of indexes above this one.
+    fn select_below<'a>(
         &'a self,
         index: &'a ImageIndex,
         request: &'a PlatformRequest,
@@ -109,7 +118,7 @@ impl<'f> DocumentFinder<'f> {
                 let document = self.document(entry).await?;
                 match document.parsed() {
                     ParsedDocument::Index(nested) => {
-                        match self.select_manifest(nested, request, depth + 1).await {
+                        match self.select_below(nested, request, depth + 1).await {
                             Err(error) if error.kind() == ErrorKind::NotFound => {
                                 let mismatch = (entry.digest.clone(), platform.to_string());
                                 self.visited().mismatches.insert(mismatch);
@@ -201,7 +210,7 @@ impl<'f> DocumentFinder<'f> {
         for platform in platforms {
             // Only an index states several platforms.
             let request = PlatformRequest::exact(platform.clone());
-            chosen.push(self.select_manifest(index, &request, 0).await?.0);
+            chosen.push(self.select_manifest(index, &request).await?.0);
         }
         let digests = chosen.iter().map(Document::digest).collect();
         let nested = self.nested_indexes(index, &digests).await?;

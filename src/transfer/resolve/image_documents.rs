@@ -32,13 +32,13 @@ pub(super) async fn image_documents(
             return Ok((vec![root], chosen_from));
         }
         (PlatformSelection::Single(request), ParsedDocument::Index(index)) => {
-            let (document, platform) = finder.select_manifest(index, request, 0).await?;
+            let (document, platform) = finder.select_manifest(index, request).await?;
             return Ok((vec![document.with_platform(platform)], Some(root)));
         }
         (PlatformSelection::SparseIndex(platforms), ParsedDocument::Index(index)) => {
             for platform in platforms {
                 let request = PlatformRequest::explicit(platform.clone());
-                let (document, platform) = finder.select_manifest(index, &request, 0).await?;
+                let (document, platform) = finder.select_manifest(index, &request).await?;
                 if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
                     found.push(document.with_platform(platform));
                 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! image            one image for one target: root, documents, blobs, what the target has of it
-//!   root           the document of the name; `platform_entries` if a name has one document per platform
+//!   platform_entries  the root of a name that has one document per platform
 //!   image_documents  the documents of the requested platforms, by `finder`, `collect`, `nested`, `filter_index`
 //!   artifacts      referrers and digest tags
+//! resolved_image   the same for commands that only read an image and have no target
 //! graph            the result
 //! source_documents documents that several targets of a run need, fetched once
 //! ```

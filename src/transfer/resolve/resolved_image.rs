@@ -53,7 +53,7 @@ pub async fn resolve_image(
     let finder = DocumentFinder::for_source(source, reference, &documents, retry);
     let chosen = match (root.parsed(), request) {
         (ParsedDocument::Index(index), Some(request)) => {
-            let (document, platform) = finder.select_manifest(index, request, 0).await?;
+            let (document, platform) = finder.select_manifest(index, request).await?;
             document.with_platform(platform)
         }
         (ParsedDocument::Manifest(manifest), Some(request)) if request.explicit => {
