@@ -13,6 +13,9 @@ const DEFAULT_ATTEMPTS: u32 = 5;
 /// Maximum delay for a host that responded before, so that its return is noticed soon.
 const MAX_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
+/// An operation that has failed for this long is reported even if its host responds to other requests in between.
+const REPORT_AFTER: Duration = Duration::from_secs(5);
+
 /// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -51,12 +54,21 @@ pub struct Failures {
     outages: u32,
     /// Time of the first of these.
     since: Option<Instant>,
+    is_reported: bool,
 }
 
 impl Failures {
     /// Starts with failures that were counted elsewhere.
     pub(crate) fn counted(count: u32) -> Self {
         Self { count, ..Self::default() }
+    }
+
+    /// The outage, to be reported once if those of the host are too short for that.
+    fn reported(&mut self, outage: Outage) -> Outage {
+        let elapsed = self.since.map(|since| since.elapsed()).unwrap_or_default();
+        let is_news = !self.is_reported && elapsed >= REPORT_AFTER && outage.lasted < elapsed / 2;
+        self.is_reported |= is_news || outage.should_report;
+        Outage { should_report: outage.should_report || is_news, ..outage }
     }
 }
 
@@ -74,12 +86,18 @@ impl RetryPolicy {
             return Err(error.with_reason(reason).permanent());
         }
         failures.count += 1;
-        let delay = match error.outage() {
-            Some(outage) => self.outage_delay(failures, outage),
-            None => self.exponential_delay(failures.count - failures.outages, failures.count),
+        let Some(outage) = error.outage() else {
+            let delay = self.exponential_delay(failures.count - failures.outages, failures.count);
+            return match delay {
+                Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
+                None => Err(given_up(failures, error)),
+            };
         };
-        match delay {
-            Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
+        match self.outage_delay(failures, outage) {
+            Some(delay) => {
+                let error = error.in_outage(failures.reported(outage));
+                Ok((error.retry_after().unwrap_or(delay), error))
+            }
             None => Err(given_up(failures, error)),
         }
     }
@@ -90,9 +108,15 @@ impl RetryPolicy {
             Some(attempts) => all >= attempts,
             None => failures >= DEFAULT_ATTEMPTS,
         };
-        let doubled = self.base_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
+        (!is_last).then(|| self.delay(failures))
+    }
+
+    /// Returns the delay after so many failures in a row, none after 0.
+    pub(crate) fn delay(&self, failures: u32) -> Duration {
+        let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
+        let doubled = self.base_delay.saturating_mul(1_u32 << doublings.min(16));
         // Full jitter: clients that failed together must not retry together.
-        (!is_last).then(|| doubled.min(self.max_delay).mul_f64(fastrand::f64()))
+        doubled.min(self.max_delay).mul_f64(fastrand::f64())
     }
 
     /// Returns the delay for a host that responded before. It grows with the outage; the last attempt is at the end of
@@ -105,7 +129,9 @@ impl RetryPolicy {
         if remaining.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
             return self.exponential_delay(failures.count, failures.count);
         }
-        let grown = (outage.lasted / 2).max(self.base_delay).min(MAX_OUTAGE_DELAY);
+        // With the time of this operation: a host that responds in between, and breaks off the same upload again and again, has
+        // outages without a duration.
+        let grown = (outage.lasted.max(elapsed) / 2).max(self.base_delay).min(MAX_OUTAGE_DELAY);
         Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(remaining))
     }
 
@@ -273,6 +299,20 @@ mod tests {
         let policy = RetryPolicy { retry_for: Duration::ZERO, ..RetryPolicy::default() };
         let (tries, took, _) = away(&policy).await;
         assert!(tries == DEFAULT_ATTEMPTS && took < Duration::from_secs(9), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outage_with_responses_between_is_retried_with_growing_delay() {
+        let (mut tries, mut reports) = (0, 0);
+        let (policy, mut failures) = (RetryPolicy::default(), Failures::default());
+        let outage = Outage { lasted: Duration::ZERO, should_report: false };
+        while let Ok((delay, error)) = policy.backoff(&mut failures, busy(None).in_outage(outage)) {
+            tries += 1;
+            reports += usize::from(error.outage().is_some_and(|outage| outage.should_report));
+            tokio::time::sleep(delay).await;
+        }
+        assert!((15..60).contains(&tries), "{tries}");
+        assert_eq!(reports, 1);
     }
 
     #[tokio::test]
