@@ -18,7 +18,7 @@ http {{
   access_log {place}/access.log combined;
   client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place}; uwsgi_temp_path {place}; scgi_temp_path {place};
   sendfile on;
-  tcp_nopush on;
+  tcp_nopush {cork};
   map $connection $rate {{ default {rate}; {slow} }}
   server {{
     listen {address}{tls};
@@ -36,9 +36,11 @@ http {{
 class Front(Registry):
     """A running nginx; use as a context manager. `rate` is in bytes per second and connection, 0 for no limit; connections
     whose number ends in `crawling`, a regular expression, get 1 MiB/s. `tls` makes a certificate of its own, and `http2` speaks
-    it besides HTTP/1.1."""
+    it besides HTTP/1.1. `cork` is nginx's `tcp_nopush`, which Debian turns on: the kernel holds the last packet of what nginx
+    has counted as sent, and a packet of loopback has 64 kB."""
 
-    def __init__(self, registry: Registry, rate: int = 0, crawling: str = "", tls: bool = False, http2: bool = False):
+    def __init__(self, registry: Registry, rate: int = 0, crawling: str = "", tls: bool = False, http2: bool = False,
+                 cork: bool = True):
         if shutil.which("nginx") is None:
             raise Failed("no nginx on PATH: apt-get install nginx-light")
         self.place = Path(tempfile.mkdtemp(prefix="front-", dir="/dev/shm"))
@@ -53,6 +55,7 @@ class Front(Registry):
         protocol = " http2" if http2 else ""
         extra = f" ssl{protocol};\n    ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key}" if tls else ""
         config = CONFIG.format(place=self.place, rate=rate, slow=slow, address=self.address, tls=extra,
+                               cork="on" if cork else "off",
                                root=registry.root, registry=registry.address)
         (self.place / "nginx.conf").write_text(config)
         self.command = ["nginx", "-c", f"{self.place}/nginx.conf", "-e", str(self.error_log)]

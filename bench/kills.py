@@ -20,7 +20,7 @@ def kills(bench: Bench) -> Result:
     image = bench.image("cold", COLD_LAYERS)
     program, store = bench.tool("rpull").program, bench.folder("kills")
     lives, killed = random.Random(1), 0
-    with Front(bench.registry, rate=RATE) as server:
+    with Front(bench.registry, rate=RATE, cork=False) as server:
         command = [program, "--store", str(store), "-q", f"{server.address}/{image.name}"]
         before = server.mark()
         while killed < KILLS:

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// for an hour on a lossy link that always delivered some bytes.
 pub(crate) const MIN_BYTES_PER_WINDOW: u64 = 1 << 10;
 
+/// After a connection with fewer bytes, the next one is delayed as after one without any: a server that gives one byte to each must
+/// not be asked for each byte as fast as it answers.
+pub(crate) const MIN_PROGRESS: u64 = 1 << 10;
+
 /// Error text for [`MinimumRate::record`] with a window of a minute.
 pub(crate) const TOO_SLOW: &str = "too slow: less than 1 KiB/s for a minute";
 

@@ -275,7 +275,7 @@ async fn fill(
     if offset > 0 {
         match writer.read_back()? {
             Presence::Present(mut prefix) => {
-                while let Some(chunk) = prefix.try_next().await? {
+                while let Some(chunk) = reader.receive_during(prefix.try_next()).await? {
                     verifier.update(&chunk)?;
                     job.feed.advance(&chunk);
                 }

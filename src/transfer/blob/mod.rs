@@ -14,7 +14,7 @@ pub(super) mod counters;
 pub(super) mod fan_out;
 pub(super) mod job;
 pub(super) mod read;
-mod reader;
+pub(super) mod reader;
 pub(super) mod received;
 pub(super) mod send;
 pub(super) mod throttle;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::content::{BlobRanges, BlobRequest, ByteStream, EndpointKind, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
-use crate::min_rate::{MinimumRate, TOO_SLOW};
+use crate::min_rate::{MIN_PROGRESS, MinimumRate, TOO_SLOW};
 use crate::progress::Event;
 use crate::retry::{Failures, warn_of_outage};
 use crate::transfer::blob::context::TransferContext;
@@ -35,6 +36,9 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Bytes at the start of the current body that were delivered before, and are skipped.
     skip: u64,
     failures: Failures,
+    /// The position of the last failure, and how many in a row came after less than [`MIN_PROGRESS`].
+    failed_at: u64,
+    poor_attempts: u32,
     responses: u32,
     failed: bool,
     /// Rate over all requests of the blob: a server that sends one byte per request must be found slow, too.
@@ -71,6 +75,8 @@ impl<'a> ResumingReader<'a> {
             permit: None,
             skip: 0,
             failures: Failures::default(),
+            failed_at: from,
+            poor_attempts: 0,
             responses: 0,
             failed: false,
             min_rate: MinimumRate::default(),
@@ -85,6 +91,16 @@ impl<'a> ResumingReader<'a> {
     pub(in crate::transfer) fn with_ranges(mut self, ranges: Arc<dyn BlobRanges>) -> Self {
         self.ahead.keep_in(ranges);
         self
+    }
+
+    /// Waits for bytes before the position, which the target has, and receives those behind them meanwhile if it keeps what arrives
+    /// early. Yields each time: reading and hashing never wait for anything, and would keep the connections from their turn.
+    pub(in crate::transfer) async fn receive_during<F: Future>(&mut self, future: F) -> F::Output {
+        if self.context.throttle.is_none() {
+            self.ahead.start_at(self.position);
+        }
+        self.ahead.drive(yield_now()).await;
+        self.ahead.drive(future).await
     }
 
     /// Whether the target has the last chunk already.
@@ -128,11 +144,7 @@ impl<'a> ResumingReader<'a> {
             // Time in which the host is known to be down does not count as slow.
             let is_down = next.as_ref().is_err_and(|error| error.outage().is_some());
             let waited = if is_down { Duration::ZERO } else { started.elapsed() };
-            if let Some(enough) = self.min_rate.record(bytes as u64, waited) {
-                self.slow_windows = if enough { 0 } else { self.slow_windows + 1 };
-                // Reading a local disk again would not be faster.
-                self.is_too_slow = !enough && !self.source.endpoint().kind.is_local();
-            }
+            self.record_rate(bytes as u64, waited);
             match next {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(Some(chunk)) => {
@@ -167,8 +179,8 @@ impl<'a> ResumingReader<'a> {
         loop {
             if let Some(early) = self.ahead.handover.next() {
                 self.last_place = early.place;
-                // Other ranges go on meanwhile.
-                self.ahead.drive(std::future::ready(())).await;
+                // Other ranges go on meanwhile. Their connections are tasks of their own, which would wait while the caller hashes.
+                self.ahead.drive(yield_now()).await;
                 return Ok(Some(early.bytes));
             }
             self.last_place = BytesLocation::Memory;
@@ -281,6 +293,14 @@ impl<'a> ResumingReader<'a> {
         chunk
     }
 
+    fn record_rate(&mut self, bytes: u64, waited: Duration) {
+        if let Some(enough) = self.min_rate.record(bytes, waited) {
+            self.slow_windows = if enough { 0 } else { self.slow_windows + 1 };
+            // Reading a local disk again would not be faster.
+            self.is_too_slow = !enough && !self.source.endpoint().kind.is_local();
+        }
+    }
+
     /// Waits before the next request, or returns the error if another attempt is pointless.
     async fn reconnect(&mut self, error: Error) -> Result<()> {
         self.body = None;
@@ -291,8 +311,15 @@ impl<'a> ResumingReader<'a> {
         if self.position == self.descriptor.size && error.is_transient() && self.responses > 0 {
             return Ok(());
         }
+        let is_poor = self.position - self.failed_at < MIN_PROGRESS;
+        self.poor_attempts = if is_poor { self.poor_attempts + 1 } else { 0 };
+        self.failed_at = self.position;
         let error = self.with_position(error).with_side(Side::Source);
-        let (delay, error) = self.context.policy.backoff(&mut self.failures, error)?;
+        let (mut delay, error) = self.context.policy.backoff(&mut self.failures, error)?;
+        if error.outage().is_none() && error.retry_after().is_none() {
+            delay = delay.max(self.context.policy.delay(self.poor_attempts));
+            self.record_rate(0, delay);
+        }
         warn_of_outage(&self.context.policy, &error);
         let digest = &self.descriptor.digest;
         self.context.progress.on_event(&Event::Retrying { digest, delay, error: &error });

@@ -1,10 +1,12 @@
 //! The ranges of a blob beyond the position of its reader: requested, received, and handed over in order.
 
+mod requests;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,8 +19,7 @@ use super::grants::{self, Span};
 use super::handover::Handover;
 use super::hosts::{Host, Hosts, Permit};
 use super::pace::Pace;
-use super::part::{Part, Received};
-use super::request;
+use super::part::Part;
 use crate::content::{BlobRanges, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::transfer::blob::counters::BlobCounters;
@@ -28,13 +29,6 @@ const GROWTH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Minimum missing bytes for which a slow connection is replaced.
 const MIN_TAKEOVER: u64 = 1 << 20;
-
-/// Ranges are shorter at the end of a blob, so that all connections end at about the same time.
-const MIN_LAST_RANGE: u64 = 2 << 20;
-
-/// Delay after a range that failed before its first byte; doubles with each further one.
-const FAILURE_DELAY: Duration = Duration::from_millis(250);
-const MAX_FAILURES: u32 = 6;
 
 /// The ranges of one blob.
 pub(in crate::transfer) struct Ahead<'a> {
@@ -66,10 +60,8 @@ pub(in crate::transfer) struct Taken<'a> {
 
 struct Splitting {
     id: u64,
-    /// Whether what is missing is large enough for further connections.
-    may_grow: bool,
     next_growth: Instant,
-    /// Failures in a row without a byte.
+    /// Failures in a row without progress.
     failures: u32,
     /// The reader is polled this often, even if nothing arrives.
     ticks: Interval,
@@ -109,6 +101,11 @@ impl<'a> Ahead<'a> {
         self.handover.keep_in(file);
     }
 
+    /// The reader has all bytes before this position, and does not need its source until it has hashed them.
+    pub(in crate::transfer) fn start_at(&mut self, position: u64) {
+        self.own = Span::new(&(position..position));
+    }
+
     pub(in crate::transfer) fn host(&self) -> Option<&Host> {
         self.host.as_deref()
     }
@@ -140,7 +137,6 @@ impl<'a> Ahead<'a> {
         let host = self.host.as_ref().filter(|_| missing >= MIN_TAKEOVER);
         self.splitting = host.map(|host| Splitting {
             id: host.next_id(),
-            may_grow: missing >= grants::MIN_SPLIT,
             next_growth: Instant::now(),
             failures: 0,
             ticks: interval(GROWTH_INTERVAL * 2),
@@ -162,7 +158,8 @@ impl<'a> Ahead<'a> {
         let mut end = self.parts.front().map_or(size, |part| part.span.start);
         if let Some(host) = host.filter(|host| host.is_split()) {
             // A request for all would be cut soon, which costs a connection.
-            end = grants::cut(position..end, host.range_length(self.handover.place.limit())).end;
+            end = grants::cut(position..end, host.range_sizes(self.handover.place.limit()).length)
+                .end;
         }
         self.own = Span::new(&(position..end));
         self.is_receiving = false;
@@ -264,123 +261,15 @@ impl<'a> Ahead<'a> {
         let mut index = 0;
         while let Some(part) = self.parts.get_mut(index) {
             let (received, stored) = part.receive(&self.handover.place, now, context);
-            let is_empty = part.early() == 0;
-            self.record(&received, is_empty);
+            let early = part.early();
+            self.record(&received, early);
             self.handover.record_write(stored);
-            if received.has_ended && is_empty {
+            if received.has_ended && early == 0 {
                 self.remove_empty(index);
             } else {
                 index += 1;
             }
         }
-    }
-
-    /// Requests again what comes much slower than other connections of the host.
-    fn replace_slow(&mut self, now: Duration) {
-        let Some(host) = self.host.as_ref().filter(|host| !host.are_ranges_refused()) else {
-            return;
-        };
-        let Some(average) = host.average_rate() else { return };
-        let round_trip = host.round_trip();
-        self.own_is_slow = self.is_receiving && self.own_pace.is_too_slow(now, average, round_trip);
-        for index in 0..self.parts.len() {
-            let Some(part) = self.parts.get_mut(index) else { return };
-            if !part.is_too_slow(now, average, round_trip) {
-                continue;
-            }
-            let rest = part.span.reached..part.span.end;
-            tracing::info!(
-                "blob {}: range {rest:?} is slow, requesting it again",
-                self.descriptor.digest
-            );
-            let stream = request::range(self.source, self.descriptor, self.host.clone(), rest);
-            if let Some(part) = self.parts.get_mut(index) {
-                part.replace(stream, now);
-            }
-        }
-    }
-
-    fn record(&mut self, received: &Received, is_empty: bool) {
-        let bytes = received.bytes + received.excess;
-        self.received.fetch_add(bytes, Ordering::Relaxed);
-        self.counters.add_resent(received.excess);
-        self.arrived += bytes;
-        let (Some(host), Some(splitting)) = (&self.host, &mut self.splitting) else { return };
-        if received.bytes > 0 {
-            host.record_bytes(received.bytes);
-            splitting.failures = 0;
-        }
-        if let Some(error) = &received.failure {
-            tracing::info!("{}; requesting the rest of the range again", error.chain());
-            host.record_failure(error);
-        }
-        if received.has_ended && is_empty {
-            splitting.failures = (splitting.failures + 1).min(MAX_FAILURES);
-            let delay = FAILURE_DELAY * 2_u32.pow(splitting.failures - 1);
-            splitting.next_growth = Instant::now() + delay;
-        } else if received.has_ended {
-            // Its connection is free.
-            splitting.next_growth = splitting.next_growth.min(Instant::now());
-        }
-    }
-
-    /// Removes a part without bytes. The body before it need not be cut any more.
-    fn remove_empty(&mut self, index: usize) {
-        self.parts.remove(index);
-        let next = self.parts.get(index).map_or(self.descriptor.size, |part| part.span.start);
-        let before = match index.checked_sub(1) {
-            None => Some(&mut self.own).filter(|_| self.is_receiving),
-            Some(before) => self.parts.get_mut(before).and_then(|part| {
-                let is_connected = part.is_connected();
-                Some(&mut part.span).filter(|_| is_connected)
-            }),
-        };
-        if let Some(span) = before.filter(|span| span.left() > 0) {
-            span.end = span.requested.min(next);
-        }
-    }
-
-    /// Requests further ranges, over as many connections as the host allows.
-    fn grow(&mut self, waited: Duration) {
-        let (Some(host), Some(splitting)) = (self.host.clone(), &mut self.splitting) else {
-            return;
-        };
-        let now = Instant::now();
-        if now < splitting.next_growth || !self.is_receiving || !splitting.may_grow {
-            return;
-        }
-        splitting.next_growth = now + GROWTH_INTERVAL;
-        let id = splitting.id;
-        while self.handover.place.has_room() {
-            let parts = self.parts.iter();
-            let spans: Vec<Span> =
-                [self.own].into_iter().chain(parts.clone().map(|part| part.span)).collect();
-            let early: u64 = parts.clone().map(Part::early).sum();
-            let missing = self.descriptor.size.saturating_sub(self.own.reached + early);
-            let connections = 1 + parts.filter(|part| part.is_connected()).count();
-            let last = (missing / connections as u64).max(MIN_LAST_RANGE);
-            let length = host.range_length(self.handover.place.limit()).min(last);
-            let Some(range) = grants::next_grant(&spans, self.descriptor.size, length) else {
-                break;
-            };
-            let Some(permit) = host.connect_further(id, missing, connections) else { return };
-            self.start(range, permit, waited);
-        }
-        host.forget(id);
-    }
-
-    fn start(&mut self, range: Range<u64>, permit: Permit, waited: Duration) {
-        let before = self.parts.partition_point(|part| part.span.start < range.start);
-        let cut = match before.checked_sub(1) {
-            None => Some(&mut self.own),
-            Some(index) => self.parts.get_mut(index).map(|part| &mut part.span),
-        };
-        if let Some(span) = cut {
-            span.end = span.end.min(range.start);
-        }
-        let stream = request::range(self.source, self.descriptor, self.host.clone(), range.clone());
-        let part = Part::new(&range, stream, permit, waited);
-        self.parts.insert(before, part);
     }
 
     /// Gives up everything that is ahead.

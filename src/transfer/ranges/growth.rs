@@ -108,9 +108,9 @@ impl Growth {
         self.round_trip
     }
 
-    /// Whether several connections per blob are known to be useful.
-    pub(super) fn is_proven(&self) -> bool {
-        self.proven > 0
+    /// The most connections that are known to be useful; 0 if one per blob is enough.
+    pub(super) fn proven(&self) -> usize {
+        self.proven
     }
 
     /// Bytes per second of all connections together in this time; `None` if they were not measured long enough.
@@ -278,7 +278,7 @@ mod tests {
         let (mut growth, mut now) = (Growth::new(16), Instant::now());
         let link = |_: usize| 50_000_000;
         assert_eq!(run(&mut growth, &mut now, Duration::from_secs(4), 1, link), 1);
-        assert!(!growth.is_proven());
+        assert_eq!(growth.proven(), 0);
         let shared = |connections: usize| 20_000_000 * connections.min(4) as u64;
         let (mut growth, mut now) = (Growth::new(16), Instant::now());
         assert_eq!(
@@ -367,6 +367,6 @@ mod tests {
             growth.record(now, 200_000);
             growth.allowed(now, 3);
         }
-        assert!(!growth.is_proven() && growth.held_until.is_none());
+        assert!(!growth.proven() > 0 && growth.held_until.is_none());
     }
 }

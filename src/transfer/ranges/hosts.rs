@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::grants;
+use super::grants::{self, RangeSizes};
 use super::growth::Growth;
 use super::pace;
 use super::waiting::{Phase, Readers};
@@ -120,8 +120,16 @@ impl State {
         let connection_rate = rate / in_use.max(1) as u64;
         let round_trip = self.growth.round_trip();
         let idle = self.readers.idle_percent(now, self.growth.least_measure())?;
+        // One that has just ended its range costs no more than a round trip.
+        let is_open = in_use < self.growth.proven();
         let is_useful = idle >= MIN_IDLE
-            && grants::is_worth_it(load.missing, load.connections, connection_rate, round_trip);
+            && (is_open
+                || grants::is_worth_it(
+                    load.missing,
+                    load.connections,
+                    connection_rate,
+                    round_trip,
+                ));
         is_useful.then(|| self.growth.allowed(now, in_use))
     }
 }
@@ -208,12 +216,16 @@ impl Host {
         self.state().readers.change(Instant::now(), from, to);
     }
 
-    /// Returns the length of the next range.
-    pub(super) fn range_length(&self, window: u64) -> u64 {
-        let rate = self.state().growth.rate(Instant::now());
-        let of_connection = |rate| rate / self.in_use().max(1) as u64;
-        let length = rate.map_or(grants::UNMEASURED_RANGE, of_connection);
-        grants::range_length(length, window, self.max)
+    /// Returns how long the next ranges are.
+    pub(super) fn range_sizes(&self, window: u64) -> RangeSizes {
+        let (now, in_use) = (Instant::now(), self.in_use());
+        let state = self.state();
+        let rate = state.growth.rate(now).map(|rate| rate / in_use.max(1) as u64);
+        let sizes = RangeSizes::new(rate, window, self.max);
+        match rate.filter(|_| in_use < state.growth.proven()) {
+            Some(rate) => sizes.with_free_connection(rate, state.growth.round_trip()),
+            None => sizes,
+        }
     }
 
     /// Bytes per second of a connection while there were several, now or before; `None` if they were not measured long enough.
@@ -239,7 +251,7 @@ impl Host {
 
     /// Whether several connections per blob are known to be useful.
     pub(super) fn is_split(&self) -> bool {
-        !self.are_ranges_refused() && self.state().growth.is_proven()
+        !self.are_ranges_refused() && self.state().growth.proven() > 0
     }
 
     pub(in crate::transfer) fn record_bytes(&self, bytes: u64) {

@@ -30,6 +30,8 @@ pub(super) struct Received {
     /// Bytes after the end.
     pub(super) excess: u64,
     pub(super) has_ended: bool,
+    /// Before all of the range has arrived.
+    pub(super) broke_off: bool,
     pub(super) failure: Option<Error>,
 }
 
@@ -115,6 +117,7 @@ impl<'a> Part<'a> {
                 }
                 Poll::Ready(end) => {
                     self.span.end = self.span.reached;
+                    received.broke_off = true;
                     received.failure = end.and_then(Result::err);
                 }
             }

@@ -68,6 +68,10 @@ async fn min_rate_one_byte_per_connection_fails() {
     let (error, took) = read(drip(), 2).await;
     assert!(error.to_string().contains("too slow"), "{error}");
     assert!(took > Duration::from_secs(100) && took < Duration::from_secs(300), "{took:?}");
+    // As fast as the source breaks off: what takes time is the delay before the next request.
+    let (error, took) = read(Lazy { wait: Duration::ZERO, ..drip() }, 2).await;
+    assert!(error.to_string().contains("too slow"), "{error}");
+    assert!(took > Duration::from_secs(100) && took < Duration::from_secs(300), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

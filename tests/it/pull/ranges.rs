@@ -152,12 +152,20 @@ async fn ranges_are_faster_where_connections_are_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn ranges_of_small_or_fast_blobs_are_not_requested() {
-    let source = Slow::new(8 * MIB - 1, |_, _| Fate::Rate(MIB));
+    let source = Slow::new(4 * MIB, |_, _| Fate::Rate(MIB));
     read(&source, options()).await;
     assert_eq!(source.requests(), 1);
     let source = Slow::new(64 * MIB, |_, _| Fate::Rate(100 * MIB));
     read(&source, options()).await;
     assert_eq!(source.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_of_slow_connections_are_shorter() {
+    let source = Slow::new(12 * MIB, |_, _| Fate::Rate(MIB / 8));
+    let took = read(&source, options()).await;
+    assert!(took < Duration::from_secs(20), "96 s over one connection: {took:?}");
+    assert!(source.requests() <= 32, "{:?}", source.requests.lock().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
