@@ -23,8 +23,12 @@ use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::origin::Origin;
 use crate::registry::http::request::ConnectionUse;
+use crate::registry::send::Transport;
 use crate::retry::retry;
 use crate::verifier::verify;
+
+/// After so many server errors in a row for ranges, the blob is requested without one.
+const RANGE_FAILURES: u32 = 3;
 
 /// Opens the blob at the registry. A foreign layer missing there is fetched from its `urls`.
 pub(super) async fn open(repository: &Repository, blob: BlobRequest<'_>) -> Result<BlobStream> {
@@ -60,24 +64,18 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
         request.range = Some((range.start, range.end.saturating_sub(1)));
     }
     let mut response = transport.send(&request).await?;
-    if let Some((first, _)) = request.range {
-        let usable = match response.status() {
-            StatusCode::PARTIAL_CONTENT => range_fits(response.headers(), first, descriptor.size),
-            // 200: Range was ignored (goharbor/harbor#23875); the reader skips the bytes it has.
-            StatusCode::RANGE_NOT_SATISFIABLE
-            | StatusCode::BAD_REQUEST
-            | StatusCode::NOT_IMPLEMENTED => false,
-            _ => true,
-        };
-        if !usable {
+    if let Some((first, _)) = request.range
+        && !transport.has_range(&response, first, descriptor.size)
+    {
+        drop(response);
+        request.range = None;
+        response = transport.send(&request).await?;
+        if response.status().is_success() {
             tracing::info!(
                 "{} does not support range requests; restarting blobs from the beginning",
                 transport.http.name
             );
             transport.ranges_refused.store(true, Ordering::Relaxed);
-            request.range = None;
-            drop(response);
-            response = transport.send(&request).await?;
         }
     }
     let served = match response.status() {
@@ -200,6 +198,33 @@ fn length(response: &Response) -> Option<u64> {
     let declared =
         response.headers().get(CONTENT_LENGTH).filter(|_| response.status().is_success());
     declared?.to_str().ok()?.parse().ok()
+}
+
+impl Transport {
+    /// Whether this is the range, or an error that has nothing to do with ranges as far as can be known.
+    fn has_range(&self, response: &Response, first: u64, size: u64) -> bool {
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                self.range_failures.store(0, Ordering::Relaxed);
+                range_fits(response.headers(), first, size)
+            }
+            // Caches, firewalls and storage refuse ranges with any of these where they would send the whole.
+            StatusCode::RANGE_NOT_SATISFIABLE
+            | StatusCode::BAD_REQUEST
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED => false,
+            StatusCode::SERVICE_UNAVAILABLE => true,
+            // More often the failure of any request. The whole blob costs more bytes than another attempt.
+            status if status.is_server_error() => {
+                let failures = self.range_failures.fetch_add(1, Ordering::Relaxed) + 1;
+                !failures.is_multiple_of(RANGE_FAILURES)
+            }
+            // 200: Range was ignored (goharbor/harbor#23875); the reader skips the bytes it has.
+            _ => true,
+        }
+    }
 }
 
 /// Whether a 206 continues at `first`. It may be shorter than requested.

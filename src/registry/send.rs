@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -27,6 +27,8 @@ pub(super) struct Transport {
     pub(super) http: Connection,
     pub(super) auth: Auth,
     pub(super) ranges_refused: AtomicBool,
+    /// Server errors in a row for requests of a range.
+    pub(super) range_failures: AtomicU32,
     /// Bytes of a chunk for uploads; unset for uploads in one request.
     chunk_size: OnceLock<u64>,
     /// What the registry says of its own limits.
@@ -66,6 +68,7 @@ impl Transport {
             chunk_size: chunk_size.map_or_else(OnceLock::new, OnceLock::from),
             http,
             ranges_refused: AtomicBool::new(false),
+            range_failures: AtomicU32::new(0),
             announced_limit: AnnouncedLimit::default(),
             floor_lock: tokio::sync::Mutex::default(),
             no_referrers_api: AtomicBool::new(false),

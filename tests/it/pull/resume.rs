@@ -74,7 +74,7 @@ async fn resume_wrong_content_range_restarts_without_range() {
         assert_eq!(scenario.ranges()[2], None, "{header}: without a range the third time");
         assert_eq!(finished.report.bytes.resent, 1000, "{header}");
     }
-    for status in [416, 400, 501] {
+    for status in [416, 400, 501, 403, 404, 405] {
         let scenario = Scenario::new(5000).await;
         scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
         scenario.override_response(1..2, move |_| Reply::new(status, ""));
@@ -87,6 +87,27 @@ async fn resume_wrong_content_range_restarts_without_range() {
         reply.without("content-type").header("Content-Type", "multipart/byteranges; boundary=x")
     });
     scenario.assert_arrived(&scenario.pull().await);
+}
+
+#[tokio::test]
+async fn resume_range_with_server_errors_requests_the_whole() {
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(2000)));
+    scenario.override_response(1..4, |_| Reply::new(500, ""));
+    scenario.assert_arrived(&scenario.pull().await);
+    let ranges = scenario.ranges();
+    assert_eq!((ranges.len(), &ranges[4]), (5, &None), "{ranges:?}");
+    assert!(ranges[1..4].iter().all(Option::is_some), "more often any request fails: {ranges:?}");
+}
+
+#[tokio::test]
+async fn resume_blob_refused_without_range_too_keeps_range() {
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(2000)));
+    scenario.override_response(1..3, |_| Reply::new(403, ""));
+    assert_eq!(scenario.pull().await.error.unwrap().kind(), ErrorKind::Denied);
+    scenario.assert_arrived(&scenario.pull().await);
+    assert!(scenario.ranges()[3].is_some(), "{:?}", scenario.ranges());
 }
 
 #[tokio::test]
