@@ -16,6 +16,9 @@ use crate::min_rate::MinimumRate;
 use crate::registry::blob;
 use crate::registry::repository::{MirrorSet, Repository};
 
+/// A reader that gives up a body after waiting this long for bytes has not cancelled it for another reason.
+const STALL: Duration = Duration::from_secs(2);
+
 /// Opens a blob at the first host that has it.
 pub(in crate::registry) async fn open(
     repository: &Repository,
@@ -40,6 +43,7 @@ pub(in crate::registry) async fn open(
         body: opened.stream,
         pace,
         is_too_slow: false,
+        silent_since: None,
     };
     let next = |mut body: MirroredBody| async move {
         let bytes = body.next().await?;
@@ -89,6 +93,19 @@ struct MirroredBody {
     /// Rate of the mirrors.
     pace: MinimumRate,
     is_too_slow: bool,
+    /// Since when bytes are awaited.
+    silent_since: Option<Instant>,
+}
+
+impl Drop for MirroredBody {
+    /// A range that was given up because its mirror stalled is requested from the next host.
+    fn drop(&mut self) {
+        let has_stalled = self.silent_since.is_some_and(|since| since.elapsed() >= STALL);
+        if let Some(at) = self.mirror.filter(|_| has_stalled && self.position < self.end) {
+            let error = self.broken_off("given up after a stall");
+            self.exclude(at, &error);
+        }
+    }
 }
 
 impl MirroredBody {
@@ -99,7 +116,10 @@ impl MirroredBody {
                 self.switch(at, self.broken_off("too slow")).await?;
             }
             let began = Instant::now();
-            let failure = match tokio::time::timeout(self.timeout(), self.body.next()).await {
+            self.silent_since = Some(began);
+            let received = tokio::time::timeout(self.timeout(), self.body.next()).await;
+            self.silent_since = None;
+            let failure = match received {
                 Ok(Some(Ok(bytes))) => {
                     let enough = self.pace.record(bytes.len() as u64, began.elapsed());
                     self.is_too_slow |= enough == Some(false);
@@ -144,13 +164,18 @@ impl MirroredBody {
             .transient(None)
     }
 
+    fn exclude(&self, mirror: usize, error: &Error) {
+        let Some(set) = self.repository.mirrors.as_deref() else { return };
+        set.blobs.exclude(&self.descriptor.digest, mirror);
+        if let Some(mirror) = set.mirrors.get(mirror) {
+            set.record_failure(mirror, error, true);
+        }
+    }
+
     /// Requests the rest from the next host.
     async fn switch(&mut self, failed: usize, error: Error) -> Result<()> {
         let Some(set) = self.repository.mirrors.as_deref() else { return Err(error) };
-        set.blobs.exclude(&self.descriptor.digest, failed);
-        if let Some(mirror) = set.mirrors.get(failed) {
-            set.record_failure(mirror, &error, true);
-        }
+        self.exclude(failed, &error);
         let rest = self.position..self.end;
         let (mirror, opened) = open_at_first(&self.repository, set, &self.descriptor, rest).await?;
         self.mirror = mirror;

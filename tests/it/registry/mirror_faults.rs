@@ -280,6 +280,24 @@ async fn mirror_ending_during_several_ranges_is_continued_without_retry() {
 }
 
 #[tokio::test]
+async fn mirror_stalling_in_each_range_is_left() {
+    let all = Mirrored::start().await;
+    let image = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(12 << 20, 9))])]);
+    image.publish(&all.registry, "app", Some("2"));
+    image.publish(&all.mirror, "app", Some("2"));
+    let digest = image.layers[0].digest().to_string();
+    all.mirror.override_response(&digest, 0..999, |reply| reply.fault(Fault::Stall(1 << 20)));
+    let hosts = all.hosts_dir(&format!("[host.\"{}\"]\n", all.mirror_url()));
+    let (hosts, name) = (hosts.display().to_string(), all.registry.repository("app:2"));
+    let arguments = ["--retries", "0", "--hosts-dir", &hosts, "pull", "--json", &name];
+    let output = all.cli.run(&arguments).await;
+    output.expect(0, "is left out");
+    let hosts = output.report()["hosts"].as_object().unwrap().clone();
+    assert_eq!(hosts.len(), 2, "{hosts:?}");
+    assert_digests_are_right(&all.cli.store());
+}
+
+#[tokio::test]
 async fn failing_registry_after_mirror_names_both() {
     let all = Mirrored::start().await;
     all.mirror.fail_requests("GET ", 0..9, Reply::new(500, "broken mirror"));
