@@ -53,7 +53,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     (ErrorDetail::CrossRepositoryTag, "use `rpull copy SRC DST` to copy the image"),
     (
         ErrorDetail::RateLimited,
-        "run `rpull login HOST` for a higher limit, or retry later; downloaded data is kept",
+        "set `requests-per-second` in the configuration file, run `rpull login HOST` for a higher limit, or retry later",
     ),
     (
         ErrorDetail::RateLimitFloor,

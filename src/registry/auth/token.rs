@@ -15,6 +15,7 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::{self, ERROR_BODY_LIMIT};
 use crate::registry::http::gate::RequestClass;
 use crate::registry::http::hosts::with_proxy;
+use crate::registry::http::limiter::is_overloaded;
 use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::request::{ConnectionUse, Request};
 use crate::registry::http::transport_error::{policy_refusal, request_failed};
@@ -208,8 +209,8 @@ impl TokenRequest<'_> {
             );
             if error.is_transient() {
                 let limiter = self.http.limiters.host(&Origin::from_url(&self.service.realm)?);
-                let is_down = status.is_server_error();
-                return Err(if is_down { limiter.record_failure(error) } else { error });
+                let is_outage = is_overloaded(status);
+                return Err(if is_outage { limiter.record_failure(error) } else { error });
             }
             let detail = self.http.detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)

@@ -2,6 +2,7 @@
 //! `docker-ratelimit-source`, which others send, too.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
@@ -98,6 +99,14 @@ fn parse(headers: &HeaderMap, redactor: &Redactor) -> Option<RateLimit> {
     });
     let window_s = limit_window.flatten().or(window.flatten());
     Some(RateLimit { limit, remaining, window_s, source })
+}
+
+/// Whether nothing is left in these headers of a window that is longer than `time`.
+pub(super) fn is_used_up(headers: &HeaderMap, time: Duration) -> bool {
+    let limit = parse(headers, &Redactor::default());
+    limit.is_some_and(|limit| {
+        limit.remaining == Some(0) && limit.window_s.is_some_and(|window| window > time.as_secs())
+    })
 }
 
 /// Parses `100;w=21600`: a number and the seconds of its window.

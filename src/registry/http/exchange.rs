@@ -8,11 +8,13 @@ use std::time::Instant;
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
+use super::announced_limit::is_used_up;
 use super::body::read_error_body;
 use super::connection::Connection;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::gate::RequestClass;
 use super::hosts::with_proxy;
+use super::limiter::is_overloaded;
 use super::origin::{Origin, redact};
 use super::request::{ConnectionUse, Request};
 use super::transport_error::{
@@ -170,7 +172,10 @@ impl Connection {
             Ok(host) => {
                 let limiter = self.limiters.host(&host);
                 limiter.pause(&error);
-                if status.is_server_error() { limiter.record_failure(error) } else { error }
+                // An hourly quota that is used up is not worth the time of an outage.
+                let is_outage =
+                    is_overloaded(status) && !is_used_up(&headers, self.options.retry.retry_for);
+                if is_outage { limiter.record_failure(error) } else { error }
             }
             Err(_) => error,
         };

@@ -245,12 +245,12 @@ impl Limiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a response. A response that only reports an unavailable server does not count as one.
+    /// Records a response. A response that only reports an unavailable or overloaded server does not count as one.
     pub(in crate::registry) fn record_response(&self, status: StatusCode) {
         let mut state = self.state();
-        if status.is_server_error() {
+        if is_overloaded(status) {
             state.fail(&format!("responded {status}"), Some(status.as_u16()));
-        } else if status != StatusCode::TOO_MANY_REQUESTS {
+        } else {
             (state.last_response, state.failing) = (Some(Instant::now()), None);
             state.earn(BYTES_PER_TOKEN / REQUESTS_PER_TOKEN, self.max_tokens);
         }
@@ -373,6 +373,11 @@ impl Limiter {
             error
         }
     }
+}
+
+/// Whether a host with this response may serve the same request later.
+pub(in crate::registry) fn is_overloaded(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 /// The time of day: `12:03:10 UTC`.

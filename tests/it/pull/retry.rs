@@ -98,7 +98,11 @@ async fn retry_without_progress_stops_at_limit() {
 
 #[tokio::test]
 async fn retry_continues_through_registry_outage() {
-    for reply in [Reply::new(503, "restarting"), Reply::new(200, "").fault(Fault::HangUp)] {
+    for reply in [
+        Reply::new(503, "restarting"),
+        Reply::new(429, "slow down"),
+        Reply::new(200, "").fault(Fault::HangUp),
+    ] {
         let scenario = Scenario::new(500).await;
         scenario.override_response(0..20, move |_| reply.clone());
         scenario.assert_arrived(&scenario.pull().await);
@@ -109,6 +113,16 @@ async fn retry_continues_through_registry_outage() {
     scenario.registry.override_response("/v2/", 0..99, |_| Reply::new(503, "starting"));
     assert!(scenario.pull().await.error.unwrap().to_string().contains("tried 5 times"));
     assert_eq!(scenario.registry.server.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn retry_of_used_up_quota_stops_at_attempts() {
+    let scenario = Scenario::new(500).await;
+    scenario.override_response(0..99, |_| {
+        Reply::new(429, "come back tomorrow").header("ratelimit-remaining", "0;w=21600")
+    });
+    let error = scenario.pull().await.error.unwrap();
+    assert!(error.to_string().contains("tried 5 times"), "{error}");
 }
 
 #[tokio::test]

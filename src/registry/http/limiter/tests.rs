@@ -160,6 +160,23 @@ async fn outage_begins_with_first_failure_after_answer() {
     assert_eq!(lasting.outage(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn rate_limited_request_is_retried_as_long_as_outage() {
+    let busy = limiter(&limiters(), "busy:1");
+    busy.record_response(StatusCode::OK);
+    let began = Instant::now();
+    let one = || async {
+        let _turn = busy.admit(RequestClass::Request, "blob").await?;
+        // Other requests are served in between.
+        busy.record_response(StatusCode::OK);
+        busy.record_response(StatusCode::TOO_MANY_REQUESTS);
+        let error = Error::new(ErrorKind::Registry, "blob").with_status(429).transient(None);
+        Err::<(), _>(busy.record_failure(error))
+    };
+    assert!(retry(&busy.policy, one).await.is_err());
+    assert!(began.elapsed() >= busy.policy.retry_for, "{:?}", began.elapsed());
+}
+
 #[test]
 fn clock_shows_time_of_day() {
     let at = |seconds| clock(UNIX_EPOCH + Duration::from_secs(seconds));
