@@ -1,7 +1,7 @@
 //! Turns a registry's error response into an [`Error`], whatever its format.
 //!
 //! The status decides what an error means; codes and bodies only contribute text (distribution-spec "Error Codes",
-//! Docker Hub's legacy `details`, OAuth's `error`, plain text, HTML, an empty body).
+//! Docker Hub's legacy `details`, OAuth's `error`, XML of object storage, plain text, HTML, an empty body).
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::storage_error;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
 use crate::escape::escape;
@@ -245,6 +246,9 @@ fn text(value: &Value) -> String {
 fn plain_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
+    if let Some(message) = storage_error::code_and_message(text) {
+        return message;
+    }
     if text.starts_with('<') {
         return "a web page instead of a registry response".to_owned();
     }

@@ -19,6 +19,7 @@ pub(super) mod limiter;
 pub(super) mod origin;
 pub(super) mod proxy;
 pub(super) mod request;
+pub(super) mod storage_error;
 pub(super) mod tls;
 pub(super) mod transport_error;
 pub(super) mod url_policy;

@@ -50,6 +50,12 @@ async fn error_body_of_any_form_is_one_line() {
         (418, "", 6, "418"),
         (401, "", 4, "401 unauthorized"),
         (507, "<html>full</html>", 6, "a web page instead"),
+        (
+            403,
+            "<?xml version=\"1.0\"?><Error><Code>RequestTimeTooSkewed</Code><Message>\x1bclock</Message></Error>",
+            4,
+            "403 forbidden: RequestTimeTooSkewed: \\u{1b}clock",
+        ),
     ] {
         let (registry, _, name) = published_app().await;
         registry.override_response("/v2/", 0..9, move |_| Reply::new(status, body));
