@@ -94,6 +94,13 @@ impl Error {
         self
     }
 
+    /// Adds to the location that the registry of this name redirected there.
+    #[must_use]
+    pub(crate) fn redirected_by(mut self, registry: &str) -> Self {
+        self.0.location = format!("{}, redirected by {}", self.0.location, escape(registry));
+        self
+    }
+
     /// Sets the reason, such as the server's message.
     #[must_use]
     pub fn with_reason(mut self, reason: impl AsRef<str>) -> Self {

@@ -19,7 +19,7 @@ use super::http::exchange::redirect_target;
 use super::http::origin::Origin;
 use super::http::request::Request;
 use super::mirrors::health::MirrorHealth;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::{MAX_CHALLENGES, MAX_REDIRECTS};
 
 /// One registry, shared by its repositories: the connection, the authentication, and observed quirks.
@@ -101,6 +101,9 @@ impl Transport {
                 Err(failure) if is_registry && self.http.fall_back(&failure) => {
                     chain.url = self.http.with_current_scheme(&chain.url);
                     continue;
+                }
+                Err(failure) if !is_registry => {
+                    return Err(failed_redirect(failure, &self.http.name));
                 }
                 other => other?,
             };
@@ -290,6 +293,17 @@ impl RedirectChain {
         }
         self.url = http.redirect_url(&self.url, target, request.what)?;
         Ok(())
+    }
+}
+
+/// The error of a host that the registry redirected to. The user has not named this host.
+fn failed_redirect(error: Error, registry: &str) -> Error {
+    let error = error.redirected_by(registry);
+    match error.detail() {
+        Some(ErrorDetail::ConnectionRefused | ErrorDetail::HostNotFound) => error.with_hint(
+            "check that this host is reachable from here; the registry redirects blobs to it",
+        ),
+        _ => error,
     }
 }
 

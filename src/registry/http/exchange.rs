@@ -180,7 +180,11 @@ impl Connection {
             Err(_) => error,
         };
         // Only the registry itself can tell that a name or credential is wrong.
-        if redirected_to.is_none() { error.with_detail(self.detail(status, &body)) } else { error }
+        if redirected_to.is_none() {
+            error.with_detail(self.detail(status, &body))
+        } else {
+            error.redirected_by(&self.name)
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::{ask, challenge};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::http::{Fault, Reply, Server};
+use crate::support::images::{Family, image, layer};
 use crate::support::samples::published_app;
 
 #[tokio::test]
@@ -68,6 +70,31 @@ async fn error_body_of_any_form_is_one_line() {
     registry.override_response("/v2/", 0..9, move |_| Reply::new(400, long.clone()));
     let output = Cli::new().run(&[&name]).await;
     assert!(output.expect(6, "400 bad request: xxx").stderr.len() < 1000);
+}
+
+#[tokio::test]
+async fn redirect_to_failing_host_names_registry() {
+    let (registry, _, name) = published_app().await;
+    registry.override_response("/blobs/", 0..9, |_| {
+        Reply::new(307, "").header("Location", "http://127.0.0.1:1/st?sig=hush-4a7b")
+    });
+    let output = Cli::new().run(&["--retries", "0", &name]).await;
+    let host = registry.server.host();
+    output.expect(6, &format!(", redirected by {host}: Connection refused"));
+    output.expect(6, "hint: check that this host is reachable");
+    assert!(!output.stderr.contains("hush"), "{}", output.stderr);
+
+    let registry =
+        FakeRegistry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
+    let registry = registry.await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "app", Some("1"));
+    registry.override_response("sig", 0..9, |_| {
+        Reply::new(403, "<Error><Code>AccessDenied</Code><Message>expired</Message></Error>")
+    });
+    let output = Cli::new().run(&["--retries", "0", &registry.repository("app:1")]).await;
+    let host = registry.server.host();
+    output.expect(4, &format!(", redirected by {host}: 403 forbidden: AccessDenied: expired"));
 }
 
 #[tokio::test]
