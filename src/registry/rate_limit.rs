@@ -16,16 +16,27 @@ const HUB_PROBE: &str = "docker.io/ratelimitpreview/test:latest";
 impl Client {
     /// Asks a registry for its limits. `None` if it says nothing of them. Costs a request, at Docker Hub a HEAD that does not
     /// count as a pull; tokens are not counted.
+    ///
+    /// Refusals announce the limits too, in particular the 429 of a limit that is used up.
     pub async fn rate_limit(&self, registry: &str) -> Result<Option<RateLimit>> {
         let transport = self.transport(registry)?;
         if registry == HUB {
             let reference: Reference = HUB_PROBE.parse()?;
-            manifest::head(&self.repository(&reference)?, &reference.name()).await?;
+            let asked = manifest::head(&self.repository(&reference)?, &reference.name()).await;
+            if transport.announced_limit.get().is_none() {
+                asked?;
+            }
         } else {
             let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());
             let url = transport.http.url("")?;
             let request = Request::get(RequestKind::Other, url, &scopes, "limits", &counter);
-            retry(&transport.http.retry, || transport.expect_success(&request)).await?;
+            retry(&transport.http.retry, || async {
+                match transport.expect_success(&request).await {
+                    Err(_) if transport.announced_limit.get().is_some() => Ok(()),
+                    other => other.map(drop),
+                }
+            })
+            .await?;
         }
         Ok(transport.announced_limit.get())
     }

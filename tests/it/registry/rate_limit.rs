@@ -48,6 +48,24 @@ async fn limits_of_registry_cost_one_request() {
 }
 
 #[tokio::test]
+async fn limits_in_refusal_are_shown() {
+    for status in [429, 404, 403] {
+        let registry = FakeRegistry::start().await;
+        registry.override_response("GET /v2/", 0..9, move |_| {
+            limited(Reply::new(status, "no").header("Retry-After", "300"))
+        });
+        let output = Cli::new().run(&["limits", &registry.server.host()]).await;
+        assert!(output.expect(0, "").stdout.contains(": 76 of 100 left, per 6 h"), "{status}");
+        assert_eq!(registry.server.requests().len(), 1);
+    }
+    let registry = FakeRegistry::start().await;
+    registry.override_response("GET /v2/", 0..9, |_| Reply::new(429, "no"));
+    let output = Cli::new().run(&["limits", "--retries", "0", &registry.server.host()]).await;
+    output.expect(6, "429 too many requests: no");
+    assert!(!output.stderr.contains("downloaded"), "{}", output.stderr);
+}
+
+#[tokio::test]
 async fn rate_limit_source_shows_no_secret() {
     let auth = Auth::Basic { user: "user".into(), password: "hush-4a7b".into() };
     let registry = FakeRegistry::start_with(Options { auth, ..Options::default() }).await;
