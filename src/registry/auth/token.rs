@@ -173,12 +173,15 @@ impl TokenRequest<'_> {
                 limiter.record_response(response.status());
                 Ok(response)
             }
-            Ok(Err(error)) => Err(if let Some(refusal) = policy_refusal(&error) {
-                self.denied(&refusal.to_string()).with_detail(refusal.detail())
-            } else {
-                let error = request_failed("token", &self.service.realm, error);
-                limiter.record_failure(with_proxy(&host, error))
-            }),
+            Ok(Err(error)) => {
+                self.request.counter.remove_unsent(RequestKind::Token, &error);
+                Err(if let Some(refusal) = policy_refusal(&error) {
+                    self.denied(&refusal.to_string()).with_detail(refusal.detail())
+                } else {
+                    let error = request_failed("token", &self.service.realm, error);
+                    limiter.record_failure(with_proxy(&host, error))
+                })
+            }
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")
                     .at(redact(&self.service.realm))

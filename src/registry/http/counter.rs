@@ -26,14 +26,24 @@ pub(in crate::registry) struct RequestCounter {
 
 impl RequestCounter {
     pub(in crate::registry) fn add(&self, endpoint: RequestKind) {
-        let cell = match endpoint {
+        self.cell(endpoint).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back a request that was not sent, because no connection was established.
+    pub(in crate::registry) fn remove_unsent(&self, endpoint: RequestKind, error: &reqwest::Error) {
+        if error.is_connect() {
+            self.cell(endpoint).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn cell(&self, endpoint: RequestKind) -> &AtomicU64 {
+        match endpoint {
             RequestKind::Manifest => &self.manifest,
             RequestKind::Blob => &self.blob,
             RequestKind::Upload => &self.upload,
             RequestKind::Token => &self.token,
             RequestKind::Other => &self.other,
-        };
-        cell.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(in crate::registry) fn read(&self) -> RequestCounts {

@@ -64,6 +64,7 @@ impl Connection {
                     return Ok(response);
                 }
                 Ok(Err(error)) => {
+                    request.counter.remove_unsent(request.endpoint, &error);
                     let again = resend_on(&request.method, connection, &error);
                     if let Some(other) = again.filter(|_| !is_last_attempt) {
                         (connection, is_last_attempt) = (other, true);
@@ -104,6 +105,7 @@ impl Connection {
         let headers = self.with_own_headers(headers, &origin)?;
         let sending = client.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
+            request.counter.remove_unsent(request.endpoint, &error);
             limiter.record_failure(with_proxy(&origin, request_failed(request.what, url, error)))
         })?;
         limiter.record_response(response.status());

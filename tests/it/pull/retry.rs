@@ -153,6 +153,21 @@ async fn retry_on_transient_status_and_not_on_permanent() {
 }
 
 #[tokio::test]
+async fn refused_connections_are_not_counted_as_requests() {
+    let (registry, _, name) = published_app().await;
+    registry.override_response("/blobs/", 0..99, |_| {
+        Reply::new(307, "").header("Location", "http://127.0.0.1:1/")
+    });
+    let output = Cli::new().run(&["--json", "--retries", "1", "--jobs", "1", &name]).await;
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let sent = registry.server.requests().len();
+    assert_eq!(report[0]["requests"]["total"], sent, "{}", output.stderr);
+    let output = Cli::new().run(&["--json", "--retries", "1", "127.0.0.1:1/app:1"]).await;
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report[0]["requests"]["total"], 0);
+}
+
+#[tokio::test]
 async fn retries_of_all_blobs_share_tokens_of_host() {
     let mut scenario = Scenario::new(500).await;
     scenario.attempts = Some(5);
