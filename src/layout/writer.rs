@@ -22,6 +22,7 @@ use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::free_space::insufficient_space;
 use crate::name::ImageName;
+use crate::size::size;
 use crate::verifier::verify;
 
 pub(super) struct LayoutWriter {
@@ -183,7 +184,7 @@ impl TargetWriter for LayoutWriter {
 fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
     let Some(free) = insufficient_space(&layout.0.dir, bytes) else { return Ok(()) };
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
-    let reason = format!("{bytes} more bytes needed, {free} free");
+    let reason = format!("{} more needed, {} free", size(bytes), size(free));
     Err(super::io_error("write", layout.root(), full).with_reason(reason))
 }
 

@@ -21,6 +21,7 @@ use super::table::ImageId;
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Side};
 use crate::progress::Event;
+use crate::size::size;
 
 /// Images to move, each from its source to its target.
 ///
@@ -239,6 +240,6 @@ fn stopped_error(limit: &ByteLimit, report: &ImageReport) -> Error {
     let left = report.bytes.missing;
     Error::new(ErrorKind::Stopped, &report.summary.reference)
         .with_side(Side::Local)
-        .with_reason(format!("{}; {left} bytes are missing", limit.reason()))
+        .with_reason(format!("{}; {} missing", limit.reason(), size(left)))
         .with_hint("run the command again to continue")
 }

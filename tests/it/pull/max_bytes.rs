@@ -37,7 +37,7 @@ async fn run_until_complete(cli: &Cli, words: &[&str], max: u64) -> Vec<Value> {
         if output.code() == Some(0) {
             return reports;
         }
-        output.expect(1, " bytes are missing").expect(1, "hint: run the command again");
+        output.expect(1, "B missing").expect(1, "hint: run the command again");
         assert_eq!(reports.last().unwrap()["stopped"], "max-bytes");
         assert!(reports.len() < 20, "no progress");
     }
