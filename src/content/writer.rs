@@ -78,6 +78,11 @@ pub trait BlobWriter: Send {
         None
     }
 
+    /// Fewer bytes than these after [`BlobWriter::offset`] are lost when the run ends; 0 if the target keeps all bytes.
+    fn min_kept_bytes(&self) -> u64 {
+        0
+    }
+
     /// Takes the next bytes, which were written by [`BlobRanges::write_at`]: they are before `offset` afterwards.
     ///
     /// # Errors

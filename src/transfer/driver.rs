@@ -243,6 +243,12 @@ impl Run {
 
     /// Stops the jobs whose blobs no image needs after this failure.
     fn stop_unneeded(&mut self, error: &Error) {
+        let limit = self.context.limit.as_ref();
+        // Within the limit of the run, started uploads may end: parts of them would be lost.
+        if error.kind() == ErrorKind::Stopped && limit.is_some_and(|limit| limit.has_reservations())
+        {
+            return;
+        }
         for (work, handle) in self.tasks.iter() {
             let Work::Move { blobs, .. } = work else { continue };
             if !blobs.iter().any(|blob| self.schedule.is_needed(*blob)) {

@@ -241,5 +241,5 @@ fn stopped_error(limit: &ByteLimit, report: &ImageReport) -> Error {
     Error::new(ErrorKind::Stopped, &report.summary.reference)
         .with_side(Side::Local)
         .with_reason(format!("{}; {} missing", limit.reason(), size(left)))
-        .with_hint("run the command again to continue")
+        .with_hint(limit.hint())
 }

@@ -336,6 +336,14 @@ impl BlobWriter for UploadSession {
         Ok(Presence::Unknown)
     }
 
+    fn min_kept_bytes(&self) -> u64 {
+        let rest = self.descriptor.size.saturating_sub(self.resumed);
+        let is_recorded = self.repository.upload_store_for(&self.descriptor).is_some();
+        let chunk = self.repository.transport.chunk_size().filter(|_| is_recorded);
+        let min_chunk = self.location.as_ref().map_or(0, |location| location.min_chunk);
+        chunk.map_or(rest, |chunk| chunk.max(min_chunk).min(rest))
+    }
+
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             if self.received() + bytes.len() as u64 > self.descriptor.size {

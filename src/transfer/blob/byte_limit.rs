@@ -1,6 +1,7 @@
 //! Ends a run after a number of new bytes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -12,11 +13,61 @@ use crate::size::size;
 pub(in crate::transfer) struct ByteLimit {
     max: u64,
     left: AtomicU64,
+    /// Number of reservations.
+    reserved: AtomicUsize,
+    /// Largest reservation that was refused.
+    refused: AtomicU64,
+}
+
+/// Bytes of one blob that were taken in advance. They are given back unless they are spent.
+#[derive(Debug)]
+pub(in crate::transfer) struct Reservation {
+    limit: Arc<ByteLimit>,
+    bytes: u64,
+}
+
+impl Reservation {
+    pub(in crate::transfer) fn spend(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.limit.left.fetch_add(self.bytes, Ordering::Relaxed);
+        self.limit.reserved.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ByteLimit {
     pub(in crate::transfer) fn new(max: u64) -> Self {
-        Self { max, left: AtomicU64::new(max) }
+        let (reserved, refused) = (AtomicUsize::default(), AtomicU64::default());
+        Self { max, left: AtomicU64::new(max), reserved, refused }
+    }
+
+    /// Takes bytes that are of no use unless all of them arrive in this run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`] if fewer are left.
+    pub(in crate::transfer) fn reserve(
+        self: &Arc<Self>,
+        what: &str,
+        bytes: u64,
+    ) -> Result<Reservation> {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        let mut reservation = Reservation { limit: Arc::clone(self), bytes: 0 };
+        let take = |left: u64| left.checked_sub(bytes);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            self.refused.fetch_max(bytes, Ordering::Relaxed);
+            return Err(self.error(what));
+        }
+        reservation.bytes = bytes;
+        Ok(reservation)
+    }
+
+    /// Whether blobs are on their way that would be lost if they were stopped.
+    pub(in crate::transfer) fn has_reservations(&self) -> bool {
+        self.reserved.load(Ordering::Relaxed) > 0
     }
 
     /// Shortens the bytes to what is left, and takes that.
@@ -30,7 +81,21 @@ impl ByteLimit {
     }
 
     pub(in crate::transfer) fn reason(&self) -> String {
-        format!("stopped after {} of new data", size(self.max))
+        let spent = self.max.saturating_sub(self.left.load(Ordering::Relaxed));
+        let stopped = format!("stopped after {} of new data", size(spent));
+        match self.refused.load(Ordering::Relaxed) {
+            0 => stopped,
+            bytes => {
+                format!("{stopped}; a layer of {} is larger than what is left", size(bytes))
+            }
+        }
+    }
+
+    pub(in crate::transfer) fn hint(&self) -> String {
+        match self.refused.load(Ordering::Relaxed) {
+            bytes if bytes > self.max => format!("pass `--max-bytes {bytes}` or more"),
+            _ => "run the command again to continue".to_owned(),
+        }
     }
 
     /// # Errors
@@ -39,7 +104,11 @@ impl ByteLimit {
         if self.left.load(Ordering::Relaxed) > 0 {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Stopped, what).with_side(Side::Local).with_reason(self.reason()))
+        Err(self.error(what))
+    }
+
+    fn error(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Stopped, what).with_side(Side::Local).with_reason(self.reason())
     }
 }
 
@@ -53,5 +122,21 @@ mod tests {
         let take = |length: usize| limit.take(Bytes::from(vec![0; length])).len();
         assert_eq!([take(3), take(3), take(1)], [3, 2, 0]);
         assert_eq!(limit.check("blob").unwrap_err().kind(), ErrorKind::Stopped);
+    }
+
+    #[test]
+    fn byte_limit_reservation_is_given_back_unless_spent() {
+        let limit = Arc::new(ByteLimit::new(10));
+        limit.reserve("a", 6).unwrap().spend();
+        assert!(!limit.has_reservations());
+        let reserved = limit.reserve("b", 4).unwrap();
+        assert!(limit.has_reservations() && limit.check("c").is_err());
+        drop(reserved);
+        let refused = limit.reserve("c", 5).unwrap_err();
+        let reason = "stopped after 6 B of new data; a layer of 5 B is larger than what is left";
+        assert_eq!((refused.kind(), refused.reason()), (ErrorKind::Stopped, reason));
+        assert!(limit.hint().starts_with("run"), "it fits into the next run");
+        limit.reserve("d", 11).unwrap_err();
+        assert!(limit.hint().starts_with("pass `--max-bytes 11`"), "{}", limit.hint());
     }
 }

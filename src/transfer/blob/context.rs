@@ -9,11 +9,12 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::progress::{NoProgress, Progress};
 use crate::retry::RetryPolicy;
-use crate::transfer::blob::byte_limit::ByteLimit;
+use crate::transfer::blob::byte_limit::{ByteLimit, Reservation};
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::options::TransferOptions;
 use crate::transfer::ranges::hosts::Hosts;
 
+#[derive(Clone)]
 pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) policy: RetryPolicy,
     pub(in crate::transfer) idle: Duration,
@@ -40,15 +41,28 @@ impl TransferContext {
 
     /// For reading bytes again that were already reported.
     pub(in crate::transfer) fn without_progress(&self) -> Self {
-        Self {
-            policy: self.policy,
-            idle: self.idle,
-            progress: Arc::new(NoProgress),
-            throttle: None,
-            limit: None,
-            hosts: Arc::clone(&self.hosts),
-            received: Arc::clone(&self.received),
+        Self { progress: Arc::new(NoProgress), throttle: None, limit: None, ..self.clone() }
+    }
+
+    /// Reserves the `rest` of a blob for a target that keeps nothing of fewer than `min_kept` bytes. Returns the context for
+    /// reading the blob, which has no limit if all of the rest is reserved.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`](crate::error::ErrorKind::Stopped) if the run may not receive that many bytes.
+    pub(in crate::transfer) fn reserve(
+        &self,
+        what: &str,
+        rest: u64,
+        min_kept: u64,
+    ) -> Result<(Self, Option<Reservation>)> {
+        let Some(limit) = self.limit.as_ref().filter(|_| min_kept > 0) else {
+            return Ok((self.clone(), None));
+        };
+        let reservation = limit.reserve(what, min_kept)?;
+        if min_kept < rest {
+            return Ok((self.clone(), None));
         }
+        Ok((Self { limit: None, ..self.clone() }, Some(reservation)))
     }
 
     /// Shortens new bytes to what the run may still receive.

@@ -95,13 +95,24 @@ impl FanOut {
         if sinks.is_empty() {
             return;
         }
-        let digest = &self.descriptor.digest;
+        let Descriptor { digest, size, .. } = &self.descriptor;
+        let min_kept = sinks.iter().map(|sink| sink.writer.min_kept_bytes()).max();
+        let reserved = self.context.reserve(digest.as_str(), *size, min_kept.unwrap_or_default());
+        let (context, reservation) = match reserved {
+            Ok(reserved) => reserved,
+            Err(error) => return abort_all(sinks, &error, ends).await,
+        };
         self.context.progress.on_event(&Event::BlobStarted { digest, position: 0 });
         let counters = BlobCounters::default();
         let mut reader =
-            ResumingReader::new(&*self.source, &self.descriptor, 0, &self.context, &counters);
+            ResumingReader::new(&*self.source, &self.descriptor, 0, &context, &counters);
         match self.fill(&mut reader, &mut sinks, ends).await {
-            Ok(proof) => commit(sinks, &proof, ends).await,
+            Ok(proof) => {
+                commit(sinks, &proof, ends).await;
+                if let Some(reservation) = reservation {
+                    reservation.spend();
+                }
+            }
             Err(error) => {
                 let is_mismatch = error.kind() == ErrorKind::Mismatch;
                 let has_other = is_mismatch && self.source.exclude_wrong(&self.descriptor.digest);
@@ -199,6 +210,13 @@ async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
         set_end(ends, index, end);
     }
     *sinks = staying;
+}
+
+async fn abort_all(sinks: Vec<Sink>, error: &Error, ends: &mut [SinkEnd]) {
+    for sink in sinks {
+        set_end(ends, sink.index, SinkEnd::Ended(Err(error.clone_for())));
+        sink.abort(error).await;
+    }
 }
 
 async fn commit(sinks: Vec<Sink>, proof: &Verified, ends: &mut [SinkEnd]) {

@@ -87,9 +87,24 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
             }
         }
     }
-    let sent = attempt_until_right(job, &mut *writer).await;
+    let rest = job.descriptor.size.saturating_sub(writer.offset());
+    let digest = job.descriptor.digest.as_str();
+    let (context, reservation) = match job.context.reserve(digest, rest, writer.min_kept_bytes()) {
+        Ok(reserved) => reserved,
+        Err(error) => {
+            writer.abort(&error).await;
+            return Err(error);
+        }
+    };
+    let sent = attempt_until_right(job, &context, &mut *writer).await;
     match sent {
-        Ok(proof) => writer.commit(proof).await.map(|()| BlobResult::Transferred),
+        Ok(proof) => {
+            writer.commit(proof).await?;
+            if let Some(reservation) = reservation {
+                reservation.spend();
+            }
+            Ok(BlobResult::Transferred)
+        }
         Err(AttemptError { error, .. }) => {
             writer.abort(&error).await;
             // An archive may have the delta instead of the layer.
@@ -113,9 +128,10 @@ fn not_rebuilt(job: &BlobJob, error: Error) -> Error {
 /// Transfers the blob, and again where wrong bytes have another explanation than the descriptor.
 async fn attempt_until_right(
     job: &BlobJob,
+    context: &TransferContext,
     writer: &mut dyn BlobWriter,
 ) -> Result<Verified, AttemptError> {
-    let mut sent = attempt(job, writer, StartAt::Partial).await;
+    let mut sent = attempt(job, context, writer, StartAt::Partial).await;
     let mut was_restarted = false;
     while let Err(AttemptError { error, was_resumed }) = &sent
         && error.kind() == ErrorKind::Mismatch
@@ -123,7 +139,7 @@ async fn attempt_until_right(
     {
         tracing::info!("{}; restarting", error.chain());
         was_restarted = true;
-        sent = attempt(job, writer, StartAt::FirstByte).await;
+        sent = attempt(job, context, writer, StartAt::FirstByte).await;
     }
     sent
 }
@@ -217,6 +233,7 @@ struct AttemptError {
 
 async fn attempt(
     job: &BlobJob,
+    context: &TransferContext,
     writer: &mut dyn BlobWriter,
     start: StartAt,
 ) -> Result<Verified, AttemptError> {
@@ -228,7 +245,7 @@ async fn attempt(
     job.counters.continue_at(offset + early);
     job.context.progress.on_event(&Event::BlobStarted { digest, position: offset });
     let mut reader =
-        ResumingReader::new(&*job.source, &job.descriptor, offset, &job.context, &job.counters);
+        ResumingReader::new(&*job.source, &job.descriptor, offset, context, &job.counters);
     if start == StartAt::FirstByte {
         // Ranges may be what was wrong.
         reader = reader.in_one_stream();

@@ -103,7 +103,7 @@ async fn max_bytes_counts_blob_for_copy_once() {
     let target = to.repository("app:1");
     let words = ["copy", "--json", "--max-bytes", "500k", &name, &target];
     let reports = run_until_complete(&cli, &words, 500_000).await;
-    assert_eq!(transferred(&reports)[0], 500_000);
+    assert_eq!(transferred(&reports).iter().sum::<u64>(), held.size(), "nothing is sent twice");
     assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
 }
 
@@ -128,6 +128,24 @@ async fn max_bytes_copy_continues_in_middle_of_layer() {
     let words =
         ["copy", "--json", "--chunk-size", "500k", "--max-bytes", "1200k", &source, &target];
     assert_eq!(run_until_complete(&cli, &words, 1_200_000).await.len(), 3);
+    assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
+}
+
+#[tokio::test]
+async fn max_bytes_push_begins_only_blobs_within_limit() {
+    let (_from, held, name) = published().await;
+    let (to, cli) = (FakeRegistry::start().await, Cli::new());
+    cli.run(&[&name]).await.expect(0, "");
+    let target = to.repository("app:1");
+    let words = ["push", "--jobs", "1", "--max-bytes", "350k", &name, &target];
+    let output = cli.run(&words).await;
+    let largest = held.blobs().map(|blob| blob.descriptor.size).max().unwrap();
+    output.expect(1, "; a layer of 422.0 kB is larger than what is left; ");
+    output.expect(1, &format!("hint: pass `--max-bytes {largest}` or more"));
+    assert_eq!(to.open_uploads(), 0);
+    let words = ["push", "--json", "--max-bytes", "450k", &name, &target];
+    let sent = transferred(&run_until_complete(&cli, &words, 450_000).await);
+    assert!(sent.len() > 1 && sent.iter().all(|bytes| *bytes > 0), "{sent:?}");
     assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
 }
 
