@@ -1,6 +1,6 @@
 //! Retry policy and backoff of the whole crate.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -15,6 +15,12 @@ const MAX_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
 /// An operation that has failed for this long is reported even if its host responds to other requests in between.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
+
+/// Longer waits are not shown as dates, which have years of four digits.
+const MAX_DATED_WAIT: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// The hint where the server asks for a longer wait than is honored.
+const WAIT_HINT: &str = "run the command again then, or let it wait with `--retry-for SECONDS`";
 
 /// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +89,8 @@ impl RetryPolicy {
         }
         if error.retry_after().is_some_and(|wait| wait > self.max_retry_after) {
             let reason = reason_with_wait(&error);
-            return Err(error.with_reason(reason).permanent());
+            let error = error.with_reason(reason).permanent();
+            return Err(if error.detail().is_none() { error.with_hint(WAIT_HINT) } else { error });
         }
         failures.count += 1;
         let Some(outage) = error.outage() else {
@@ -144,15 +151,14 @@ impl RetryPolicy {
     }
 }
 
-/// The reason with the wait that the server asks for, if it does.
+/// The reason with the time that the server asks to wait for, if it does.
 fn reason_with_wait(error: &Error) -> String {
-    let wait = match error.retry_after().map(|wait| wait.as_secs()) {
-        None => return error.reason().to_owned(),
-        // A value too large for the type was parsed as the maximum.
-        Some(u64::MAX) => "indefinitely".to_owned(),
-        Some(seconds) => format!("{seconds} s"),
-    };
-    format!("{}; the server asks to retry after {wait}", error.reason())
+    let Some(wait) = error.retry_after() else { return error.reason().to_owned() };
+    let end = SystemTime::now().checked_add(wait).filter(|_| wait < MAX_DATED_WAIT);
+    match end.map(httpdate::fmt_http_date) {
+        Some(end) => format!("{}; the server asks to wait until {end}", error.reason()),
+        None => format!("{}; the server asks not to retry", error.reason()),
+    }
 }
 
 fn given_up(failures: &Failures, error: Error) -> Error {
@@ -260,7 +266,14 @@ mod tests {
         let too_long = busy(None).transient(Some(Duration::MAX));
         assert!(policy.backoff(&mut first(), too_long).is_err());
         let asked_too_much = policy.backoff(&mut first(), busy(Some(3600))).unwrap_err();
-        assert!(asked_too_much.to_string().contains("3600 s") && !asked_too_much.is_transient());
+        let text = asked_too_much.to_string();
+        assert!(text.contains("busy; the server asks to wait until ") && text.ends_with(" GMT"));
+        assert!(!asked_too_much.is_transient());
+        assert!(asked_too_much.hint().unwrap().contains("--retry-for"));
+        for wait in [Duration::MAX, Duration::from_secs(1 << 40)] {
+            let never = policy.backoff(&mut first(), busy(None).transient(Some(wait))).unwrap_err();
+            assert!(never.to_string().ends_with("; the server asks not to retry"), "{never}");
+        }
         let last = policy.backoff(&mut Failures::counted(4), busy(None)).unwrap_err();
         assert!(last.to_string().contains("tried 5 times"));
     }

@@ -24,7 +24,7 @@ async fn retry_after_honoured_up_to_one_minute() {
     let (registry, _, name) = published_app().await;
     registry.override_response("/manifests/", 0..9, later("99999"));
     let output = Cli::new().run(&[&name]).await;
-    output.expect(6, "the server asks to retry after 99999 s").expect(6, "` for a higher limit");
+    output.expect(6, "; the server asks to wait until ").expect(6, "`--retry-for SECONDS`");
     assert_eq!(registry.server.requests().len(), 1, "no second attempt");
     for odd in ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
         let (registry, _, name) = published_app().await;
@@ -72,7 +72,7 @@ async fn retry_after_on_head_sends_no_request_early() {
     let (registry, _, name) = published_app().await;
     let long = Reply::new(429, "").header("Retry-After", "99999999999999999999");
     registry.fail_requests("/manifests/", 0..9, long);
-    Cli::new().run(&["digest", &name]).await.expect(6, "the server asks to retry after");
+    Cli::new().run(&["digest", &name]).await.expect(6, "the server asks not to retry");
     assert_eq!(registry.server.requests().len(), 1);
 }
 
