@@ -5,6 +5,7 @@ mod args;
 mod chart;
 mod commands;
 mod config_file;
+mod config_values;
 mod cutoff;
 mod exit;
 mod format;
