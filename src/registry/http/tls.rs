@@ -146,7 +146,7 @@ impl ServerCertVerifier for CertVerifier {
 
 /// Whether the only fault is a CA certificate used as a server certificate. Only the text tells: the error is webpki's,
 /// whose type rustls does not expose.
-fn is_ca(error: &rustls::Error) -> bool {
+pub(super) fn is_ca(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(inner))
         if inner.to_string() == "CaUsedAsEndEntity")
 }

@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use super::dns_lookup::LookupFailure;
 use super::origin::redact;
+use super::tls::is_ca;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
 /// The error of a request that got no response, or only a part of one.
@@ -93,6 +94,10 @@ fn http2_error(error: &reqwest::Error) -> Option<&h2::Error> {
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() { "no connection in time" } else { "no response in time" }
+            .to_owned();
+    }
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_ca)) {
+        return "invalid peer certificate: self-signed, or otherwise of a CA and not of a server"
             .to_owned();
     }
     let reason = causes(error).last().map(ToString::to_string).unwrap_or_default();

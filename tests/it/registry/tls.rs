@@ -40,6 +40,16 @@ async fn tls_invalid_certificate_is_refused_without_retry() {
     Cli::new().run(&["--ca-file", "/etc/hostname", &name]).await.expect(4, "/etc/hostname");
 }
 
+#[tokio::test]
+async fn tls_self_signed_certificate_is_explained() {
+    let certs = Certs::new();
+    let (_registry, name) = registry(&certs, Certs::CA, ClientCert::NotAsked).await;
+    let strangers = Certs::new();
+    let other = strangers.cert(Certs::SERVER).to_str().unwrap().to_owned();
+    let output = Cli::new().run(&["--ca-file", &other, &name]).await;
+    output.expect(6, "invalid peer certificate: self-signed").expect(6, "`--ca-file`");
+}
+
 /// A server with the same answer for each connection; sends the first byte of each client to the receiver.
 fn parrot(answer: &'static [u8]) -> (SocketAddr, Receiver<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
