@@ -53,7 +53,7 @@ pub(super) fn report_for(reference: &str, error: &Error) -> ExitCode {
     let chain = error.chain();
     let is_named = chain.strip_prefix(reference).is_some_and(|rest| rest.starts_with(": "));
     let text = if is_named { chain } else { format!("{reference}: {chain}") };
-    report_text(&crate::escape(&text), error)
+    report_text(&text, error)
 }
 
 fn report_text(text: &str, error: &Error) -> ExitCode {

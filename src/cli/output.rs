@@ -1,5 +1,6 @@
 //! Writes results to stdout and everything else to stderr, above any progress bars.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
@@ -13,7 +14,7 @@ use serde::Serialize;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -124,18 +125,21 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     let level = typed_level.unwrap_or(level);
     let notices = if level < LevelFilter::WARN { level } else { level.max(LevelFilter::INFO) };
     let targets = Targets::new().with_target("rpull", level).with_target(NOTICE, notices);
-    let layer =
-        tracing_subscriber::fmt::layer().event_format(MessageFormat).with_writer(|| LogLine);
+    // All fields as they are: [`MessageFormat`] escapes them.
+    let fields = debug_fn(|writer, _, value| write!(writer, "{value:?}"));
+    let layer = tracing_subscriber::fmt::layer()
+        .fmt_fields(fields)
+        .event_format(MessageFormat)
+        .with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
     if let (Some(typed), None) = (typed, typed_level) {
-        let typed = crate::escape(&typed);
         tracing::warn!(
             "ignoring RPULL_LOG: invalid level `{typed}`, expected off, error, warn, info, debug or trace"
         );
     }
 }
 
-/// Formats log events without time and module; only warnings have a prefix.
+/// Formats each log event as one line without time and module; only warnings have a prefix.
 struct MessageFormat;
 
 impl<S, N> FormatEvent<S, N> for MessageFormat
@@ -149,11 +153,12 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
         if *event.metadata().level() == Level::WARN {
             writer.write_str("\u{1b}[1;33mwarning:\u{1b}[0m ")?;
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        writeln!(writer, "{}", shown(&text))
     }
 }
 
@@ -161,7 +166,7 @@ struct LogLine;
 
 impl Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        stderr_text(&String::from_utf8_lossy(bytes));
+        write_stderr(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
     }
 
@@ -170,12 +175,21 @@ impl Write for LogLine {
     }
 }
 
-/// Writes text to stderr, redacted; a terminal gets lines that fit. Errors of a closed stderr are ignored.
+/// Returns a message as it is shown: without secrets, on one line, its control characters escaped.
+fn shown(message: &str) -> String {
+    crate::escape(&REDACTOR.redact(message, TextKind::Message)).into_owned()
+}
+
+/// Writes formatted text to stderr, redacted. Its foreign parts are escaped already.
 pub(super) fn stderr_text(text: &str) {
-    let text = REDACTOR.redact(text, TextKind::Message);
+    write_stderr(&REDACTOR.redact(text, TextKind::Message));
+}
+
+/// Writes to stderr; a terminal gets lines that fit. Errors of a closed stderr are ignored.
+fn write_stderr(text: &str) {
     let text = match stderr_width() {
-        Some(columns) => fit(&text, columns),
-        None => text.into_owned(),
+        Some(columns) => Cow::Owned(fit(text, columns)),
+        None => Cow::Borrowed(text),
     };
     above_bars(|| drop(anstream::stderr().write_all(text.as_bytes())));
 }
@@ -188,17 +202,19 @@ fn above_bars<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Writes one line to stderr.
+/// Writes one line to stderr, redacted and escaped.
 pub(super) fn note(line: &str) {
-    stderr_text(&format!("{line}\n"));
+    write_stderr(&format!("{}\n", shown(line)));
 }
 
+/// Writes an error to stderr, as [`note`].
 pub(super) fn error_line(text: &str) {
-    note(&format!("\u{1b}[1;31merror:\u{1b}[0m {text}"));
+    write_stderr(&format!("\u{1b}[1;31merror:\u{1b}[0m {}\n", shown(text)));
 }
 
+/// Writes a hint to stderr, as [`note`].
 pub(super) fn hint_line(text: &str) {
-    note(&format!("\u{1b}[1;36mhint:\u{1b}[0m {text}"));
+    write_stderr(&format!("\u{1b}[1;36mhint:\u{1b}[0m {}\n", shown(text)));
 }
 
 /// Prints the hint of a warning. `--quiet` hides it with the warning.
@@ -212,9 +228,15 @@ pub(super) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints one line on stdout.
+/// Prints one line on stdout, redacted and escaped.
 pub(super) fn line(line: &str) -> Result<()> {
-    text(&format!("{line}\n"))
+    lines([line])
+}
+
+/// Prints lines on stdout, each as [`line`].
+pub(super) fn lines<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result<()> {
+    let lines = lines.into_iter().map(|line| format!("{}\n", crate::escape(line)));
+    text(&lines.collect::<String>())
 }
 
 /// Returns the message without secrets, for use in a result.
@@ -232,8 +254,8 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     if let Some(rendered) = rendered(value)? {
         return text(&rendered);
     }
-    let text = serde_json::to_string_pretty(value).map_err(no_json)?;
-    line(&crate::escape::escape_json(&text))
+    let json = serde_json::to_string_pretty(value).map_err(no_json)?;
+    text(&format!("{}\n", crate::escape::escape_json(&json)))
 }
 
 /// Prints a JSON document, or what the template makes of each of its rows.
@@ -262,7 +284,7 @@ fn no_json(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Unsupported, "print JSON").with_source(error)
 }
 
-/// Prints text on stdout, redacted; without colors unless they are enabled.
+/// Prints formatted text on stdout, redacted; without colors unless they are enabled. Its foreign parts are escaped already.
 pub(super) fn text(text: &str) -> Result<()> {
     write(&mut anstream::stdout(), REDACTOR.redact(text, TextKind::Result).as_bytes())
 }
@@ -294,12 +316,20 @@ impl Lines {
     /// Bytes of a chunk.
     const CHUNK: usize = 64 << 10;
 
-    /// Adds a line, whose foreign parts are escaped already.
+    /// Adds a line, escaped.
     ///
     /// # Errors
     /// With [`ErrorDetail::BrokenPipe`] if the reader has closed stdout, so that the caller can stop.
     pub(super) fn push(&mut self, line: &str) -> Result<()> {
-        self.0.push_str(line);
+        self.push_text(&crate::escape(line))
+    }
+
+    /// Adds formatted text, whose foreign parts are escaped already, and ends its line.
+    ///
+    /// # Errors
+    /// As [`Lines::push`].
+    pub(super) fn push_text(&mut self, text: &str) -> Result<()> {
+        self.0.push_str(text);
         self.0.push('\n');
         if self.0.len() < Self::CHUNK { Ok(()) } else { self.flush() }
     }
@@ -310,10 +340,10 @@ impl Lines {
     /// As [`Lines::push`].
     pub(super) fn push_json(&mut self, value: &impl Serialize) -> Result<()> {
         if let Some(lines) = rendered(value)? {
-            return self.push(lines.trim_end_matches('\n'));
+            return self.push_text(lines.trim_end_matches('\n'));
         }
         let text = serde_json::to_string(value).map_err(no_json)?;
-        self.push(&crate::escape::escape_json(&text))
+        self.push_text(&crate::escape::escape_json(&text))
     }
 
     /// Writes what was added.

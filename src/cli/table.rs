@@ -75,7 +75,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Formats rows under a heading. The last column is not padded. `None` as the width of the terminal leaves everything whole.
+/// Formats rows under a heading. Cells are given raw, and escaped here. The last column is not padded. `None` as the width of the terminal leaves everything whole.
 pub(super) fn table<const N: usize>(
     columns: [Column<'_>; N],
     rows: &[[String; N]],
@@ -164,7 +164,7 @@ fn cut(widths: &mut [Option<usize>], terminal: usize, least: impl Fn(usize) -> O
     }
 }
 
-/// Formats names with their values, which start in the same column, also where a narrow terminal breaks them.
+/// Formats names with their values, both given raw, which start in the same column, also where a narrow terminal breaks them.
 pub(super) fn fields(rows: &[[String; 2]], terminal: Option<usize>) -> String {
     let escaped = rows.iter().map(|row| row.each_ref().map(|cell| crate::escape(cell)));
     let escaped: Vec<_> = escaped.collect();

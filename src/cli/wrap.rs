@@ -19,9 +19,13 @@ pub(super) fn columns() -> usize {
     terminal_width().map_or(DEFAULT_COLUMNS, |columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
 }
 
-/// Breaks a line between words for a terminal of this width; without one it stays whole, for scripts.
+/// Breaks a line between words for a terminal of this width; without one it stays whole, for scripts. Control characters are
+/// escaped.
 pub(super) fn wrap_line(line: &str, width: Option<usize>) -> String {
-    width.map_or_else(|| line.to_owned(), |width| wrap("", line, width).trim_end().to_owned())
+    match width {
+        Some(width) => wrap("", line, width).trim_end().to_owned(),
+        None => crate::escape(line).into_owned(),
+    }
 }
 
 /// Breaks long lines between words. Escape sequences take no columns. A word that is longer than a line is left to the
@@ -127,7 +131,7 @@ mod tests {
         assert_eq!(wrap("  ", "abcdefgh ij", 6), "  abcd\n  efgh\n  ij\n");
         assert_eq!(wrap("x", "", 80), "x\n");
         assert_eq!(wrap_line("one two three", Some(9)), "one two\nthree");
-        assert_eq!(wrap_line("one two three", None), "one two three");
+        assert_eq!(wrap_line("one two three\n", None), "one two three\\n");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(in crate::cli) async fn run(args: Catalog, settings: &Settings) -> Result<Ex
         output::json(&json!({ "registry": registry, "repositories": repositories }))?;
     } else {
         for name in &repositories {
-            output::line(&crate::escape(name))?;
+            output::line(name)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -52,7 +52,7 @@ pub(in crate::cli) async fn run(args: CompleteWord, settings: &Settings) -> Resu
     }
     let mut lines = output::Lines::default();
     for candidate in found.iter().take(MAX_CANDIDATES) {
-        lines.push(&crate::escape(candidate))?;
+        lines.push(candidate)?;
     }
     lines.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -51,8 +51,7 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     if settings.quiet {
-        let mut names = store.images.iter().map(|image| crate::escape(&image.reference));
-        names.try_for_each(|name| output::line(&name))?;
+        store.images.iter().try_for_each(|image| output::line(&image.reference))?;
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width();
@@ -63,7 +62,7 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
     if !directories.is_empty() {
         let count = directories.len();
         let noun = if count == 1 { "directory" } else { "directories" };
-        output::line(&format!("\n{} unpacked in {count} overlay {noun}", size(unpacked)))?;
+        output::text(&format!("\n{} unpacked in {count} overlay {noun}\n", size(unpacked)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,7 +70,7 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
 /// Warns of documents that hide how much the images use.
 pub(super) fn warn_of_unreadable(usage: &LayoutUsage) {
     for line in &usage.unreadable {
-        tracing::warn!("{}; what it needs is unknown", crate::escape(line));
+        tracing::warn!("{line}; what it needs is unknown");
     }
     if !usage.unreadable.is_empty() {
         output::warning_hint(UNREADABLE_MANIFEST);

@@ -16,7 +16,6 @@ use crate::engine_store::containerd::{ContainerdLayerUsage, ContainerdUsage};
 use crate::engine_store::docker::{DiskShare, DockerLayerUsage, DockerUsage};
 use crate::engine_store::{ContainerdRoot, DockerRoot};
 use crate::error::{Error, ErrorKind, Result};
-use crate::escape::escape;
 use crate::location::{DefaultLocation, Engine, Location};
 use crate::name::ImageName;
 
@@ -84,7 +83,7 @@ fn containerd_layer(layer: &ContainerdLayerUsage) -> [String; 6] {
         bytes(layer.size),
         bytes(layer.unpacked_size),
         directory.map_or_else(|| "-".to_owned(), |path| shown_directory(path.as_ref(), false)),
-        escape(&layer.images.join(", ")).into_owned(),
+        layer.images.join(", "),
     ]
 }
 
@@ -121,7 +120,7 @@ fn image_rows(
     sizes: [u64; 3],
 ) -> Vec<[String; 5]> {
     let row = |name: &str, [all, shared, unique]: [String; 3]| {
-        [escape(name).into_owned(), digest.short().to_owned(), all, shared, unique]
+        [name.to_owned(), digest.short().to_owned(), all, shared, unique]
     };
     let others = names.iter().filter(|name| *name != reference && !name.contains('@'));
     let mut rows = vec![row(reference, sizes.map(size))];

@@ -188,7 +188,7 @@ async fn print_result(
         let layers = layer_rows(image, &tree.sizes)?;
         output::json(&json_of(image, ("file", path), layers, &receipt, took).await)?;
     } else if path.as_os_str() != "-" {
-        output::line(&crate::escape(&path.display().to_string()))?;
+        output::line(&path.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

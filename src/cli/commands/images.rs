@@ -46,7 +46,7 @@ pub(in crate::cli) async fn run(args: &Images, settings: &Settings) -> Result<Ex
         let values: Vec<_> = rows.iter().map(ImageRow::json).collect();
         output::json(&values)?;
     } else if settings.quiet {
-        rows.iter().try_for_each(|row| output::line(&crate::escape(&row.id())))?;
+        rows.iter().try_for_each(|row| output::line(&row.id()))?;
     } else {
         let cells: Vec<[String; 5]> = rows.iter().map(ImageRow::cells).collect();
         let columns = [

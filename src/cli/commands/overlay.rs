@@ -78,7 +78,7 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         }
         output::json(&value)?;
     } else if let Some(line) = line {
-        output::line(&crate::escape(&line))?;
+        output::line(&line)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,7 +154,7 @@ fn report_kept_layers(args: &Unpack, settings: &Settings) {
         "kept {} ({}) in {} for the next run",
         plural(kept.layers, "complete layer"),
         size(kept.bytes),
-        crate::escape(&directory.path().display().to_string())
+        directory.path().display()
     );
     if !args.no_store {
         register_in_store(directory.path(), settings);

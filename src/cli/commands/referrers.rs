@@ -152,7 +152,7 @@ impl Listed {
             output::text(&format!("{subject}\n{}", tree(referrers, "", terminal)))?;
             if referrers.is_empty() {
                 let kind = artifact_type.map(|kind| format!(" of type {kind}")).unwrap_or_default();
-                note(&crate::escape(&format!("no referrers{kind} of {reference}")));
+                note(&format!("no referrers{kind} of {reference}"));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -144,7 +144,7 @@ fn print(
     if settings.json {
         output::json(&json_value(selection, freed))?;
     } else if settings.quiet {
-        selection.to_remove.iter().try_for_each(|row| output::line(&crate::escape(&row.name)))?;
+        selection.to_remove.iter().try_for_each(|row| output::line(&row.name))?;
     } else {
         output::text(&text(selection, freed, stage))?;
     }

@@ -251,7 +251,7 @@ fn install_pages(dir: &Path) -> Result<ExitCode> {
     let fail = |error: std::io::Error| output::write_failed(&dir, error);
     std::fs::create_dir_all(&dir).map_err(fail)?;
     clap_mangen::generate_to(without_help(args::command()), &dir).map_err(fail)?;
-    output::line(&crate::escape(&dir.display().to_string()))?;
+    output::line(&dir.display().to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

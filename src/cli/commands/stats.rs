@@ -74,8 +74,7 @@ pub(super) fn open_ledger(settings: &Settings) -> Result<Ledger> {
 
 pub(super) fn warn_of(damaged: &[DamagedLine]) {
     for DamagedLine { file, line, reason, .. } in damaged.iter().take(MAX_WARNINGS) {
-        let place = format!("{}:{line}", file.display());
-        tracing::warn!("{}: {}; ignoring the line", crate::escape(&place), crate::escape(reason));
+        tracing::warn!("{}:{line}: {reason}; ignoring the line", file.display());
     }
     if damaged.len() > MAX_WARNINGS {
         tracing::warn!("ignoring {} more damaged lines", damaged.len() - MAX_WARNINGS);

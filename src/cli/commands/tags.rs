@@ -26,7 +26,7 @@ pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitC
     if settings.json {
         output::json(&json!({ "repository": name, "tags": tags }))?;
     } else if !tags.is_empty() {
-        output::line(&tags.join("\n"))?;
+        output::lines(tags.iter().map(String::as_str))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -60,7 +60,7 @@ async fn print_result(
     let UnpackResult { receipt, sizes, took } = done;
     print_summary("unpacked", sizes.len(), receipt, *took, settings);
     if !settings.json {
-        output::line(&crate::escape(&dir.display().to_string()))?;
+        output::line(&dir.display().to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     let layers = layer_rows(image, sizes)?;

@@ -142,7 +142,7 @@ fn print_result(report: &VerifyReport, settings: &Settings) -> Result<()> {
         return output::json(report);
     }
     for bad in &report.bad {
-        output::line(&crate::escape(&bad_line(bad)))?;
+        output::line(&bad_line(bad))?;
     }
     let (blobs, bytes) = (plural(report.blobs, "blob"), size(report.bytes));
     let repaired = match report.bad.iter().filter(|bad| bad.repaired).count() {

@@ -19,7 +19,7 @@ pub(in crate::cli) fn warn_of_other_platform(
     if is_stated && !choice.explicit && !matches(&choice.platform, &own) {
         let (host, own) = (&choice.platform, own.to_string());
         let text = format!("{reference}: is for {own}, which this host ({host}) does not run");
-        tracing::warn!("{}", crate::escape(&text));
+        tracing::warn!("{text}");
     }
     Ok(())
 }

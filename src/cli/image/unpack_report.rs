@@ -131,6 +131,6 @@ pub(in crate::cli) async fn json_of(
 
 pub(in crate::cli) fn warn_of_left_out(receipt: &Unpacked) {
     for skipped in &receipt.skipped {
-        tracing::warn!("{}", crate::escape(&skipped.to_string()));
+        tracing::warn!("{skipped}");
     }
 }

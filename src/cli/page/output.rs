@@ -109,5 +109,5 @@ async fn write_special(path: &Path, page: String) -> Result<()> {
 
 /// Prints the name of a page that was written to a file.
 pub(in crate::cli) fn page_written(path: Option<&Path>) -> Result<()> {
-    path.map_or(Ok(()), |path| line(&crate::escape(&path.display().to_string())))
+    path.map_or(Ok(()), |path| line(&path.display().to_string()))
 }

@@ -73,7 +73,9 @@ impl Conversion {
                 continue;
             };
             if !settings.quiet {
-                note(&summary(&request.reference, &new));
+                for line in summary(&request.reference, &new) {
+                    note(&line);
+                }
             }
             converted.push(ImageRequest {
                 source: Arc::new(new.image),
@@ -87,9 +89,9 @@ impl Conversion {
     }
 }
 
-fn summary(reference: &str, new: &ConvertedImage) -> String {
+/// The lines about a converted image.
+fn summary(reference: &str, new: &ConvertedImage) -> [String; 3] {
     let digest = new.image.document().digest();
-    let reference = crate::escape(reference);
     let done = match new.recompressed {
         0 => "converted".to_owned(),
         count => format!("{} recompressed", plural(count as u64, "layer")),
@@ -102,5 +104,9 @@ fn summary(reference: &str, new: &ConvertedImage) -> String {
         }
     };
     // Digests on lines of their own: they are compared, and too long for a sentence.
-    format!("{reference}: {done}{left_out}\n  old digest {}\n  new digest {digest}", new.original)
+    [
+        format!("{reference}: {done}{left_out}"),
+        format!("  old digest {}", new.original),
+        format!("  new digest {digest}"),
+    ]
 }

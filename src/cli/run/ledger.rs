@@ -49,7 +49,6 @@ fn is_off() -> bool {
     match std::env::var(VARIABLE) {
         Ok(value) if value == "off" => true,
         Ok(value) if !value.is_empty() => {
-            let value = crate::escape(&value);
             tracing::warn!("ignoring {VARIABLE}: invalid value `{value}`, expected off");
             false
         }

@@ -98,7 +98,6 @@ impl Removals {
     pub(in crate::cli) fn skip(&mut self, locations: &HashSet<String>) {
         let skipped = |name: &str, has_tags: bool| {
             if has_tags {
-                let name = crate::escape(name);
                 tracing::warn!("nothing is deleted from {name}, because an image for it failed");
             }
         };

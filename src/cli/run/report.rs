@@ -141,7 +141,7 @@ pub(in crate::cli) fn rate_limit(limit: &RateLimit) -> String {
         });
     }
     if let Some(source) = &limit.source {
-        parts.push(format!("counted for {}", crate::escape(source)));
+        parts.push(format!("counted for {source}"));
     }
     parts.join(", ")
 }

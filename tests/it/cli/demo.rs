@@ -17,7 +17,7 @@ fn left_behind(cli: &Cli) -> Vec<String> {
 async fn demo_shows_sharing_and_removes_its_files() {
     let cli = Cli::new();
     let output = cli.run(&["demo"]).await;
-    output.expect(0, "# Pull version 1.0: everything is transferred");
+    output.expect(0, "\n# Pull version 1.0: everything is transferred\n$ rpull 127.0.0.1:");
     output.expect(0, "transferred 17.6 MB of 17.6 MB, 0 B shared (0 %)");
     output.expect(0, "transferred 602.4 kB of 17.6 MB, 17.0 MB shared (97 %)");
     assert!(output.stdout.contains("would transfer 602.4 kB of 17.6 MB"), "{}", output.stdout);

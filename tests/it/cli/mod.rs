@@ -21,6 +21,7 @@ mod edit_index;
 mod edit_platforms;
 mod environment;
 mod files;
+mod foreign_names;
 mod format;
 mod hints;
 mod ids;

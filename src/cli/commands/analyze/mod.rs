@@ -109,7 +109,7 @@ fn print_result(image: &AnalyzedImage, args: &Analyze, settings: &Settings) -> R
     let base = image.base.message();
     let messages = broken.iter().map(|limit| &limit.message).chain(&base);
     for message in messages {
-        let reference = crate::escape(&image.reference);
+        let reference = &image.reference;
         output::error_line(&format!("{reference}: {message}"));
     }
     let is_kept = broken.is_empty() && base.is_none();

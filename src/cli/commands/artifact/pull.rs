@@ -76,7 +76,7 @@ async fn pull(args: &ArtifactPull, settings: &Settings) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for (title, _) in &blobs {
-        output::line(&crate::escape(&directory.path_of(title).display().to_string()))?;
+        output::line(&directory.path_of(title).display().to_string())?;
     }
     if !settings.quiet {
         note(&format!("pulled {}, {}", plural(blobs.len() as u64, "file"), size(bytes)));

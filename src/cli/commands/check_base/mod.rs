@@ -46,7 +46,7 @@ pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<
         output::text(&check.text())?;
     }
     if let Some(message) = check.message() {
-        output::error_line(&format!("{}: {message}", crate::escape(&opened.reference)));
+        output::error_line(&format!("{}: {message}", opened.reference));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use crate::cli::exit;
 use crate::cli::image::layer_source::LayerSource;
 use crate::cli::image::open::OpenedImage;
 use crate::cli::labels;
-use crate::cli::output::{self, note};
+use crate::cli::output::{self, note, stderr_text};
 use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::save_deltas::{archive_name, artifact_request};
@@ -57,7 +57,7 @@ pub(in crate::cli) async fn run(args: Delta, settings: &Settings) -> Result<Exit
     let source = old.manifest_document.digest();
     let artifact = delta_artifact(subject, Some(source), &layers)?;
     if output == Some(ArchiveOutput::Stdout) {
-        note(layer_table(&layers).trim_end());
+        stderr_text(&layer_table(&layers));
     } else if !settings.json {
         output::text(&layer_table(&layers))?;
     }

@@ -85,9 +85,9 @@ async fn show(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
-    let say = |line: &str| {
+    let say = |text: &str| {
         if !settings.quiet {
-            output::note(line);
+            output::stderr_text(text);
         }
     };
     let (old, new) = (format!("{repository}:1.0"), format!("{repository}:1.1"));
@@ -102,7 +102,7 @@ async fn show(
         ("List the images in the store, which share their layers", &["images"]),
     ];
     for (title, arguments) in steps {
-        say(&format!("\n# {title}\n$ rpull {}", arguments.join(" ")));
+        say(&format!("\n# {title}\n$ rpull {}\n", arguments.join(" ")));
         let code = command(arguments, directory, settings).await?;
         if code != ExitCode::SUCCESS {
             return Ok(code);

@@ -80,10 +80,10 @@ impl ComparedFiles {
         match head {
             DiffHead::Json(head) => print_json(&mut lines, &head, self)?,
             DiffHead::Text(head) => {
-                lines.push(&head)?;
+                lines.push_text(&head)?;
                 lines.push("FILES")?;
                 let totals = self.compare(|found| lines.push(&text_line(found)))?;
-                lines.push(&totals_text(&totals))?;
+                lines.push_text(&totals_text(&totals))?;
             }
         }
         lines.flush()

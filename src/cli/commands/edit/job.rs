@@ -178,7 +178,7 @@ impl Edit {
             && destination.is_unnamed()
         {
             tracing::warn!("the new image has the same name as the original: {name}");
-            let typed = crate::escape(typed.trim_end_matches(':'));
+            let typed = typed.trim_end_matches(':');
             output::warning_hint(&format!("name it in the destination: `{typed}:NAME`"));
         }
         let reference = destination.reference().unwrap_or_else(|| target_name.to_string());
@@ -199,7 +199,7 @@ impl Edit {
         if let (Destination::Store(Some(name)), true, false) =
             (&destination, is_written, settings.quiet)
         {
-            note(&crate::escape(&stored(name, &typed)));
+            note(&stored(name, &typed));
         }
         Ok(code)
     }
@@ -242,9 +242,9 @@ impl OpenedEdit {
         }
         if attestations > 0 && !settings.quiet {
             let attestations = plural(attestations as u64, "attestation");
-            note(&crate::escape(&format!(
+            note(&format!(
                 "{reference}: left out {attestations}, which are about the images before the change"
-            )));
+            ));
         }
         index.build()
     }

@@ -180,9 +180,7 @@ impl DeltaMaker<'_> {
             let [new, old] = step.names;
             let [delta, whole] = bytes.map(size);
             if !self.settings.quiet {
-                note(&crate::escape(&format!(
-                    "delta of {new} from {old}: {delta} instead of {whole}"
-                )));
+                note(&format!("delta of {new} from {old}: {delta} instead of {whole}"));
             }
             pushed.push(PushedDeltas {
                 names: step.names.map(str::to_owned),

@@ -59,7 +59,7 @@ pub(super) fn print(
         table.print()?;
         let bytes = receipt(&table.bytes, None);
         let summary = format!("{counts}{deleted}{deltas}; {bytes}, {requests} for this plan");
-        output::line(&wrap_line(&summary, terminal_width()))?;
+        output::text(&(wrap_line(&summary, terminal_width()) + "\n"))?;
     }
     for (reference, error) in &table.failed {
         exit::report_for(reference, error);

@@ -65,7 +65,7 @@ impl ImagePrinter {
                 lines.push_json(&value)?;
             }
             (None, Some(digest)) => {
-                lines.push(&crate::escape(&full_name(&summary.reference, Some(digest))))?;
+                lines.push(&full_name(&summary.reference, Some(digest)))?;
             }
             _ => {}
         }
@@ -84,7 +84,7 @@ pub(super) fn unchanged(images: &[MirrorImage], settings: &Settings) -> Result<(
         let Status::Unchanged(_, copied) = &image.status else { continue };
         match unchanged_json(image) {
             Some(value) if settings.json => lines.push_json(&value)?,
-            _ => lines.push(&crate::escape(&full_name(&image.reference, Some(&copied.digest))))?,
+            _ => lines.push(&full_name(&image.reference, Some(&copied.digest)))?,
         }
     }
     lines.flush()
@@ -149,7 +149,7 @@ pub(super) fn finished(
     sum.requests = requests(images, ends);
     if !settings.quiet {
         for (reference, _) in &removed.tags {
-            note(&format!("deleted {}", crate::escape(reference)));
+            note(&format!("deleted {reference}"));
         }
         let deleted = match removed.tags.len() as u64 {
             0 => String::new(),

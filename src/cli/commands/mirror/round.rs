@@ -27,7 +27,7 @@ use crate::transfer::{ImageResult, RunReport, Transfer, TransferOptions};
 /// Mirrors what the file lists, or prints the plan.
 pub(super) async fn round(args: &Mirror, file: MirrorFile, settings: &Settings) -> Result<Round> {
     for note in &file.notes {
-        tracing::warn!("{}", crate::escape(note));
+        tracing::warn!("{note}");
     }
     let settings = &settings.with_jobs(args.moving.jobs());
     let options = options(&args.moving, settings)?;

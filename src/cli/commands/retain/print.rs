@@ -55,7 +55,7 @@ impl<'a> Printer<'a> {
             plural(to_keep as u64, "tag"),
             plural(requests.total(), "request"),
         );
-        output::line(&wrap_line(&line, terminal_width()))?;
+        output::text(&(wrap_line(&line, terminal_width()) + "\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -85,7 +85,7 @@ impl<'a> Printer<'a> {
             let kept: Vec<&str> = deleted.kept.keys().map(String::as_str).collect();
             tracing::warn!(
                 "this registry cannot delete a tag alone; kept, because their manifests are needed: {}",
-                crate::escape(&kept.join(", "))
+                kept.join(", ")
             );
         }
         if !self.settings.quiet {
@@ -114,7 +114,7 @@ impl<'a> Printer<'a> {
     fn names<'t>(&self, tags: impl Iterator<Item = &'t PlannedTag>) -> Result<()> {
         let mut lines = Lines::default();
         for tag in tags {
-            lines.push(&crate::escape(&format!("{}:{}", self.repository, tag.name)))?;
+            lines.push(&format!("{}:{}", self.repository, tag.name))?;
         }
         lines.flush()
     }

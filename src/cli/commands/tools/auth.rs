@@ -35,7 +35,7 @@ pub(super) async fn run(args: Auth, settings: &Settings) -> Result<ExitCode> {
         output::json(&rows.iter().map(AuthRow::json).collect::<Result<Vec<_>>>()?)?;
     } else if settings.quiet {
         let known = rows.iter().filter(|row| matches!(row.found, Ok(Some(_))));
-        known.into_iter().try_for_each(|row| output::line(&crate::escape(&row.name())))?;
+        known.into_iter().try_for_each(|row| output::line(&row.name()))?;
     } else if rows.is_empty() {
         note("the auth files have no credentials; `rpull login HOST` saves one");
     } else if rows.iter().any(|row| row.found.is_ok()) {

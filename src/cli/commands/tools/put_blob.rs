@@ -62,7 +62,7 @@ pub(super) async fn run(args: PutBlob, settings: &Settings) -> Result<ExitCode> 
     }
     if !settings.quiet {
         let done = if sent { "put" } else { "already there:" };
-        note(&format!("{done} {} in {}", size(blob.size), crate::escape(&location)));
+        note(&format!("{done} {} in {}", size(blob.size), location));
     }
     output::line(blob.digest.as_str())?;
     Ok(ExitCode::SUCCESS)

@@ -82,7 +82,7 @@ fn print(
         }));
     }
     if !settings.quiet {
-        note(&format!("put {media_type} as {}", crate::escape(&reference)));
+        note(&format!("put {media_type} as {reference}"));
     }
     output::line(digest.as_str())
 }
