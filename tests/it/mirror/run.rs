@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Fleet, app, names};
 use crate::support::fake_registry::FakeRegistry;
@@ -190,6 +190,31 @@ async fn tags_of_layout_are_mirrored() {
     assert_eq!(fleet.to.tagged("m/a", "1.1"), fleet.from.tagged("team/a", "1.1"));
     fleet.write("mirror: [{from: 'oci:full', to: 'TO/n/{{repository}}'}]");
     assert_eq!(names(fleet.run(&[]).await.expect(0, "")), ["n/team/b:1.0"]);
+}
+
+#[tokio::test]
+async fn name_of_several_platforms_in_layout_is_mirrored_once() {
+    let fleet = Fleet::start().await;
+    for (tag, architecture, seed) in [("1", "amd64", 5), ("2", "amd64", 6), ("3", "arm64", 7)] {
+        app(architecture, seed).publish(&fleet.from, "team/p", Some(tag));
+    }
+    fleet.write("mirror: [{from: FROM/team/p, to: 'oci:p:{{tag}}', tags: ['1', '2', '3']}]");
+    fleet.run(&["--all-platforms"]).await.expect(0, "mirrored 3 images");
+    // As a build writes it that goes platform by platform: the entries of a name are not neighbors.
+    let path = fleet.cli.dir().join("p/index.json");
+    let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (at, (name, architecture)) in
+        [("1", "amd64"), ("2", "amd64"), ("1", "arm64")].into_iter().enumerate()
+    {
+        let entry = &mut index["manifests"][at];
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+    }
+    std::fs::write(&path, index.to_string()).unwrap();
+    fleet.write("mirror: [{from: 'oci:p', to: 'TO/m/p'}]");
+    let output = fleet.run(&[]).await;
+    output.expect(0, "mirrored 2 images");
+    assert_eq!(names(&output), ["m/p:1", "m/p:2"]);
 }
 
 fn json_lines(text: &str) -> Vec<Value> {

@@ -141,8 +141,9 @@ fn in_layout(
     };
     let mut names: Vec<String> =
         entries.into_iter().filter_map(|entry| entry.names.into_iter().next()).collect();
-    // There may be one for each platform.
-    names.dedup();
+    // There may be one for each platform, and not beside each other.
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     if names.is_empty() {
         return (vec![Ok(location(ImageName::Only))], 0);
     }
