@@ -104,6 +104,15 @@ impl PhaseCounter {
         }
         Ok(())
     }
+
+    /// Subtracts bytes that were added and have to be read again.
+    #[cfg(feature = "cli")]
+    pub(crate) fn take_back(&self, bytes: u64) {
+        if bytes > 0 {
+            let done = self.done.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+            self.control.advance(self.phase, done, self.total);
+        }
+    }
 }
 
 /// Counts what is read; fails once the control was cancelled.

@@ -22,7 +22,8 @@ use crate::name::ImageName;
 use crate::progress::Phase;
 use crate::retry::RetryPolicy;
 use crate::transfer::{
-    ImageGraph, ImageRequest, ReceivedBlob, TransferOptions, read_blob, read_small, resolve,
+    ImageGraph, ImageRequest, ReceivedBlob, TransferOptions, can_read_elsewhere, read_blob,
+    read_small, resolve,
 };
 
 /// Maximum number of blobs that are read at the same time.
@@ -149,6 +150,16 @@ struct BlobCheck {
 
 impl BlobCheck {
     async fn run(&self) -> Result<Finding> {
+        loop {
+            let found = self.check_once().await;
+            if !found.as_ref().is_err_and(can_read_elsewhere) {
+                return found;
+            }
+        }
+    }
+
+    /// Reads the blob, and fails if another host may have the right bytes.
+    async fn check_once(&self) -> Result<Finding> {
         if let Some(diff_id) = &self.diff_id {
             match self.diff_id_of(diff_id).await {
                 Ok(found) if found == *diff_id => return Ok(None),
@@ -158,6 +169,11 @@ impl BlobCheck {
                 }
                 // Either its bytes are not what its digest says, or they are no layer.
                 Err(error) => {
+                    let error = match error.downcast::<Error>() {
+                        Ok(wrong) if can_read_elsewhere(&wrong) => return Err(wrong),
+                        Ok(other) => io::Error::other(other),
+                        Err(error) => error,
+                    };
                     let finding = self.hash().await?;
                     let reason = format!("cannot be decompressed: {error}");
                     let invalid = Some((BlobFault::Invalid, reason));
@@ -179,6 +195,7 @@ impl BlobCheck {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Ok(Some((BlobFault::Missing, error.reason().to_owned())))
             }
+            Err(error) if can_read_elsewhere(&error) => Err(error),
             Err(error) if error.kind() == ErrorKind::Mismatch => {
                 Ok(Some((BlobFault::Corrupt, error.reason().to_owned())))
             }

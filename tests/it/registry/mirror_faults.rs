@@ -5,12 +5,12 @@ use std::time::Duration;
 use rpull::registry::{Client, Mirrors, RegistryOptions};
 use rpull::retry::{RetryPolicy, Timeouts};
 use rpull::{Memory, Pull};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::assertions::assert_digests_are_right;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
-use crate::support::images::{Family, image, layer, random_blob};
+use crate::support::images::{Blob, Family, assemble, image, layer, random_blob};
 use crate::support::mirrored::Mirrored;
 use crate::support::wait::wait_until;
 
@@ -152,6 +152,40 @@ async fn mirror_with_wrong_bytes_is_left_out_of_streams() {
     std::fs::remove_file(&stored).unwrap();
     all.run(&hosts, &["verify", "--repair"]).await.expect(0, &named);
     assert_eq!(std::fs::read(&stored).unwrap(), layer.bytes);
+}
+
+#[tokio::test]
+async fn mirror_with_wrong_bytes_is_left_out_of_artifact_pull() {
+    let mut all = Mirrored::start().await;
+    let mut file = Blob::new("text/plain".into(), "right".repeat(1000));
+    let title = "org.opencontainers.image.title".to_owned();
+    file.descriptor.annotations.insert(title, "notes.txt".to_owned());
+    let (wrong, digest) = (vec![0; file.bytes.len()], file.digest().clone());
+    let config = Blob::new("application/vnd.oci.empty.v1+json".into(), "{}");
+    all.image = assemble(Family::Oci, config, vec![file]);
+    all.image.publish(&all.registry, "app", Some("1"));
+    all.fill_mirror();
+    all.mirror.blob_as("app", &digest, wrong);
+    let hosts = format!("[host.\"{}\"]\n", all.mirror_url());
+    let output = all.run(&hosts, &["artifact", "pull", &all.name(), "-o", "d"]).await;
+    output.expect(0, &format!("warning: mirror {} is left out", all.mirror.server.host()));
+    let written = std::fs::read(all.cli.dir().join("d/notes.txt")).unwrap();
+    assert_eq!(written, all.image.layers[0].bytes);
+}
+
+#[tokio::test]
+async fn mirror_with_wrong_bytes_is_left_out_of_verify() {
+    let other = layer(&[("other", b"x")]).bytes.to_vec();
+    // No gzip; and a layer with another diff_id.
+    for wrong in [vec![0; other.len()], other] {
+        let (all, _, hosts) = with_wrong_layer(300_000).await;
+        all.mirror.blob_as("app", all.image.layers[0].digest(), wrong.clone());
+        let verify = ["verify", "--json", &format!("docker://{}", all.name())];
+        let output = all.run(&hosts, &verify).await;
+        output.expect(0, &format!("warning: mirror {} is left out", all.mirror.server.host()));
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(report["bad"], json!([]), "{wrong:?}");
+    }
 }
 
 #[tokio::test]

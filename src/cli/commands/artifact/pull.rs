@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ use crate::image_layers::{LayerBlob, failed};
 use crate::layer::diff_id_of;
 use crate::location::DefaultLocation;
 use crate::progress::Phase;
-use crate::transfer::{TransferOptions, read_blob};
+use crate::transfer::{TransferOptions, read_blob, read_elsewhere};
 use crate::unpack::{BuildOptions, RootBuilder};
 
 pub(super) async fn run(args: ArtifactPull, settings: &Settings) -> Result<ExitCode> {
@@ -147,12 +147,20 @@ impl BlobSource<'_> {
         settings: &Settings,
         failed: impl Fn(io::Error) -> Error + Send + Sync,
     ) -> Result<()> {
-        let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-        let mut sink = |chunk: &[u8]| {
-            self.counter.add(chunk.len() as u64)?;
-            out.write_all(chunk).map_err(&failed)
+        let mut written = 0;
+        let read = async || {
+            self.counter.take_back(written);
+            written = 0;
+            out.rewind().and_then(|()| out.set_len(0)).map_err(&failed)?;
+            let mut sink = |chunk: &[u8]| {
+                self.counter.add(chunk.len() as u64)?;
+                written += chunk.len() as u64;
+                out.write_all(chunk).map_err(&failed)
+            };
+            let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
+            read_blob(&*self.opened.source, self.blob, options, &mut sink).await
         };
-        read_blob(&*self.opened.source, self.blob, options, &mut sink).await
+        read_elsewhere(read).await
     }
 }
 
