@@ -11,16 +11,23 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::report::Outcome;
 
 /// Longest time of a connection: who asks every minute may connect every minute.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Longest time until a connection has sent the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Maximum number of connections: the mirror itself needs the process's other descriptors.
+const MAX_CONNECTIONS: usize = 16;
 
 const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -144,18 +151,24 @@ impl Totals {
 
 /// Answers requests until it is dropped.
 pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
-    loop {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // It is never closed.
+    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
+            let _slot = slot;
             let answer = service_fn(|request: Request<Incoming>| {
                 let response = metrics.answer(request.method(), request.uri().path());
                 std::future::ready(Ok::<_, Infallible>(response))
             });
-            let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+            let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), answer);
             if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
                 tracing::debug!("metrics: {error}");
             }
@@ -165,6 +178,9 @@ pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
 
     fn status(metrics: &Metrics, path: &str) -> u16 {
@@ -201,5 +217,24 @@ mod tests {
         assert!(text.ends_with("\n# EOF\n"));
         metrics.add(None, Duration::ZERO);
         assert_eq!(status(&metrics, "/healthz"), 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_answer_after_silent_connections_timed_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, Arc::new(Metrics::default())));
+        let mut silent = Vec::new();
+        for _ in 0..=MAX_CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        asking.write_all(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        // It was accepted in the place of one that asked nothing.
+        assert_eq!(silent[0].try_read(&mut [0]).unwrap(), 0);
+        serving.abort();
     }
 }
