@@ -133,7 +133,8 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
     let damage = match stored {
         Stored::Present(store) => match store.stat_blob(&digest) {
             Ok(blob) => return Ok((store, blob)),
-            Err(_) => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => Some(error),
         },
         Stored::Absent => None,
         Stored::Incomplete(error) | Stored::Damaged(error) => Some(error),

@@ -73,3 +73,17 @@ async fn blob_to_closed_pipe_stops_download() {
     assert_eq!(registry.server.count("GET /v2/a/blobs/"), 1, "no second attempt after a stall");
     assert_eq!(std::fs::read_to_string(cli.dir().join("code")).unwrap(), "0\n");
 }
+
+#[tokio::test]
+async fn blob_unreadable_in_store_is_named_if_registry_has_none() {
+    let (registry, cli, _, pinned) = large().await;
+    cli.run(&["pull", &registry.repository("a:1")]).await.expect(0, "");
+    let (_, digest) = pinned.split_once('@').unwrap();
+    let path = cli.store().join("blobs").join(digest.replace(':', "/"));
+    std::fs::remove_file(&path).unwrap();
+    symlink(&path, &path).unwrap();
+    registry.delete_blob("a", &digest.parse().unwrap());
+    let output = cli.run(&["blob", "-o", "file", &pinned]).await;
+    output.expect(7, "Too many levels of symbolic links");
+    assert!(output.stderr.contains("warning: "), "what the registry said: {}", output.stderr);
+}
