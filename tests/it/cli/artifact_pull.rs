@@ -95,11 +95,11 @@ async fn artifact_pull_failed_leaves_no_directories() {
     let name = registry.repository("deep:1");
     cli.run(&["artifact", "push", &name, "docs/deep/a.md", "docs"]).await.expect(0, "");
     std::fs::create_dir(cli.dir().join("own")).unwrap();
-    registry.fail_requests("GET /v2/deep/blobs/", 0..2, Reply::new(404, ""));
-    for dir in ["d", "own"] {
+    registry.fail_requests("GET /v2/deep/blobs/", 0..3, Reply::new(404, ""));
+    for dir in ["d", "own", "new/a/./b"] {
         cli.run(&["artifact", "pull", &name, "-o", dir]).await.expect(3, "");
     }
-    assert!(!cli.dir().join("d").exists());
+    assert!(!cli.dir().join("d").exists() && !cli.dir().join("new").exists());
     assert_eq!(std::fs::read_dir(cli.dir().join("own")).unwrap().count(), 0);
 
     let blob = Digest::sha256(b"# a");

@@ -38,8 +38,10 @@ impl OutputDir {
             Ok(found) if !found.is_dir() => return Err(in_the_way(path, "is not a directory")),
             Ok(_) => {}
             Err(_) => {
+                let is_missing = |path: &&Path| std::fs::symlink_metadata(path).is_err();
+                created.extend(path.ancestors().take_while(is_missing).map(Path::to_owned));
+                created.reverse();
                 std::fs::create_dir_all(path).map_err(failed)?;
-                created.push(path.to_owned());
             }
         }
         let handle = File::open(path).map_err(failed)?.into();
