@@ -1,14 +1,18 @@
 //! Deltas between consecutive tags, with exact requests.
 
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Fleet;
 use crate::support::assertions::assert_digests_are_right;
-use crate::support::http::Reply;
+use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, index, layer, random_blob, with_config};
 use crate::support::live::needs;
 use crate::support::small::Small;
 use crate::support::versions::version;
+use crate::support::wait::wait_until;
 
 const FILE: &str = "mirror: [{from: FROM/team/d, to: 'TO/m/d', deltas: {from: previous}}]";
 
@@ -177,4 +181,23 @@ async fn deltas_failed_on_full_disk_are_made_by_next_run() {
     assert_eq!(pushed(&fleet, "m/d"), 0);
     fleet.cli = fleet.cli.env("TMPDIR", usual);
     fleet.run(&[]).await.expect(0, "made deltas of 1 image");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_deltas_count_in_duration() {
+    let fleet = fleet().await;
+    let layer = version(1).layers[1].digest().to_string();
+    fleet.to.override_response(&format!("GET /v2/m/d/blobs/{layer}"), 0..9, |reply| {
+        reply.fault(Fault::Stall(1))
+    });
+    let running = fleet.cli.spawn(&["mirror", "m.yaml"]);
+    let is_read = async || fleet.to.server.count(&format!("GET /v2/m/d/blobs/{layer}")) > 0;
+    wait_until("no layer is read for the delta", is_read).await;
+    let started = Instant::now();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let making = started.elapsed().as_secs_f64();
+    let output = running.stop(Signal::INT).await;
+    let summary = output.expect(130, "mirrored 3 images").stderr.lines().last().unwrap();
+    let (_, duration) = summary.strip_suffix(" s").unwrap().rsplit_once(", ").unwrap();
+    assert!(duration.parse::<f64>().unwrap() >= making.floor(), "{making} s: {summary}");
 }

@@ -125,7 +125,7 @@ impl DeltaMaker<'_> {
     ) -> DeltaReport {
         let started = Instant::now();
         let mut deltas = DeltaReport::default();
-        for steps in steps(pairs, images, run, state) {
+        'all: for steps in steps(pairs, images, run, state) {
             // Those for other targets are the same.
             let mut made = Made::new();
             for step in steps {
@@ -136,7 +136,7 @@ impl DeltaMaker<'_> {
                     Ok(()) => state.record_deltas(step.names[0], step.from, step.to),
                     Err(error) if cancel.is_cancelled() => {
                         deltas.interrupted = Some(error);
-                        return deltas;
+                        break 'all;
                     }
                     Err(error) => {
                         let name = step.names[0];
