@@ -41,13 +41,34 @@ fn look_up(outside: Outside<'_>) -> std::result::Result<String, String> {
 
 fn text(path: &Path) -> Result<String> {
     let invalid = || Error::new(ErrorKind::InvalidInput, "mirror file");
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read =
-        open_input(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
-    let bytes = read.map_err(|error| invalid().with_source(error))?;
-    if bytes as u64 == MAX_FILE_BYTES {
+        open_input(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| invalid().with_source(error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         let reason = format!("larger than {} MiB", MAX_FILE_BYTES >> 20);
         return Err(invalid().with_reason(reason));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| invalid().with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Seek as _, SeekFrom, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn mirror_file_is_read_up_to_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.yaml");
+        let mut file = File::create(&path).unwrap();
+        file.set_len(MAX_FILE_BYTES).unwrap();
+        assert_eq!(text(&path).unwrap().len() as u64, MAX_FILE_BYTES);
+        // The limit is within a character.
+        file.seek(SeekFrom::Start(MAX_FILE_BYTES - 1)).unwrap();
+        file.write_all("é".as_bytes()).unwrap();
+        assert_eq!(text(&path).unwrap_err().reason(), "larger than 64 MiB");
+    }
 }
