@@ -16,7 +16,7 @@ use crate::cli::image::ids;
 use crate::cli::image_filter::invalid;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::{Settings, not_in_store};
-use crate::cli::size::{parse_rate, plural, size};
+use crate::cli::size::{parse_size, plural, size};
 use crate::cli::{exit, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
@@ -197,7 +197,7 @@ fn prune_filter(args: &Prune) -> Result<PruneFilter> {
                 filter.older_than = filter.older_than.max(Some(age("--filter until", value)?));
             }
             Some(("min-size", value)) => {
-                let size = parse_rate(value)
+                let size = parse_size(value)
                     .ok_or_else(|| invalid(text, "expected a size such as 10MB"))?;
                 filter.min_size = filter.min_size.max(size);
             }

@@ -135,6 +135,7 @@ async fn prune_filters_narrow_unreferenced_blobs() {
     };
     assert_eq!(plan(&[]).await, 6, "two manifests, configs and layers");
     assert_eq!(plan(&["--filter", "min-size=2500"]).await, 2);
+    assert_eq!(plan(&["--filter", "min-size=0"]).await, 6);
     assert_eq!(plan(&["--older-than", "1h"]).await, 0);
     assert_eq!(plan(&["--filter", "until=1h", "--older-than", "0s"]).await, 0);
     assert_eq!(plan(&["--filter", "digest=sha256:"]).await, 6);
@@ -143,7 +144,7 @@ async fn prune_filters_narrow_unreferenced_blobs() {
     let planned = cli.json(&[&narrow[..], &["--plan"]].concat()).await;
     assert_eq!(cli.json(&narrow).await, planned);
     assert_eq!(plan(&[]).await, 4);
-    for bad in ["until=lately", "min-size=big", "digest=", "label=x"] {
+    for bad in ["until=lately", "min-size=big", "min-size=1MB/s", "digest=", "label=x"] {
         cli.run(&["prune", "--filter", bad]).await.expect(2, "expected");
     }
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
