@@ -15,11 +15,12 @@ use crate::cli::size::{plural, size};
 use crate::cli::{labels, output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, BlobFault, Layout, VerifyOptions, VerifyReport};
+use crate::limits::MAX_INDEX_DEPTH;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
 
-/// Rounds of a repair: a repaired index lists manifests, which list blobs.
-const MAX_ROUNDS: usize = 5;
+/// Maximum rounds of a repair, each of which finds what the repaired documents list: nested indexes, manifests, blobs.
+const MAX_ROUNDS: usize = MAX_INDEX_DEPTH + 2;
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
     let (others, names) = split_arguments(&args.images, settings)?;

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use rpull::media::MediaType;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::{blob_path, filled, overwrite};
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
-use crate::support::images::{Family, Image, image, layer, random_blob, with_config};
+use crate::support::images::{Blob, Family, Image, image, layer, random_blob, with_config};
 use crate::support::live::needs;
 use crate::support::small::Small;
 use crate::support::strace::{distinct, inject, trace};
@@ -219,4 +220,36 @@ async fn verify_compares_diff_ids_at_every_location() {
 fn own_diff_id(image: &Image) -> String {
     let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
     config["rootfs"]["diff_ids"][0].as_str().unwrap().to_owned()
+}
+
+/// Documents above each other: a manifest, and as many indexes as may nest.
+fn nested() -> (Image, Vec<Blob>) {
+    let held = super::app(2);
+    let mut documents = vec![held.manifest.clone()];
+    for _ in 0..7 {
+        let below = &documents.last().unwrap().descriptor;
+        let index =
+            json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [below]});
+        documents.push(Blob::json(MediaType::OCI_INDEX, &index));
+    }
+    (held, documents)
+}
+
+#[tokio::test]
+async fn repair_of_nested_indexes_reaches_blobs() {
+    let (registry, cli, (held, documents)) = (FakeRegistry::start().await, Cli::new(), nested());
+    held.publish(&registry, "team/app", None);
+    for document in &documents {
+        document.publish(&registry, "team/app", Some("1"));
+    }
+    let name = registry.repository("team/app:1");
+    cli.run(&["pull", "--all-platforms", &name]).await.expect(0, "");
+    for blob in documents.iter().chain(held.blobs()) {
+        overwrite(&blob_path(&cli, blob.digest()), b"{}");
+    }
+    let text = cli.run(&["verify", "--repair", &name]).await;
+    let all = documents.len() + held.blobs().count();
+    let end = format!(" {all} bad, {all} repaired\n");
+    assert!(text.expect(0, "").stdout.ends_with(&end), "{}", text.stdout);
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
 }
