@@ -307,7 +307,8 @@ mod tests {
         let urls = prop::collection::vec("https://[a-z]{1,9}/[a-z]{0,9}", 0..3);
         let optional =
             (prop::option::of("[A-Za-z0-9]{4}"), prop::option::of("[a-z]{1,4}/[a-z]{1,9}"));
-        let required = (media_types(), any::<[u8; 8]>(), 0..=crate::descriptor::MAX_SIZE);
+        // The sizes of a manifest have this limit together.
+        let required = (media_types(), any::<[u8; 8]>(), 0..=crate::descriptor::MAX_SIZE / 8);
         (required, annotations, urls, optional, prop::option::of(platforms())).prop_map(
             |((media_type, bytes, size), annotations, urls, (data, artifact_type), platform)| {
                 Descriptor {

@@ -11,6 +11,8 @@ mod select;
 mod shape;
 mod walk;
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 pub use self::parsed::{ArtifactManifest, ImageIndex, ImageManifest, ParsedDocument};
@@ -119,10 +121,7 @@ impl Document {
 
     /// Returns the entries of an index in order of preference: documents, and other content. Empty for other documents.
     pub fn entries(&self) -> &[Descriptor] {
-        match &self.parsed {
-            ParsedDocument::Index(index) => &index.manifests,
-            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => &[],
-        }
+        self.parsed.entries()
     }
 
     /// Returns the documents that an index lists, in order of preference. Empty for other documents.
@@ -133,12 +132,49 @@ impl Document {
     /// Returns the referenced blobs in their order: config first, then layers. For an index these are entries that are
     /// not documents, as in `BuildKit`'s cache.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, blobs): (_, &[Descriptor]) = match &self.parsed {
-            ParsedDocument::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
-            ParsedDocument::Artifact(artifact) => (None, &artifact.blobs),
-            ParsedDocument::Index(_) => (None, &[]),
-        };
-        let listed = self.entries().iter().filter(|entry| !entry.media_type.is_document());
-        config.into_iter().chain(blobs).chain(listed)
+        self.parsed.blobs()
+    }
+
+    /// Returns the sum of the sizes of the referenced blobs, each counted once; at most [`MAX_SIZE`](crate::descriptor::MAX_SIZE).
+    pub fn distinct_bytes(&self) -> u64 {
+        let mut counted = HashSet::new();
+        self.blobs().filter(|blob| counted.insert(&blob.digest)).map(|blob| blob.size).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::descriptor::MAX_SIZE;
+
+    /// A manifest with a config of one byte and these layers.
+    fn manifest(layers: &[Descriptor]) -> Result<Document> {
+        let config = Descriptor::new(MediaType::OCI_CONFIG, Digest::sha256(b"c"), 1);
+        let manifest = json!({ "schemaVersion": 2, "config": config, "layers": layers });
+        let bytes = manifest.to_string().into();
+        Document::from_response(bytes, &MediaType::OCI_MANIFEST, None)
+    }
+
+    fn layer(size: u64) -> Descriptor {
+        Descriptor::new("application/x".into(), Digest::sha256(&size.to_be_bytes()), size)
+    }
+
+    #[test]
+    fn document_counts_each_blob_once() {
+        let document = manifest(&[layer(5), layer(7), layer(5)]).unwrap();
+        assert_eq!(document.distinct_bytes(), 1 + 5 + 7);
+    }
+
+    #[test]
+    fn document_with_sizes_out_of_range_is_rejected() {
+        assert_eq!(manifest(&[layer(MAX_SIZE - 1)]).unwrap().distinct_bytes(), MAX_SIZE);
+        // 2,049 of them exceed 64 bits.
+        for count in [1, 2_049] {
+            let error = manifest(&vec![layer(MAX_SIZE); count]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidDocument);
+            assert_eq!(error.reason(), "total size is out of range");
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, MAX_SIZE};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::{object, objects, optional_object};
 
 /// The content of a [`Document`](super::Document).
@@ -15,6 +16,37 @@ pub enum ParsedDocument {
     Index(Box<ImageIndex>),
     /// An artifact manifest of the release candidates of image-spec 1.1: blobs and a subject.
     Artifact(Box<ArtifactManifest>),
+}
+
+impl ParsedDocument {
+    /// The entries of an index.
+    pub(super) fn entries(&self) -> &[Descriptor] {
+        match self {
+            Self::Index(index) => &index.manifests,
+            Self::Manifest(_) | Self::Artifact(_) => &[],
+        }
+    }
+
+    /// The blobs of [`Document::blobs`](super::Document::blobs).
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, blobs): (_, &[Descriptor]) = match self {
+            Self::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
+            Self::Artifact(artifact) => (None, &artifact.blobs),
+            Self::Index(_) => (None, &[]),
+        };
+        let listed = self.entries().iter().filter(|entry| !entry.media_type.is_document());
+        config.into_iter().chain(blobs).chain(listed)
+    }
+
+    /// Checks that the blobs have no more than [`MAX_SIZE`] bytes together, so that sums of their sizes are exact.
+    pub(super) fn check_sizes(&self) -> Result<()> {
+        let total = self.blobs().try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
+        if total.is_none_or(|total| total > MAX_SIZE) {
+            return Err(Error::new(ErrorKind::InvalidDocument, "manifest")
+                .with_reason("total size is out of range"));
+        }
+        Ok(())
+    }
 }
 
 /// An image manifest, OCI's or Docker's.

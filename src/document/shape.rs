@@ -49,6 +49,7 @@ pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Par
     } else {
         ParsedDocument::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     };
+    content.check_sizes()?;
     Ok((media_type, content))
 }
 

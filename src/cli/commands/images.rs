@@ -96,7 +96,7 @@ impl ImageRow {
         let root = store.read_document(&self.entry.descriptor)?;
         // A blob counts once, however often it is listed.
         let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
-        let mut size = 0;
+        let mut size = 0_u64;
         match root.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
             ParsedDocument::Index(index) => {
@@ -107,14 +107,15 @@ impl ImageRow {
                 for blob in index.blobs() {
                     let is_here = store.stat_blob(&blob.digest).is_ok();
                     if is_here && counted.insert(blob.digest.clone()) {
-                        size += blob.size;
+                        size = size.saturating_add(blob.size);
                     }
                 }
             }
         }
         for document in &manifests {
             let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
-            size += new.map(|blob| blob.size).sum::<u64>();
+            // An index may list any number of manifests, each with sizes up to the maximum.
+            size = new.fold(size, |sum, blob| sum.saturating_add(blob.size));
         }
         self.size = Some(size);
         for document in &manifests {

@@ -5,7 +5,6 @@ mod encoders;
 mod origin;
 mod skopeo;
 
-use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -79,9 +78,7 @@ impl<'a> InspectSummary<'a> {
                 config.map(|config| config.platform().to_string()).into_iter().collect()
             }
         };
-        let mut counted = HashSet::new();
-        let once = inspected.chosen.blobs().filter(|blob| counted.insert(&blob.digest));
-        let total = once.map(|blob| blob.size).sum();
+        let total = inspected.chosen.distinct_bytes();
         Self { inspected, root, config, platforms, total, own: inspected.chosen.as_referrer() }
     }
 

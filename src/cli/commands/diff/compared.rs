@@ -1,7 +1,5 @@
 //! The two images of a `diff`, read without their layers.
 
-use std::collections::HashSet;
-
 use serde_json::{Value, json};
 
 use crate::cli::image::inspected::Inspected;
@@ -58,9 +56,7 @@ impl ComparedImage {
             warn_of_other_platform(&opened.reference, config, platform)?;
         }
         let parent = opened.source.provenance(&root).await.parent_index;
-        let mut counted = HashSet::new();
-        let once = manifest.blobs().filter(|blob| counted.insert(&blob.digest));
-        let size = once.map(|blob| blob.size).sum();
+        let size = manifest.distinct_bytes();
         let root = parent.unwrap_or(root);
         let reference = opened.reference.clone();
         Ok(Self { opened, reference, root, manifest, config, size, unreadable })
