@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::files::clean;
 use crate::cli::args::Cat;
 use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::table_source::TableSource;
 use crate::cli::image::unpack_report::with_layer;
 use crate::cli::output::{RawStdout, check_write, is_written};
+use crate::cli::path_filter::clean;
 use crate::cli::settings::Settings;
 use crate::cli::signals;
 use crate::cli::withheld::Withheld;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::args::CompleteWord;
+use crate::cli::image_arguments::TAKE_IMAGES;
 use crate::cli::output;
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout};
 use crate::error::Result;
@@ -78,48 +79,6 @@ impl ImageArguments {
         Some(Self { takes_locations, takes_registry })
     }
 }
-
-/// Commands whose arguments are images.
-pub(in crate::cli) const TAKE_IMAGES: [&str; 34] = [
-    "analyze",
-    "append",
-    "artifact",
-    "blob",
-    "cat",
-    "check-base",
-    "config",
-    "copy",
-    "delete",
-    "delta",
-    "diff",
-    "digest",
-    "export",
-    "files",
-    "flatten",
-    "history",
-    "index",
-    "inspect",
-    "layers",
-    "manifest",
-    "mutate",
-    "pull",
-    "push",
-    "put-blob",
-    "put-manifest",
-    "rebase",
-    "referrers",
-    "report",
-    "rm",
-    "save",
-    "tag",
-    "tags",
-    "unpack",
-    "verify",
-];
-
-/// Options whose values are images, by command.
-pub(in crate::cli) const OPTIONS_TAKE_IMAGES: [(&str, &str); 4] =
-    [("check-base", "base"), ("rebase", "new-base"), ("rebase", "old-base"), ("save", "since")];
 
 /// Candidates of this machine that begin with the word.
 fn local(word: &str, arguments: ImageArguments, settings: &Settings) -> BTreeSet<String> {
@@ -223,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::Cli;
+    use crate::cli::image_arguments::OPTIONS_TAKE_IMAGES;
 
     #[test]
     fn commands_completed_with_images_exist() {

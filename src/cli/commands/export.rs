@@ -19,6 +19,7 @@ use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{
     json_of, layer_rows, print_summary, run_with_progress, with_layer,
 };
+use crate::cli::run::new_archive::{archive_output, check_stdout};
 use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
@@ -46,8 +47,8 @@ enum TarOutput {
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
     let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
-    let output = super::save::output(path);
-    super::save::check_stdout(&output, settings)?;
+    let output = archive_output(path);
+    check_stdout(&output, settings)?;
     let settings = &interruptible(&labels::PULL, settings);
     let control = &settings.control;
     // Check the arguments before the first request.

@@ -1,16 +1,13 @@
 //! `save`: writes images to an archive for `rpull load`, `docker load` and readers of image layouts.
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
-use std::path::Path;
 use std::process::ExitCode;
 
-use crate::archive::ArchiveOutput;
 use crate::cli::args::Save;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
-use crate::cli::run::new_archive::NewArchive;
+use crate::cli::run::new_archive::{NewArchive, archive_output, check_stdout};
 use crate::cli::run::omit_list;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::save_deltas::make_deltas_for;
@@ -26,7 +23,7 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitCode> {
     let parse = |text: &String| Location::parse(text, DefaultLocation::Store);
     let locations = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
-    let output = output(&args.output);
+    let output = archive_output(&args.output);
     if !args.moving.plan {
         check_stdout(&output, settings)?;
     }
@@ -81,33 +78,6 @@ async fn find(
         });
     }
     Ok(requests)
-}
-
-/// Returns the output for this path; `-` is stdout.
-pub(super) fn output(path: &Path) -> ArchiveOutput {
-    if path.as_os_str() == "-" {
-        ArchiveOutput::Stdout
-    } else {
-        ArchiveOutput::File(path.to_owned())
-    }
-}
-
-/// # Errors
-/// [`ErrorKind::InvalidInput`] if the output is a terminal, or stdout is used for JSON.
-pub(super) fn check_stdout(output: &ArchiveOutput, settings: &Settings) -> Result<()> {
-    let refuse =
-        |reason: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(reason);
-    if *output != ArchiveOutput::Stdout {
-        return Ok(());
-    }
-    if settings.json {
-        return Err(refuse("cannot write both the archive and JSON to stdout"));
-    }
-    if std::io::stdout().is_terminal() {
-        return Err(refuse("refusing to write an archive to the terminal")
-            .with_hint("use `-o FILE`, or redirect stdout"));
-    }
-    Ok(())
 }
 
 /// # Errors

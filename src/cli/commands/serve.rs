@@ -1,16 +1,15 @@
 //! `serve`: serves the store as a registry.
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::blocking::run_cancellable;
 use crate::cli::args::Serve;
+use crate::cli::listen::listen;
 use crate::cli::run::new_layout::open_to_write;
 use crate::cli::run::transfer_run::progress;
 use crate::cli::settings::{ForeignLayers, Settings, existing_layout};
@@ -106,22 +105,6 @@ async fn open_existing(settings: &Settings, control: &Control) -> Result<Layout>
             .with_hint("pull an image first, or leave out `--read-only`")
     })?;
     Ok((*layout).clone())
-}
-
-/// Listens on the address. Without a host it is loopback, so that other machines cannot connect by default.
-pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
-    let fail = |error: io::Error| {
-        let kind = match error.kind() {
-            io::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
-            _ => ErrorKind::Transport,
-        };
-        Error::new(kind, "listen").at(typed).with_source(error)
-    };
-    let host_and_port =
-        if typed.starts_with(':') { format!("127.0.0.1{typed}") } else { typed.to_owned() };
-    let listener = TcpListener::bind(host_and_port).await.map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
-    Ok((listener, address))
 }
 
 fn print_result(

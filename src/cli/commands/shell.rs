@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Command;
 use clap_complete::Shell;
 
-use super::complete::{OPTIONS_TAKE_IMAGES, TAKE_IMAGES};
 use crate::cli::args::{self, ShellVerb};
+use crate::cli::image_arguments::{OPTIONS_TAKE_IMAGES, TAKE_IMAGES};
 use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -10,6 +10,7 @@ use crate::cli::args::{Stats, StatsGroup};
 use crate::cli::chart::bar;
 use crate::cli::cutoff::{parse_cutoff, utc_second};
 use crate::cli::output;
+use crate::cli::run::ledger::{open_ledger, warn_of_damaged};
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
@@ -17,10 +18,7 @@ use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::text_width::truncate_start;
 use crate::error::Result;
-use crate::layout::ledger::{DamagedLine, GroupBy, Ledger, Summary, Sums, UtcTime};
-
-/// Number of damaged lines that are named in warnings.
-const MAX_WARNINGS: usize = 5;
+use crate::layout::ledger::{DamagedLine, GroupBy, Summary, Sums, UtcTime};
 
 /// Characters of a bar if the width of the screen is not known.
 const BAR_WIDTH: usize = 24;
@@ -55,30 +53,13 @@ pub(in crate::cli) fn run(args: &Stats, settings: &Settings) -> Result<ExitCode>
             summary.add(&record);
         }
     })?;
-    warn_of(&damaged);
+    warn_of_damaged(&damaged);
     if settings.json {
         output::json(&json_value(&summary, by, since.as_ref(), &damaged)?)?;
     } else {
         output::text(&text(&summary, by, terminal_width()))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the ledger of `--ledger`, else that of the store.
-pub(super) fn open_ledger(settings: &Settings) -> Result<Ledger> {
-    Ok(match &settings.ledger {
-        Some(path) => Ledger::at(path),
-        None => Ledger::in_store(&settings.store()?),
-    })
-}
-
-pub(super) fn warn_of(damaged: &[DamagedLine]) {
-    for DamagedLine { file, line, reason, .. } in damaged.iter().take(MAX_WARNINGS) {
-        tracing::warn!("{}:{line}: {reason}; ignoring the line", file.display());
-    }
-    if damaged.len() > MAX_WARNINGS {
-        tracing::warn!("ignoring {} more damaged lines", damaged.len() - MAX_WARNINGS);
-    }
 }
 
 fn json_value(

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::store::{ImageArg, store_reference};
 use crate::cli::args::Tag;
 use crate::cli::image::ids;
+use crate::cli::image::image_arg::{ImageArg, store_reference};
 use crate::cli::output::{self, note};
+use crate::cli::run::put_document::put_document;
 use crate::cli::settings::{ForeignLayers, Settings, not_in_store};
-use crate::content::{Provenance, Role, Source, Target, TargetPlan};
+use crate::content::Source;
 use crate::digest::Digest;
-use crate::document::Document;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::{IdMatch, Layout};
 use crate::location::{DefaultLocation, Location};
@@ -74,20 +74,8 @@ async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> 
     }
     let document = Source::resolve(store, &ImageName::Digest(child.clone())).await?;
     let name = new.store_name();
-    give_name(store, &document, ImageName::Layout(name.clone())).await?;
+    put_document(store, &document, ImageName::Layout(name.clone())).await?;
     Ok(Tagged { source: child.to_string(), name, digest: child })
-}
-
-/// Stores a document whose content the target has, under this name.
-pub(super) async fn give_name(
-    target: &dyn Target,
-    document: &Document,
-    name: ImageName,
-) -> Result<()> {
-    let writer = target.begin(&TargetPlan::default()).await?;
-    let (names, provenance) = (&[name], &Provenance::default());
-    writer.put_manifest(document, Role::Root { names, provenance }).await?;
-    writer.finish().await
 }
 
 fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
@@ -121,7 +109,7 @@ async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Resul
         .client(&source.to_string(), ForeignLayers::Ignore)?
         .repository_for_push(&source)?;
     let document = repository.resolve(&source.name()).await?;
-    give_name(&repository, &document, ImageName::Tag(tag.to_owned())).await?;
+    put_document(&repository, &document, ImageName::Tag(tag.to_owned())).await?;
     let digest = document.digest().clone();
     Ok(Tagged { source: source.to_string(), name: format!("{new}@{digest}"), digest })
 }

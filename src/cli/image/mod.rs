@@ -2,10 +2,13 @@
 
 pub(super) mod analysis;
 pub(super) mod attribute_error;
+pub(super) mod base;
 pub(super) mod created;
 pub(super) mod ensure_local;
 pub(super) mod ids;
+pub(super) mod image_arg;
 pub(super) mod image_download;
+pub(super) mod image_row;
 pub(super) mod inspected;
 pub(super) mod layer_blobs;
 pub(super) mod layer_source;

@@ -1,4 +1,4 @@
-//! Appends the receipts of runs to the ledger.
+//! The ledger: appends the receipts of runs, and opens it to be read.
 
 use std::path::Path;
 
@@ -6,8 +6,12 @@ use crate::cli::cutoff::utc_now;
 use crate::cli::output::redacted;
 use crate::cli::settings::Settings;
 use crate::content::Endpoint;
-use crate::layout::ledger::{Ledger, LedgerBytes, LedgerRecord, UtcTime};
+use crate::error::Result;
+use crate::layout::ledger::{DamagedLine, Ledger, LedgerBytes, LedgerRecord, UtcTime};
 use crate::transfer::{ImageReport, ImageResult, elapsed_ms};
+
+/// Number of damaged lines that are named in warnings.
+const MAX_WARNINGS: usize = 5;
 
 /// Environment variable that turns the store's ledger off.
 const VARIABLE: &str = "RPULL_LEDGER";
@@ -97,5 +101,23 @@ fn record(
         requests: requests.total(),
         elapsed_ms: elapsed_ms(*elapsed),
         error: image.first_error().map(|error| error.kind().name().to_owned()),
+    }
+}
+
+/// Returns the ledger of `--ledger`, else that of the store.
+pub(in crate::cli) fn open_ledger(settings: &Settings) -> Result<Ledger> {
+    Ok(match &settings.ledger {
+        Some(path) => Ledger::at(path),
+        None => Ledger::in_store(&settings.store()?),
+    })
+}
+
+/// Warns of lines that cannot be read.
+pub(in crate::cli) fn warn_of_damaged(damaged: &[DamagedLine]) {
+    for DamagedLine { file, line, reason, .. } in damaged.iter().take(MAX_WARNINGS) {
+        tracing::warn!("{}:{line}: {reason}; ignoring the line", file.display());
+    }
+    if damaged.len() > MAX_WARNINGS {
+        tracing::warn!("ignoring {} more damaged lines", damaged.len() - MAX_WARNINGS);
     }
 }

@@ -9,6 +9,7 @@ pub(super) mod new_layout;
 pub(super) mod omit_list;
 pub(super) mod path_checks;
 pub(super) mod plan;
+pub(super) mod put_document;
 pub(super) mod removals;
 pub(super) mod report;
 pub(super) mod save_deltas;

@@ -1,14 +1,17 @@
 //! Options of an archive that is to be written.
 
 use std::collections::HashSet;
+use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::{self, ArchiveFormat, ArchiveOutput, WriteOptions};
 use crate::cli::cutoff::source_date_epoch;
+use crate::cli::settings::Settings;
 use crate::content::Target;
 use crate::control::Control;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// An archive that is to be written.
 pub(in crate::cli) struct NewArchive {
@@ -78,6 +81,35 @@ impl NewArchive {
             ..WriteOptions::default()
         }
     }
+}
+
+/// Returns the output for this path; `-` is stdout.
+pub(in crate::cli) fn archive_output(path: &Path) -> ArchiveOutput {
+    if path.as_os_str() == "-" {
+        ArchiveOutput::Stdout
+    } else {
+        ArchiveOutput::File(path.to_owned())
+    }
+}
+
+/// Checks that an archive can be written to stdout, if it goes there.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the output is a terminal, or stdout is used for JSON.
+pub(in crate::cli) fn check_stdout(output: &ArchiveOutput, settings: &Settings) -> Result<()> {
+    let refuse =
+        |reason: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(reason);
+    if *output != ArchiveOutput::Stdout {
+        return Ok(());
+    }
+    if settings.json {
+        return Err(refuse("cannot write both the archive and JSON to stdout"));
+    }
+    if std::io::stdout().is_terminal() {
+        return Err(refuse("refusing to write an archive to the terminal")
+            .with_hint("use `-o FILE`, or redirect stdout"));
+    }
+    Ok(())
 }
 
 /// Returns the modification time of the archive's entries: constant, or `SOURCE_DATE_EPOCH`.

@@ -267,6 +267,15 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["mirror"]),
 ];
 
+/// Commands that run another one, and that one. They share nothing else: what several commands need has a file outside of them.
+const COMMANDS_RUN: &[(&str, &str)] = &[
+    ("demo", "images"),
+    ("demo", "pull"),
+    ("edit", "artifact"),
+    ("pull", "unpack"),
+    ("tools", "login"),
+];
+
 /// Files that import each other in a circle, one line for each circle. It must be exact: what is mended leaves it.
 const CIRCLES: &[&str] = &[];
 
@@ -394,6 +403,23 @@ fn circles(sources: &[Source]) -> Vec<String> {
     groups.into_iter().filter(|group| group.len() > 1).map(|group| group.join(" ")).collect()
 }
 
+/// The command that a path of the command line belongs to.
+fn command_of(path: &[String]) -> Option<&str> {
+    let command = path.strip_prefix(&["crate", "cli", "commands"].map(str::to_owned)[..])?;
+    command.first().map(String::as_str)
+}
+
+/// Which commands the parts of the command line name, except for `cli/mod.rs`, which runs them.
+fn named_commands(sources: &[Source]) -> BTreeSet<(&str, &str)> {
+    let in_cli = sources.iter().filter(|source| source.file.starts_with("cli/"));
+    let parts = in_cli.filter(|source| source.file != "cli/mod.rs");
+    let pairs = parts.flat_map(|Source { file, module, imports }| {
+        let own = command_of(module).unwrap_or(file);
+        imports.all().filter_map(|path| command_of(path)).map(move |other| (own, other))
+    });
+    pairs.filter(|(own, other)| own != other).collect()
+}
+
 fn example(files: &[(&str, &str)]) -> Vec<Source> {
     read(files.iter().map(|(file, code)| ((*file).to_owned(), (*code).to_owned())).collect())
 }
@@ -452,6 +478,26 @@ fn architecture_scan_reports_forbidden_import() {
     }
     let sources = example(&[("serve/x.rs", "fn f() { reqwest::get() }")]);
     assert_eq!(breaches(&sources).len(), 1);
+}
+
+#[test]
+fn commands_share_no_helpers() {
+    let expected: BTreeSet<_> = COMMANDS_RUN.iter().copied().collect();
+    assert_eq!(named_commands(&crate_sources()), expected);
+}
+
+#[test]
+fn helper_of_another_command_is_reported() {
+    let sources = example(&[
+        ("cli/mod.rs", "fn run() { commands::save::run() }"),
+        ("cli/table.rs", "use crate::cli::commands::save::f;"),
+        ("cli/commands/mod.rs", "mod export;\nmod save;"),
+        ("cli/commands/export.rs", "fn f() { super::save::output() }"),
+        ("cli/commands/save.rs", "use self::part::g;"),
+        ("cli/commands/save/part.rs", "use super::h;"),
+    ]);
+    let found = named_commands(&sources);
+    assert_eq!(found, [("cli/table.rs", "save"), ("export", "save")].into());
 }
 
 #[test]

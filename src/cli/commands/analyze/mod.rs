@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use self::result::{AnalyzedImage, NamedBase};
-use super::check_base::{BaseOptions, BuiltImage};
 use crate::cli::args::Analyze;
 use crate::cli::format::NamedFormat;
 use crate::cli::image::analysis::{analyze_layers, analyzer};
+use crate::cli::image::base::{BaseOptions, BuiltImage};
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;

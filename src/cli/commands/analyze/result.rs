@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::commands::check_base::{BaseCheck, UNNAMED};
+use crate::cli::image::base::{BaseCheck, UNNAMED};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::insight::analyze::Analysis;

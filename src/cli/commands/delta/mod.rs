@@ -9,7 +9,6 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::table::{json_of_layers, layer_table};
-use super::save::{check_stdout, output as archive_output};
 use crate::archive::ArchiveOutput;
 use crate::artifact::Artifact;
 use crate::blocking::run_cancellable;
@@ -20,7 +19,7 @@ use crate::cli::image::open::OpenedImage;
 use crate::cli::labels;
 use crate::cli::output::{self, note, stderr_text};
 use crate::cli::run::destination::Destination;
-use crate::cli::run::new_archive::NewArchive;
+use crate::cli::run::new_archive::{NewArchive, archive_output, check_stdout};
 use crate::cli::run::save_deltas::{archive_name, artifact_request};
 use crate::cli::run::transfer_run::{TransferRun, interruptible};
 use crate::cli::settings::Settings;

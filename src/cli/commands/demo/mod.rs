@@ -11,8 +11,8 @@ use clap::Parser as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::listen;
 use crate::cli::args::{Cli, Images, Verb};
+use crate::cli::listen::listen;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};

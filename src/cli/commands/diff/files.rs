@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use crate::blocking::run_blocking;
-use crate::cli::commands::files::{PathFilter, lines};
+use crate::cli::file_lines;
 use crate::cli::image::layer_source::{LayerSource, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
 use crate::cli::output::Lines;
 use crate::cli::page::size_tree::{PathBytes, SizeTree};
+use crate::cli::path_filter::PathFilter;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::terminal_width::terminal_width;
@@ -210,12 +211,12 @@ fn compact(value: &Value) -> Result<String> {
 fn json_of(found: &FileDifference<'_>) -> Value {
     let mut object = Map::new();
     object.insert("change".into(), letter(found).to_string().into());
-    lines::add_path(&mut object, found.path);
+    file_lines::add_path(&mut object, found.path);
     object.insert("differs".into(), json!(found.differs));
     for (key, file) in [("a", &found.a), ("b", &found.b)] {
         let metadata = file.as_ref().map(|file| {
             let mut metadata = Map::new();
-            lines::add_file(&mut metadata, file);
+            file_lines::add_file(&mut metadata, file);
             Value::Object(metadata)
         });
         object.insert(key.into(), metadata.into());
@@ -241,12 +242,12 @@ fn text_line(found: &FileDifference<'_>) -> String {
     };
     let was = if was.is_empty() { String::new() } else { format!("  ({})", was.join(", ")) };
     let start = format!("{}  ", letter(found));
-    lines::text(&start, &lines::shown(found.path), &file, None, &was)
+    file_lines::text(&start, &file_lines::shown(found.path), &file, None, &was)
 }
 
 fn aspect_text(aspect: FileAspect, a: &FileInfo<'_>, b: &FileInfo<'_>) -> String {
     match aspect {
-        FileAspect::Type => format!("was {}", lines::kind_name(a.kind)),
+        FileAspect::Type => format!("was {}", file_lines::kind_name(a.kind)),
         FileAspect::Content if a.size != b.size => format!("was {}", size(a.size)),
         FileAspect::Content => "other content".to_owned(),
         FileAspect::Link => format!("was -> {}", escape(&String::from_utf8_lossy(a.link))),

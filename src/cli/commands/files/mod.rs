@@ -1,19 +1,18 @@
 //! `files`: the files that each layer adds, modifies and deletes, or those of the flattened image.
 
-mod filter;
-pub(super) mod lines;
 mod tree;
 
 use std::collections::HashSet;
 use std::process::ExitCode;
 
-pub(super) use self::filter::{PathFilter, clean};
 use self::tree::TreeLines;
 use crate::cli::args::Files;
+use crate::cli::file_lines;
 use crate::cli::image::layer_source::{LayerSource, check_number, malformed};
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::run_with_progress;
 use crate::cli::output::Lines;
+use crate::cli::path_filter::{PathFilter, clean};
 use crate::cli::settings::Settings;
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
@@ -101,17 +100,23 @@ fn print_changes(
         }
         listed.borrow_mut().add(number, change);
         if listing.json {
-            return lines.borrow_mut().push_json(&lines::change_json(number, change));
+            return lines.borrow_mut().push_json(&file_lines::change_json(number, change));
         }
         heading(number)?;
         let mut print = |name: &str| {
             let Some(file) = change.after.or(change.before) else { return Ok(()) };
             let (start, hidden) =
-                (format!("{}  ", change.kind.letter()), lines::hidden_text(change));
-            lines.borrow_mut().push(&lines::text(&start, name, &file, change.hardlink, &hidden))
+                (format!("{}  ", change.kind.letter()), file_lines::hidden_text(change));
+            lines.borrow_mut().push(&file_lines::text(
+                &start,
+                name,
+                &file,
+                change.hardlink,
+                &hidden,
+            ))
         };
         if !listing.tree {
-            return print(&lines::shown(change.path));
+            return print(&file_lines::shown(change.path));
         }
         let is_directory = is_directory(change.after.or(change.before).as_ref());
         let parents =
@@ -227,16 +232,16 @@ fn print_flat(
             return Ok(());
         }
         if listing.json {
-            return lines.push_json(&lines::file_json(path, file));
+            return lines.push_json(&file_lines::file_json(path, file));
         }
         if !listing.tree {
-            return lines.push(&lines::text("", &lines::shown(path), file, None, ""));
+            return lines.push(&file_lines::text("", &file_lines::shown(path), file, None, ""));
         }
         let lines = std::cell::RefCell::new(&mut lines);
         let parents =
             |name: &str| lines.borrow_mut().push(&truncate_to_terminal(format!("{:28}{name}", "")));
         let mut print =
-            |name: &str| lines.borrow_mut().push(&lines::text("", name, file, None, ""));
+            |name: &str| lines.borrow_mut().push(&file_lines::text("", name, file, None, ""));
         tree.line(path, is_directory(Some(file)), parents, &mut print)
     };
     files.walk(start.as_deref().unwrap_or_default(), true, visit)?;

@@ -22,6 +22,7 @@ use crate::cli::page::{Page, heading, shown};
 use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
+use crate::cli::store_usage::warn_of_unreadable;
 use crate::cli::{labels, output};
 use crate::error::Result;
 use crate::layout::LayoutUsage;
@@ -51,7 +52,7 @@ fn store_usage(settings: &Settings) -> Result<(LayoutUsage, String)> {
     let path = settings.store()?.display().to_string();
     let usage = settings.existing_store()?.map(|store| store.usage()).transpose()?;
     let usage = usage.unwrap_or_default();
-    super::df::warn_of_unreadable(&usage);
+    warn_of_unreadable(&usage);
     Ok((usage, path))
 }
 

@@ -3,10 +3,10 @@
 use jiff::civil::Date;
 use maud::{Markup, html};
 
-use crate::cli::commands::stats::{open_ledger, warn_of};
 use crate::cli::page::bars::{legend, percentage};
 use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
+use crate::cli::run::ledger::{open_ledger, warn_of_damaged};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, plural, size};
 use crate::error::Result;
@@ -44,7 +44,7 @@ impl LedgerSums {
             days.add(&record);
             repositories.add(&record);
         })?;
-        warn_of(&damaged);
+        warn_of_damaged(&damaged);
         Ok(Self { days, repositories })
     }
 

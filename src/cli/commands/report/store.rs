@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use crate::cli::commands::df::not_referenced;
 use crate::cli::page::bars::{BarSegment, bar, legend};
 use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
 use crate::cli::size::{percent, plural, size, size_if_known};
+use crate::cli::store_usage::not_referenced;
 use crate::layout::{ImageUsage, LayoutUsage};
 
 /// Maximum images with a bar of their own; the table has all.

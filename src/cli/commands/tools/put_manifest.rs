@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::blocking::run_blocking;
 use crate::cli::args::tools::PutManifest;
-use crate::cli::commands::tag::give_name;
 use crate::cli::input::{open_input, read_failed};
 use crate::cli::output::{self, note};
 use crate::cli::run::destination::Destination;
+use crate::cli::run::put_document::put_document;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::{BlobPresence, Effort, Presence, Target, check_content};
@@ -61,7 +61,7 @@ pub(super) async fn run(args: PutManifest, settings: &Settings) -> Result<ExitCo
             Destination::Registry { .. } => target,
             _ => destination.open(settings, 1, false).await?,
         };
-        give_name(&*target, &document, name).await
+        put_document(&*target, &document, name).await
     };
     or_cancelled(&cancel, "put-manifest", Box::pin(putting)).await??;
     print(&args.reference, &destination, &document, settings)?;

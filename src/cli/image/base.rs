@@ -16,27 +16,30 @@ use crate::reference::Reference;
 use crate::registry::is_reachable_from;
 use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
 
+/// Why there is nothing to check.
+pub(in crate::cli) const UNNAMED: &str = "does not name its base";
+
 /// What the user says about the base.
-pub(in crate::cli::commands) struct BaseOptions<'a> {
+pub(in crate::cli) struct BaseOptions<'a> {
     /// The name, instead of that of the annotation.
-    pub(in crate::cli::commands) base: Option<&'a str>,
+    pub(in crate::cli) base: Option<&'a str>,
     /// The digest that the image was built on, instead of that of the annotation.
-    pub(in crate::cli::commands) digest: Option<&'a Digest>,
-    pub(in crate::cli::commands) platform: PlatformRequest,
+    pub(in crate::cli) digest: Option<&'a Digest>,
+    pub(in crate::cli) platform: PlatformRequest,
 }
 
 /// An image whose base is checked.
-pub(in crate::cli::commands) struct BuiltImage<'a> {
-    pub(in crate::cli::commands) opened: &'a OpenedLocation,
+pub(in crate::cli) struct BuiltImage<'a> {
+    pub(in crate::cli) opened: &'a OpenedLocation,
     /// The document that the name resolves to.
-    pub(in crate::cli::commands) root: &'a Document,
+    pub(in crate::cli) root: &'a Document,
     /// The manifest of the platform.
-    pub(in crate::cli::commands) manifest: &'a Document,
+    pub(in crate::cli) manifest: &'a Document,
 }
 
 /// The base of an image, then and now.
 #[derive(Debug, Serialize)]
-pub(in crate::cli::commands) struct BaseCheck {
+pub(in crate::cli) struct BaseCheck {
     name: String,
     /// What the image was built on; unknown if neither an annotation nor the user says it.
     digest: Option<Digest>,
@@ -47,13 +50,13 @@ pub(in crate::cli::commands) struct BaseCheck {
 
 impl BaseOptions<'_> {
     /// Checks the texts before any request.
-    pub(in crate::cli::commands) fn check(&self) -> Result<()> {
+    pub(in crate::cli) fn check(&self) -> Result<()> {
         self.base.map(registry_reference).transpose().map(drop)
     }
 }
 
 impl BaseCheck {
-    pub(in crate::cli::commands) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         let digest = self.digest.as_ref().map_or("-", Digest::as_str);
         let result = if self.up_to_date { "up to date" } else { "changed" };
         format!(
@@ -63,7 +66,7 @@ impl BaseCheck {
     }
 
     /// The message for a base that has changed.
-    pub(in crate::cli::commands) fn message(&self) -> Option<String> {
+    pub(in crate::cli) fn message(&self) -> Option<String> {
         (!self.up_to_date).then(|| format!("base {} has changed", self.name))
     }
 }
@@ -71,7 +74,7 @@ impl BaseCheck {
 impl BuiltImage<'_> {
     /// Asks the registry what the name of the base stands for: one HEAD if that is still the digest that the image was
     /// built on. Without such a digest, layers and history are compared. `None` if the image does not name its base.
-    pub(in crate::cli::commands) async fn check_base(
+    pub(in crate::cli) async fn check_base(
         &self,
         options: &BaseOptions<'_>,
         settings: &Settings,

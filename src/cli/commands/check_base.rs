@@ -1,22 +1,17 @@
 //! `check-base`: whether an image is built on what the name of its base stands for today.
 
-mod base;
-
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-pub(super) use self::base::{BaseCheck, BaseOptions, BuiltImage};
 use crate::cli::args::CheckBase;
+use crate::cli::image::base::{BaseCheck, BaseOptions, BuiltImage, UNNAMED};
 use crate::cli::image::open::{OpenedLocation, store_else_registry};
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{ResolvedImage, resolve_image};
-
-/// Why there is nothing to check.
-pub(super) const UNNAMED: &str = "does not name its base";
 
 pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<ExitCode> {
     let options = BaseOptions {

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::images::ImageRow;
 use crate::blocking::run_blocking;
 use crate::cli::age::age;
 use crate::cli::args::Rm;
 use crate::cli::cutoff::parse_cutoff;
+use crate::cli::image::image_row::ImageRow;
 use crate::cli::image_filter::ImageFilter;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;

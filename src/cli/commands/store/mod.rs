@@ -1,6 +1,7 @@
 //! `rm` and `prune`: removes image names from the local store, and unreferenced content.
 
-use std::fmt;
+mod rm_selected;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,83 +10,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::overlay::{known_directories, typed_directory};
 use crate::cli::args::{Prune, Rm};
 use crate::cli::cutoff::parse_cutoff;
-use crate::cli::image::ids;
+use crate::cli::image::image_arg::{ImageArg, store_reference};
 use crate::cli::image_filter::invalid;
+use crate::cli::overlay_dirs::{known_directories, typed_directory};
 use crate::cli::run::report::json_of;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{parse_size, plural, size};
 use crate::cli::{exit, output};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneFilter, PruneOptions, PruneReport};
-use crate::location::{DefaultLocation, Location};
-use crate::name::ImageName;
-use crate::reference::Reference;
 use crate::unpack::overlay::OverlayPruneReport;
-
-/// Parses the name of an image in the store.
-pub(super) fn store_reference(text: &str) -> Result<Reference> {
-    match Location::parse(text, DefaultLocation::Store)? {
-        Location::Store(reference) | Location::Id { name: Some(reference), .. } => Ok(reference),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
-            .with_reason("expected the name of an image in the store")),
-    }
-}
-
-/// An argument for an image in the store. An id is looked up in the store.
-pub(super) enum ImageArg {
-    /// The name, with the digest if one was given.
-    Name(String),
-    Id(ImageId, Option<Reference>),
-}
-
-impl ImageArg {
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        match Location::parse(text, DefaultLocation::Store)? {
-            Location::Id { id, name } => Ok(Self::Id(id, name)),
-            _ => store_reference(text).map(|reference| Self::Name(reference.to_string())),
-        }
-    }
-
-    /// Returns the image's name, if it has exactly one.
-    fn only_name(&self, settings: &Settings) -> Result<String> {
-        match self {
-            Self::Name(name) => Ok(name.clone()),
-            Self::Id(id, name) => ids::only_name(id, name.as_ref(), settings),
-        }
-    }
-
-    /// Returns a name of the image, or of the index that it is a part of.
-    pub(super) fn name_or_parent(&self, settings: &Settings) -> Result<String> {
-        let (id, name) = match self {
-            Self::Name(name) => return Ok(name.clone()),
-            Self::Id(id, name) => (id, name.as_ref()),
-        };
-        let (_, image) = ids::find(id, name, settings)?;
-        Ok(match (image.name, image.indexes.into_iter().next()) {
-            (ImageName::Digest(_), Some(whole)) => whole,
-            (name, _) => name.to_string(),
-        })
-    }
-}
-
-impl fmt::Display for ImageArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Id(id, _) => id.fmt(f),
-        }
-    }
-}
 
 /// Removes the images. The first failure in the order of the arguments decides the exit code.
 pub(in crate::cli) async fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     if args.is_selection() {
-        return super::rm_selected::run(args, settings).await;
+        return rm_selected::run(args, settings).await;
     }
     let image = |text: &String| match args.overlay {
         Some(_) => Ok(ImageArg::Name(overlay_name(text))),
@@ -95,7 +37,7 @@ pub(in crate::cli) async fn rm(args: &Rm, settings: &Settings) -> Result<ExitCod
     if args.plan {
         let names = images.iter().map(|image| image.only_name(settings));
         let names = names.collect::<Result<Vec<_>>>()?;
-        return super::rm_selected::plan_named(&names, settings).await;
+        return rm_selected::plan_named(&names, settings).await;
     }
     let mut first_failure = None;
     let mut values = Vec::new();

@@ -1,12 +1,14 @@
 //! `verify`: checks the blobs in the local store or in another location.
 
+mod repair;
+mod stream;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::store::ImageArg;
-use super::{verify_repair, verify_stream};
 use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
+use crate::cli::image::image_arg::ImageArg;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::transfer_run::interruptible;
 use crate::cli::settings::{Settings, not_in_store};
@@ -95,7 +97,7 @@ async fn check_location(
         return Err(Error::new(ErrorKind::InvalidInput, location.to_string())
             .with_reason("only the store and image layouts can be repaired"));
     }
-    verify_stream::check(&source, name, reference, settings).await
+    stream::check(&source, name, reference, settings).await
 }
 
 /// Checks a layout, and repairs it if that was asked for.
@@ -110,7 +112,7 @@ async fn in_layout(
         if !repair || report.bad.is_empty() {
             break;
         }
-        let has_new_document = verify_repair::repair(layout, &mut report.bad, settings).await?;
+        let has_new_document = repair::repair(layout, &mut report.bad, settings).await?;
         if !has_new_document {
             break;
         }

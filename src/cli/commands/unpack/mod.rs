@@ -1,5 +1,7 @@
 //! `unpack`: unpacks an image's layers into a directory.
 
+mod overlay;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -30,7 +32,7 @@ struct UnpackResult {
 pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<ExitCode> {
     path_checks::check_paths_disjoint(&args, settings)?;
     if args.layers.overlay {
-        return super::overlay::unpack(args, settings).await;
+        return overlay::unpack(args, settings).await;
     }
     let settings = &interruptible(&labels::PULL, settings);
     let control = &settings.control;

@@ -1,4 +1,4 @@
-//! Which paths to show.
+//! Which paths of an image to show.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 
 /// Paths and patterns; without any, every path is shown.
 #[derive(Debug, Default)]
-pub(in crate::cli::commands) struct PathFilter(Vec<Item>);
+pub(super) struct PathFilter(Vec<Item>);
 
 #[derive(Debug)]
 enum Item {
@@ -38,19 +38,19 @@ struct TypedPath {
 impl PathFilter {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a malformed pattern.
-    pub(in crate::cli::commands) fn parse(texts: &[String]) -> Result<Self> {
+    pub(super) fn parse(texts: &[String]) -> Result<Self> {
         texts.iter().map(|text| item(text)).collect::<Result<_>>().map(Self)
     }
 
     /// Whether to show a path, which has no slash at its ends.
-    pub(in crate::cli::commands) fn matches(&self, path: &[u8]) -> bool {
+    pub(super) fn matches(&self, path: &[u8]) -> bool {
         // Each item notes whether it was found.
         let matching = self.0.iter().filter(|item| item.matches(path)).count();
         self.0.is_empty() || matching > 0
     }
 
     /// Whether it shows every path.
-    pub(in crate::cli::commands) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -58,7 +58,7 @@ impl PathFilter {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for the first that was not.
-    pub(in crate::cli::commands) fn check_found(&self, image: &str, reason: &str) -> Result<()> {
+    pub(super) fn check_found(&self, image: &str, reason: &str) -> Result<()> {
         let missing = self.0.iter().find_map(|item| match item {
             Item::Path(own) if !own.is_found.load(Ordering::Relaxed) => Some(&own.text),
             _ => None,
@@ -83,7 +83,7 @@ fn item(text: &str) -> Result<Item> {
 }
 
 /// A path as it is in a layer: without slashes at its ends, `.` and empty components.
-pub(in crate::cli::commands) fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
     parts.collect::<Vec<_>>().join("/")
 }

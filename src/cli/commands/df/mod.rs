@@ -1,18 +1,19 @@
 //! `df`: disk usage of the store and the overlay directories.
 
+mod engine;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::engine_df;
-use super::overlay::known_directories;
 use crate::cli::args::Df;
-use crate::cli::hint::UNREADABLE_MANIFEST;
 use crate::cli::output;
+use crate::cli::overlay_dirs::known_directories;
 use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size, size_if_known};
+use crate::cli::store_usage::{not_referenced, warn_of_unreadable};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::error::Result;
@@ -24,7 +25,7 @@ const NAME_WIDTH: usize = 40;
 
 pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCode> {
     if let Some(text) = &args.location {
-        return engine_df::run(text, settings).await;
+        return engine::run(text, settings).await;
     }
     let (mut store, mut directories) = (LayoutUsage::default(), Vec::new());
     if let Some(layout) = settings.existing_store()? {
@@ -65,25 +66,6 @@ pub(in crate::cli) async fn run(args: Df, settings: &Settings) -> Result<ExitCod
         output::text(&format!("\n{} unpacked in {count} overlay {noun}\n", size(unpacked)))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Warns of documents that hide how much the images use.
-pub(super) fn warn_of_unreadable(usage: &LayoutUsage) {
-    for line in &usage.unreadable {
-        tracing::warn!("{line}; what it needs is unknown");
-    }
-    if !usage.unreadable.is_empty() {
-        output::warning_hint(UNREADABLE_MANIFEST);
-    }
-}
-
-/// Bytes without an image that is known to need them, and what to call them.
-pub(super) fn not_referenced(usage: &LayoutUsage) -> (u64, &'static str) {
-    if usage.unreadable.is_empty() {
-        (usage.unreferenced, "unreferenced")
-    } else {
-        (usage.unknown, "unreferenced or of unreadable images")
-    }
 }
 
 fn merge(value: &mut Value, more: Value) {

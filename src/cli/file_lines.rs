@@ -19,7 +19,7 @@ const MIN_NAME_WIDTH: usize = 20;
 
 /// Returns mode, owner, size and name, with what a link points to and the names of attributes, between these texts. A terminal
 /// cuts the name first.
-pub(in crate::cli::commands) fn text(
+pub(super) fn text(
     start: &str,
     name: &str,
     file: &FileInfo<'_>,
@@ -78,7 +78,7 @@ fn all_hidden(change: &Change<'_>) -> Hidden {
 }
 
 /// A path from the root, escaped.
-pub(in crate::cli::commands) fn shown(path: &[u8]) -> String {
+pub(super) fn shown(path: &[u8]) -> String {
     let text = format!("/{}", String::from_utf8_lossy(path));
     escape(&text).into_owned()
 }
@@ -144,7 +144,7 @@ fn shown_json(path: &[u8]) -> Cow<'static, str> {
     format!("/{}", String::from_utf8_lossy(path)).into()
 }
 
-pub(in crate::cli::commands) fn add_path(object: &mut Map<String, Value>, path: &[u8]) {
+pub(super) fn add_path(object: &mut Map<String, Value>, path: &[u8]) {
     object.insert("path".into(), shown_json(path).into());
     if std::str::from_utf8(path).is_err() {
         object.insert("path_base64".into(), STANDARD.encode([b"/", path].concat()).into());
@@ -152,7 +152,7 @@ pub(in crate::cli::commands) fn add_path(object: &mut Map<String, Value>, path: 
 }
 
 /// The name of a type.
-pub(in crate::cli::commands) fn kind_name(kind: EntryKind) -> &'static str {
+pub(super) fn kind_name(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Directory => "directory",
         EntryKind::Symlink => "symlink",
@@ -163,7 +163,7 @@ pub(in crate::cli::commands) fn kind_name(kind: EntryKind) -> &'static str {
     }
 }
 
-pub(in crate::cli::commands) fn add_file(object: &mut Map<String, Value>, file: &FileInfo<'_>) {
+pub(super) fn add_file(object: &mut Map<String, Value>, file: &FileInfo<'_>) {
     let is_link = file.kind == EntryKind::Symlink;
     let is_device = matches!(file.kind, EntryKind::Character | EntryKind::Block);
     let xattrs = file.xattrs.iter().map(|(name, value)| {

@@ -1,9 +1,7 @@
-//! `unpack --overlay`: unpacks layers into an overlay directory. Also opens existing overlay directories for other
-//! commands.
+//! `unpack --overlay`: unpacks layers into an overlay directory.
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
@@ -190,26 +188,4 @@ fn rows(image: &OpenedImage, chains: &[Digest], done: &OverlayResult) -> Result<
         })
     });
     Ok(values.collect())
-}
-
-/// Opens the overlay directories that are recorded in the store and still exist.
-pub(super) fn known_directories(store: &Arc<Layout>) -> Result<Vec<OverlayDirectory>> {
-    let mut found = Vec::new();
-    for path in store.overlays()? {
-        match OverlayDirectory::open(&path) {
-            Ok(directory) => found.extend(directory),
-            Err(error) => tracing::warn!("{}", error.chain()),
-        }
-    }
-    Ok(found)
-}
-
-/// Opens the overlay directory that was given as an argument.
-pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
-    OverlayDirectory::open(path)?.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "overlay")
-            .at(path.display().to_string())
-            .with_reason("is not an overlay directory")
-            .with_hint("create one with `rpull unpack --overlay IMAGE DIR`")
-    })
 }
