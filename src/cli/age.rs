@@ -1,4 +1,4 @@
-//! Formats how long ago something happened, in docker's words.
+//! Formats when something happened: how long ago, in docker's words, or the day.
 
 use jiff::Timestamp;
 
@@ -9,6 +9,11 @@ pub(super) fn age(rfc3339: &str) -> String {
         Ok(then) => ago(Timestamp::now().as_second() - then.as_second()),
         Err(_) => rfc3339.to_owned(),
     }
+}
+
+/// Returns the day of a time: the first ten characters, `2026-11-29`.
+pub(super) fn day(rfc3339: &str) -> Option<&str> {
+    rfc3339.get(..10)
 }
 
 fn ago(seconds: i64) -> String {

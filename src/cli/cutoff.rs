@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::layer;
 use crate::layout::ledger::UtcTime;
 
 /// Returns the current second.
@@ -54,6 +55,18 @@ pub(super) fn source_date_epoch() -> Result<Option<u64>> {
         Error::new(ErrorKind::InvalidInput, format!("SOURCE_DATE_EPOCH `{text}`"))
             .with_reason("expected seconds since the Unix epoch")
     })
+}
+
+/// Returns `SOURCE_DATE_EPOCH` as the latest time of an entry of a layer.
+///
+/// # Errors
+/// As [`source_date_epoch`].
+pub(super) fn epoch_timestamp() -> Result<Option<layer::Timestamp>> {
+    let seconds = source_date_epoch()?;
+    Ok(seconds.map(|seconds| layer::Timestamp {
+        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        nanoseconds: 0,
+    }))
 }
 
 /// Returns this second in RFC 3339.

@@ -11,6 +11,19 @@ use crate::error::{Error, ErrorKind, Result};
 /// Maximum bytes read from stdin for one answer.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
+/// Checks that there is a terminal for the question whether to do something. The hint says how to do without it.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] with `what` was to be confirmed.
+pub(super) fn check_possible(what: &str, hint: &str) -> Result<()> {
+    if is_possible() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, what)
+        .with_reason("cannot ask for confirmation without a terminal")
+        .with_hint(hint))
+}
+
 /// Returns whether stdin is a terminal.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()

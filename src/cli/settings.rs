@@ -338,10 +338,12 @@ pub(super) fn existing_layout(path: &Path, control: &Control) -> Result<Option<A
 
 /// Returns the requested platform: the option, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
 pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
-    match typed {
-        Some(text) => text.parse().map(PlatformRequest::explicit),
-        None => PlatformRequest::from_env(),
-    }
+    explicit_platform(typed)?.map_or_else(PlatformRequest::from_env, Ok)
+}
+
+/// Returns the platform of the option.
+pub(super) fn explicit_platform(typed: Option<&str>) -> Result<Option<PlatformRequest>> {
+    typed.map(|text| text.parse().map(PlatformRequest::explicit)).transpose()
 }
 
 /// Returns whether the store has an image of this name. A store that cannot be read has none: this runs before the

@@ -42,6 +42,7 @@ pub use self::parallel::WAITING_BYTES;
 pub use self::root::RootDir;
 pub use self::root_builder::{BuildOptions, RootBuilder};
 pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};
+pub use self::user::clear_umask;
 use crate::image_layers::failed;
 pub use crate::image_layers::{LayerBlob, LayerOpener, SkipReason, Skipped};
 

@@ -63,6 +63,14 @@ impl ProcessUser {
     }
 }
 
+/// Sets the umask to 0, so that files are created with their final mode, without a `chmod`.
+///
+/// It is that of the process: whatever other threads create meanwhile, such as a pull that provides the layers, must be given a
+/// private mode.
+pub fn clear_umask() {
+    rustix::process::umask(Mode::empty());
+}
+
 /// Returns the umask of the process, from a file: the system call would change it for other threads.
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -18,18 +18,16 @@ use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<ExitCode> {
     let reference = registry_reference(&args.image)?;
-    let refuse = |reason: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(reason)
-    };
+    let what = format!("delete {}", args.image);
+    let refuse = |reason: &str| Error::new(ErrorKind::InvalidInput, &what).with_reason(reason);
     if Reference::repository_only(args.image.trim_start_matches("docker://")).is_ok() {
         return Err(refuse("missing tag or digest").with_hint("write `REPO:TAG` or `REPO@DIGEST`"));
     }
     if reference.tag().is_some() && reference.digest().is_some() {
         return Err(refuse("expected a tag or a digest, not both"));
     }
-    if !args.yes && !prompt::is_possible() {
-        return Err(refuse("cannot ask for confirmation without a terminal")
-            .with_hint("pass `--yes` to delete without asking"));
+    if !args.yes {
+        prompt::check_possible(&what, "pass `--yes` to delete without asking")?;
     }
     let work = delete(&args, &reference, settings);
     or_cancelled(&cancelled_by_signals(), "delete", work).await?

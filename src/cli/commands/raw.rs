@@ -6,7 +6,7 @@ use crate::cli::args::DocumentArgs;
 use crate::cli::image::open::{OpenedLocation, open, with_subject};
 use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output;
-use crate::cli::settings::{Settings, platform};
+use crate::cli::settings::{Settings, explicit_platform, platform};
 use crate::config::CONFIG_LIMIT;
 use crate::content::Effort;
 use crate::digest::Digest;
@@ -76,11 +76,7 @@ async fn digest_of(
 }
 
 fn typed(args: &DocumentArgs) -> Result<Option<PlatformRequest>> {
-    args.platform
-        .platform
-        .as_deref()
-        .map(|text| text.parse().map(PlatformRequest::explicit))
-        .transpose()
+    explicit_platform(args.platform.platform.as_deref())
 }
 
 async fn select_document(

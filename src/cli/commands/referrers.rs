@@ -10,7 +10,7 @@ use crate::cli::args::Referrers;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::image::store_hint::StoreHint;
 use crate::cli::output::{self, note};
-use crate::cli::settings::{ForeignLayers, Settings};
+use crate::cli::settings::{ForeignLayers, Settings, explicit_platform};
 use crate::cli::size::size;
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::text_width::{truncate, width};
@@ -26,10 +26,9 @@ use crate::transfer::{PlatformRequest, resolve_image};
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
     let location = Location::parse(&args.image, DefaultLocation::Registry)?;
-    let platform = args.platform.as_deref().map(str::parse).transpose()?;
     let wanted = Wanted {
         artifact_type: args.artifact_type.as_deref(),
-        platform: platform.map(PlatformRequest::explicit),
+        platform: explicit_platform(args.platform.as_deref())?,
     };
     let listed = if let Location::Registry(reference) = &location {
         let reading = in_registry(reference, &wanted, settings);

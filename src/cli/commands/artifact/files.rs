@@ -9,12 +9,11 @@ use super::title::{DIRECTORY, TAR_DIGEST, Title, UNPACK};
 use crate::annotation;
 use crate::artifact::{Artifact, ArtifactBuilder};
 use crate::cli::args::artifact::ArtifactContent;
-use crate::cli::cutoff::source_date_epoch;
+use crate::cli::cutoff::epoch_timestamp;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::edit::{LayerOptions, NewLayer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::Timestamp;
 use crate::media::MediaType;
 
 /// The type of a file without one.
@@ -124,10 +123,7 @@ fn add(
         let added = builder.open_file(&file.path, media_type, annotations);
         return added.map_err(|error| file.hint_if_missing(error));
     }
-    let clamp_time = source_date_epoch()?.map(|seconds| Timestamp {
-        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
-        nanoseconds: 0,
-    });
+    let clamp_time = epoch_timestamp()?;
     let options = LayerOptions { prefix: title.to_string(), compression: None, clamp_time };
     let tar = NewLayer::from_dir(&file.path, &options, control)?;
     annotate(TAR_DIGEST, tar.diff_id().to_string());

@@ -13,14 +13,14 @@ use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, interruptible};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, explicit_platform};
 use crate::cli::signals::or_cancelled;
 use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
-use crate::transfer::{ImageRequest, PlatformRequest, ResolvedImage, resolve_image};
+use crate::transfer::{ImageRequest, ResolvedImage, resolve_image};
 
 const NOT_IN_REGISTRY: &str = "push the image and attach to it there; `rpull copy --referrers` copies it back with what is attached";
 
@@ -46,8 +46,7 @@ pub(super) async fn attach(args: ArtifactAttach, settings: &Settings) -> Result<
     let settings = &interruptible(&labels::PUSH, settings);
     let image =
         registry_reference(&args.image).map_err(|error| error.with_hint(NOT_IN_REGISTRY))?;
-    let platform = args.platform.as_deref().map(str::parse).transpose()?;
-    let platform = platform.map(PlatformRequest::explicit);
+    let platform = explicit_platform(args.platform.as_deref())?;
     let resolving = async {
         let OpenedLocation { source, name, reference, .. } = registry(&image, settings)?;
         resolve_image(&*source, &name, &reference, platform.as_ref(), &settings.retry).await

@@ -6,31 +6,26 @@ use std::process::ExitCode;
 use super::job::{Edit, compression};
 use crate::blocking::run_cancellable;
 use crate::cli::args::edit::Append;
-use crate::cli::cutoff::{rfc3339, source_date_epoch, utc_now};
+use crate::cli::cutoff::{epoch_timestamp, rfc3339, source_date_epoch, utc_now};
 use crate::cli::input::{open_input, read_failed};
 use crate::cli::settings::Settings;
 use crate::control::Control;
 use crate::edit::{LayerOptions, NewLayer, Step};
 use crate::error::{ErrorKind, Result};
-use crate::layer::Timestamp;
 
 const NOT_A_TAR: &str = "to add a single file, append the directory that contains it, or a tar of it: `tar c FILE | rpull append IMAGE - -t NAME`";
 
 pub(super) async fn run(args: Append, settings: &Settings) -> Result<ExitCode> {
     let edit = Edit::new("append", &args.new, settings)?;
     edit.check_creds(&[&args.image])?;
-    let epoch = source_date_epoch()?;
-    let created = match epoch {
+    let created = match source_date_epoch()? {
         Some(seconds) => rfc3339(seconds)?,
         None => utc_now().as_str().to_owned(),
     };
     let options = LayerOptions {
         prefix: args.prefix,
         compression: args.compression.as_deref().map(compression),
-        clamp_time: epoch.map(|seconds| Timestamp {
-            seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
-            nanoseconds: 0,
-        }),
+        clamp_time: epoch_timestamp()?,
     };
     let mut opened = edit.open_all(&args.image, &args.platforms).await?;
     for path in args.paths {

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::image::ReportedImage;
+use crate::cli::age::day;
 use crate::cli::page::bars::{BarSegment, bar};
 use crate::cli::page::shown;
 use crate::cli::page::size_tree::{PathBytes, SizeTree};
@@ -73,7 +74,7 @@ fn steps(at: usize, image: &ReportedImage) -> Markup {
 fn step_text(layer: Option<usize>, step: &HistoryRow) -> Markup {
     let command = display_command(&step.created_by);
     let command = if command.is_empty() { "(no command)" } else { command.as_str() };
-    let date = step.created.as_deref().and_then(|created| created.get(..10)).unwrap_or_default();
+    let date = step.created.as_deref().and_then(day).unwrap_or_default();
     html! {
         span.top {
             @if let Some(layer) = layer {

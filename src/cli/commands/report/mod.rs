@@ -15,6 +15,7 @@ use serde_json::json;
 
 use self::image::ReportedImage;
 use self::stats::LedgerSums;
+use crate::cli::age::day;
 use crate::cli::args::Report;
 use crate::cli::image::open::{OpenedImage, check_creds_of};
 use crate::cli::page::output::{PageOutput, page_written};
@@ -98,7 +99,7 @@ fn page(contents: &Contents) -> Page {
 }
 
 fn about(image: &ReportedImage) -> Vec<String> {
-    let created = image.created.as_deref().and_then(|created| created.get(..10));
+    let created = image.created.as_deref().and_then(day);
     let created = created.map(|created| format!(", created {created}")).unwrap_or_default();
     vec![format!("{}{created}", image.platform), image.digest.to_string()]
 }

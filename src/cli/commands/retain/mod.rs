@@ -33,17 +33,16 @@ use crate::registry::Repository;
 
 pub(in crate::cli) async fn run(args: Retain, settings: &Settings) -> Result<ExitCode> {
     let reference = parse_repository(&args.repository)?;
-    let invalid = |reason: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("retain {reference}")).with_reason(reason)
-    };
+    let what = format!("retain {reference}");
     let rules = KeepRules::new(args.keep, args.keep_tag.clone(), args.keep_age.clone());
     if rules.is_empty() {
-        return Err(invalid("missing rule for what to keep")
+        return Err(Error::new(ErrorKind::InvalidInput, &what)
+            .with_reason("missing rule for what to keep")
             .with_hint("pass `--keep semver:5`, `--keep-tag GLOB` or `--keep-age 90d`"));
     }
-    if !args.plan && !args.yes && !prompt::is_possible() {
-        return Err(invalid("cannot ask for confirmation without a terminal")
-            .with_hint("look at it with `--plan`, then pass `--yes` to delete without asking"));
+    if !args.plan && !args.yes {
+        let hint = "look at it with `--plan`, then pass `--yes` to delete without asking";
+        prompt::check_possible(&what, hint)?;
     }
     let client = settings.client(&reference.to_string(), ForeignLayers::Ignore)?;
     let repository = client.repository_without_mirrors(&reference)?;

@@ -21,7 +21,7 @@ use crate::cli::size::{plural, size};
 use crate::cli::table::{Column, table};
 use crate::cli::terminal_width::terminal_width;
 use crate::cli::wrap::wrap_line;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::insight::retention::{Candidate, Retained, RetentionRule};
 use crate::layout::{IndexEntry, RemovalReport};
 use crate::reference::Reference;
@@ -51,10 +51,9 @@ pub(super) async fn run(args: &Rm, settings: &Settings) -> Result<ExitCode> {
         older_than.map(|text| parse_cutoff("--older-than", text, Timestamp::now())).transpose()?;
     let rule = RetentionRule { created_before: limit.map(Timestamp::as_second), keep: args.keep };
     let is_asking = !args.plan && !args.yes;
-    if is_asking && !prompt::is_possible() {
-        return Err(Error::new(ErrorKind::InvalidInput, "rm")
-            .with_reason("cannot ask for confirmation without a terminal")
-            .with_hint("look at it with `--plan`, then pass `--yes` to remove without asking"));
+    if is_asking {
+        let hint = "look at it with `--plan`, then pass `--yes` to remove without asking";
+        prompt::check_possible("rm", hint)?;
     }
     let Some(store) = settings.existing_store()? else {
         let stage = if args.plan { Stage::Planned } else { Stage::Done };

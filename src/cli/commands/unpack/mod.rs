@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
-
 use crate::cli::args::Unpack;
 use crate::cli::image::ensure_local::EnsureLocal;
 use crate::cli::image::layer_blobs::layer_blobs;
@@ -19,7 +17,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{labels, output};
 use crate::control::Control;
 use crate::error::Result;
-use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
+use crate::unpack::{BuildOptions, RootBuilder, Unpacked, clear_umask};
 
 /// The result of an unpacked image.
 struct UnpackResult {
@@ -44,8 +42,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };
     let work = move |control: &Control| {
         let start = Instant::now();
-        // With umask 0 files are created with their final mode, without a `chmod`.
-        rustix::process::umask(Mode::empty());
+        clear_umask();
         let (receipt, sizes) = builder.apply(layers, options, control, wait_for_pull)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };

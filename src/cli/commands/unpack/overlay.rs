@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
 use serde_json::{Value, json};
 
 use crate::cli::args::Unpack;
@@ -22,8 +21,8 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::layers::chain_ids;
 use crate::layout::{Layout, LayoutOptions};
-use crate::unpack::BuildOptions;
 use crate::unpack::overlay::{OverlayDirectory, OverlayImage, OverlayLayer, OverlayResult};
+use crate::unpack::{BuildOptions, clear_umask};
 
 /// An image to unpack into an overlay directory.
 struct OverlayJob {
@@ -116,8 +115,7 @@ impl OverlayJob {
         let Self { directory, layers, name, image, options } = self;
         let lock = directory.lock(control)?;
         let start = Instant::now();
-        // With umask 0 files are created with their final mode, without a `chmod`.
-        rustix::process::umask(Mode::empty());
+        clear_umask();
         let done = directory.unpack(&lock, layers, options, control)?;
         wait_for_pull()?;
         directory.set_image(&lock, &name, image)?;
