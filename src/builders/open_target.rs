@@ -144,7 +144,7 @@ impl<'a> TargetOpener<'a> {
     }
 
     fn repository(&mut self, reference: &Reference) -> Result<Arc<dyn Target>> {
-        let key = format!("{}/{}", reference.registry(), reference.repository());
+        let key = reference.repository_name();
         if let Some(target) = self.repositories.get(&key) {
             return Ok(Arc::clone(target));
         }

@@ -90,7 +90,7 @@ fn matches(key: Key, value: &str, image: &FilterSubject<'_>) -> bool {
         Key::Reference => like(value, image.name) || like(value, familiar(image.name)),
         Key::Registry => part(|reference| Some(reference.registry())),
         Key::Repository => reference().is_some_and(|reference| {
-            let repository = format!("{}/{}", reference.registry(), reference.repository());
+            let repository = reference.repository_name();
             like(value, &repository) || like(value, familiar(&repository))
         }),
         Key::Tag => part(Reference::tag),

@@ -91,7 +91,7 @@ impl Template {
         };
         let is_same = one.registry() == other.registry() && one.repository() == other.repository();
         is_same
-            .then(|| format!("{}/{}", one.registry(), one.repository()))
+            .then(|| one.repository_name())
             .and_then(|name| Reference::repository_only(&name).ok())
     }
 

@@ -43,6 +43,11 @@ impl Reference {
         &self.repository
     }
 
+    /// Returns `registry/repository`: `docker.io/library/alpine`.
+    pub fn repository_name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
     /// Returns the tag. If there is a digest too, the tag does not select the manifest.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()

@@ -14,7 +14,7 @@ use crate::mirror::sort_by_version;
 
 pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitCode> {
     let reference = parse_repository(&args.repository)?;
-    let name = format!("{}/{}", reference.registry(), reference.repository());
+    let name = reference.repository_name();
     let tags = question_client(&name, settings)?.repository(&reference)?.tags().await?;
     let mut tags = matching_names(tags, "tag", &args.filter)?;
     match args.sort {

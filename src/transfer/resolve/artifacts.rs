@@ -310,7 +310,7 @@ fn sibling_tag(name: &ImageName, tag: &str) -> ImageName {
 fn digest_name(name: &ImageName, digest: &Digest) -> ImageName {
     let ImageName::Layout(text) = name else { return ImageName::Digest(digest.clone()) };
     let repository = match full_reference(text) {
-        Some(reference) => format!("{}/{}", reference.registry(), reference.repository()),
+        Some(reference) => reference.repository_name(),
         None => text.clone(),
     };
     ImageName::Layout(format!("{repository}@{digest}"))

@@ -59,7 +59,7 @@ pub(super) async fn attach(args: ArtifactAttach, settings: &Settings) -> Result<
     let subject = manifest.descriptor().clone();
     let (writing, artifact) = build(artifact_type, content, Some(subject), settings).await?;
     let digest = artifact.document().digest().clone();
-    let reference = format!("{}/{}@{digest}", image.registry(), image.repository());
+    let reference = format!("{}@{digest}", image.repository_name());
     let destination = Destination::for_push(image.without_name(), None)?;
     let target_name = ImageName::Digest(digest);
     let plan = Sending { command: "artifact attach", destination, target_name, reference };

@@ -26,7 +26,7 @@ pub(super) async fn json_of(
     if opened.source.endpoint().address.is_some()
         && let Ok(reference) = opened.reference.parse::<Reference>()
     {
-        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let name = reference.repository_name();
         let client = settings.client(&name, ForeignLayers::Ignore)?;
         tags = client.repository(&reference)?.tags().await?;
         value.insert("Name".to_owned(), name.into());

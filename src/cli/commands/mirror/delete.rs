@@ -138,7 +138,7 @@ fn is_immutable<'a>(mut entries: impl Iterator<Item = &'a MirrorEntry>, tag: &st
 fn own_repositories<'a>(targets: &[NamedTarget<'a>]) -> BTreeMap<String, OwnRepository<'a>> {
     let mut owned: BTreeMap<String, OwnRepository<'_>> = BTreeMap::new();
     for target in targets {
-        let name = format!("{}/{}", target.to.registry(), target.to.repository());
+        let name = target.to.repository_name();
         let own = owned.entry(name).or_insert_with(|| OwnRepository::new(&target.to));
         own.entries.push(target.entry);
         own.selected.extend(target.tag().map(str::to_owned));

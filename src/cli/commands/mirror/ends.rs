@@ -187,9 +187,7 @@ impl<'a> Ends<'a> {
 /// What images share a target by: a repository, or a path.
 pub(super) fn target_key(location: &Location) -> String {
     match location {
-        Location::Registry(reference) => {
-            format!("{}/{}", reference.registry(), reference.repository())
-        }
+        Location::Registry(reference) => reference.repository_name(),
         Location::Layout { path, .. } => format!("oci:{}", path.display()),
         Location::Archive { path, format, .. } => format!("{format}:{}", path.display()),
         _ => "store:".to_owned(),

@@ -125,7 +125,7 @@ fn select(rows: Vec<ImageRow>, filter: &ImageFilter, rule: RetentionRule) -> Rem
 
 fn candidate(row: &ImageRow) -> Candidate {
     let reference = row.name.parse::<Reference>().ok();
-    let repository = reference.map(|name| format!("{}/{}", name.registry(), name.repository()));
+    let repository = reference.map(|name| name.repository_name());
     let created = row.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     Candidate {
         group: repository.unwrap_or_else(|| row.name.clone()),
