@@ -19,6 +19,11 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     }
 }
 
+/// Returns the efficiency of an image in percent, rounded down: only a perfect image has 100 %.
+pub(super) fn efficiency(score: f64) -> String {
+    format!("{:.2} %", (score * 10_000.0).floor() / 100.0)
+}
+
 /// Parses a rate in bytes per second: `500k`, `2M`, `1.5MB/s`, `800000`.
 pub(super) fn parse_rate(text: &str) -> Option<u64> {
     parse_size(text.trim().trim_end_matches("/s")).filter(|rate| *rate > 0)
@@ -56,6 +61,11 @@ mod tests {
         assert_eq!(percent(6, 1000), "1 %");
         assert_eq!(percent(0, 1000), "0 %");
         assert_eq!(percent(58_300, 61_500), "95 %");
+    }
+
+    #[test]
+    fn efficiency_is_100_percent_for_perfect_image_only() {
+        assert_eq!((efficiency(1.0), efficiency(0.999_999)), ("100.00 %".into(), "99.99 %".into()));
     }
 
     #[test]

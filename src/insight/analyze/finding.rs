@@ -45,6 +45,17 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// Its name in JSON and SARIF.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 impl Rule {
     /// All rules, the gravest first.
     pub const ALL: [Self; 11] = [

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::result::AnalyzedImage;
-use crate::insight::analyze::{Finding, Rule, Severity};
+use crate::insight::analyze::{Finding, Rule};
 
 /// Maximum locations of a result.
 const MAX_LOCATIONS: usize = 20;
@@ -42,16 +42,8 @@ fn rule_json(rule: Rule) -> Value {
     json!({
         "id": rule.id(),
         "shortDescription": {"text": rule.summary()},
-        "defaultConfiguration": {"level": level(rule.severity())},
+        "defaultConfiguration": {"level": rule.severity().name()},
     })
-}
-
-fn level(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        _ => "note",
-    }
 }
 
 fn result(finding: &Finding, image: &AnalyzedImage) -> Value {
@@ -72,7 +64,7 @@ fn result(finding: &Finding, image: &AnalyzedImage) -> Value {
     json!({
         "ruleId": finding.rule.id(),
         "ruleIndex": index,
-        "level": level(finding.severity),
+        "level": finding.severity.name(),
         "message": {"text": format!("{place}: {}. Tip: {}.", finding.message, finding.tip)},
         "locations": locations,
         "properties": {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::result::{AnalyzedImage, NamedBase};
-use crate::cli::size::{percent, plural, size};
+use crate::cli::size::{efficiency, percent, plural, size};
 use crate::cli::text_width::{truncate, truncate_start};
 use crate::cli::wrap::wrap;
 use crate::insight::analyze::{Finding, FindingPath};
@@ -20,8 +20,7 @@ pub(super) fn text_of(image: &AnalyzedImage, columns: usize, whole: bool) -> Str
     let about =
         format!("{}, {layers}, {}, {unpacked} of files", image.platform, size(image.size()));
     text.push_str(&wrap("", &about, columns));
-    // Rounded down: only a perfect image has 100 %.
-    let efficiency = format!("{:.2} %", (analysis.efficiency * 10_000.0).floor() / 100.0);
+    let efficiency = efficiency(analysis.efficiency);
     // Writing to a `String` cannot fail.
     _ = writeln!(text, "\nefficiency  {efficiency}");
     let wasted = analysis.wasted;
@@ -56,11 +55,7 @@ pub(super) fn text_of(image: &AnalyzedImage, columns: usize, whole: bool) -> Str
 }
 
 fn finding_text(finding: &Finding, columns: usize, whole: bool) -> String {
-    let severity = match finding.severity {
-        crate::insight::analyze::Severity::Error => "ERROR",
-        crate::insight::analyze::Severity::Warning => "WARNING",
-        _ => "NOTE",
-    };
+    let severity = finding.severity.name().to_uppercase();
     let bytes =
         if finding.bytes > 0 { format!(": {}", size(finding.bytes)) } else { String::new() };
     let mut text = format!("{severity} {}{bytes}\n", finding.rule.id());

@@ -6,7 +6,7 @@ use super::image::ReportedImage;
 use crate::cli::page::shown;
 use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::size::{plural, size};
-use crate::insight::analyze::{Finding, Severity};
+use crate::insight::analyze::Finding;
 
 /// Maximum findings on the page.
 const MAX_FINDINGS: usize = 200;
@@ -29,11 +29,7 @@ pub(super) fn findings(at: usize, image: &ReportedImage) -> Markup {
 }
 
 fn card(at: usize, finding: &Finding) -> Markup {
-    let severity = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        _ => "note",
-    };
+    let severity = finding.severity.name();
     html! {
         li class=(severity) {
             p.top {

@@ -8,14 +8,9 @@ use super::image::ReportedImage;
 use crate::cli::page::bars::{BarSegment, bar, legend};
 use crate::cli::page::table::{PageColumn, behind, table};
 use crate::cli::page::{numbers, shown};
-use crate::cli::size::{percent, plural, size};
+use crate::cli::size::{efficiency, percent, plural, size};
 use crate::digest::Digest;
 use crate::insight::command::display_command;
-
-/// A score as `analyze` prints it: rounded down, so that only a perfect image has 100 %.
-pub(super) fn efficiency(score: f64) -> String {
-    format!("{:.2} %", (score * 10_000.0).floor() / 100.0)
-}
 
 /// The numbers of one image.
 pub(super) fn image_numbers(image: &ReportedImage) -> Markup {
