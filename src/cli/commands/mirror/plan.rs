@@ -44,6 +44,7 @@ pub(super) fn print(
     let failed = table.failed.len();
     table.removals(removals)?;
     table.deltas(deltas)?;
+    table.print()?;
     if !settings.json {
         let counts = counts(images, images.len() - failed).replacen("mirrored", "would mirror", 1);
         let deleted = match removals.names().len() as u64 {
@@ -56,7 +57,6 @@ pub(super) fn print(
             count => format!(", look at deltas of {}", plural(count, "image")),
         };
         let requests = plural(requests(images, ends).total(), "request");
-        table.print()?;
         let bytes = receipt(&table.bytes, None);
         let summary = format!("{counts}{deleted}{deltas}; {bytes}, {requests} for this plan");
         output::text(&(wrap_line(&summary, terminal_width()) + "\n"))?;
@@ -126,12 +126,12 @@ impl PlanTable {
         Ok(())
     }
 
-    /// Images of which deltas would be looked at. Only JSON has a line for each; ends the lines.
+    /// Images of which deltas would be looked at. Only JSON has a line for each.
     fn deltas(&mut self, images: &[&str]) -> Result<()> {
-        for name in images.iter().filter(|_| self.json) {
-            self.lines.push_json(&json!({ "reference": name, "outcome": "delta" }))?;
-        }
-        self.lines.flush()
+        let mut named = images.iter().filter(|_| self.json);
+        named.try_for_each(|name| {
+            self.lines.push_json(&json!({ "reference": name, "outcome": "delta" }))
+        })
     }
 
     /// Tags that would be deleted.
@@ -148,7 +148,11 @@ impl PlanTable {
         Ok(())
     }
 
-    fn print(&self) -> Result<()> {
+    /// Prints the table, or what is left of the JSON lines.
+    fn print(&mut self) -> Result<()> {
+        if self.json {
+            return self.lines.flush();
+        }
         if self.rows.is_empty() {
             return Ok(());
         }
