@@ -1,6 +1,8 @@
 """Scenarios over a long link: one large layer, many small ones, lost packets and connections that are reset."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import measure
 from front import Front
@@ -61,14 +63,34 @@ def pulls(bench: Bench, image: Image, tools: list[Tool], servers: dict[str, Regi
     return Result(f"{shape}, {ideal(image)}", rows, [], notes)
 
 
+def bare_ranges(bench: Bench, image: Image, shape: Shape) -> dict:
+    """The largest blob without anything else, over as many connections as the link has room for."""
+    digest, size = max(image.blobs.items(), key=lambda blob: blob[1])
+    path = f"/v2/{image.name.split(':')[0]}/blobs/{digest}"
+    connections = round(shape.rate / shape.connection_rate)
+    line = [sys.executable, str(Path(__file__).with_name("bare_ranges.py")), bench.registry.address, path, str(size),
+            str(connections)]
+    samples = []
+    with Link(shape) as link:
+        for _ in range(bench.runs):
+            measure.settle()
+            link.forget()
+            samples.append(measure.run_against(bench.registry, link.command(line), bench.work / "command.log"))
+    return measure.summary(samples)
+
+
 def dominant(bench: Bench) -> Result:
     image = bench.image("dominant", DOMINANT_LAYERS)
     result = pulls(bench, image, with_peers(bench), {"": bench.registry}, DOMINANT)
+    best_peer(result, "wall", "wall", 0.3)
+    bare = bare_ranges(bench, image, DOMINANT)
+    result.rows["bare ranges"] = bare
     seconds = image.bytes * 8 / DOMINANT.rate
+    result.notes.append("bare ranges: the large layer alone in equal ranges, all requested at once, without manifest, hashing"
+                        f" and storing: {seconds / bare['wall']:.3f} of the link")
     if row := result.rows.get("rpull"):
         result.notes.append(f"of the link: {seconds / row['wall']:.3f}; headers of IP and TCP alone take 0.035")
         result.targets.append(Target("wall, of the time that the link needs", row["wall"] / seconds, 1 / 0.9))
-    best_peer(result, "wall", "wall", 0.3)
     return result
 
 
