@@ -29,7 +29,7 @@ const MAX_THREADS: usize = 4;
 /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
 pub fn apply<W: Write>(delta: &Delta, old: &[TarFile], blob: W, control: &Control) -> Result<W> {
     let header = delta.header();
-    let right = header.sources.iter().map(|source| (&source.diff_id, source.size));
+    let right = header.old_layers.iter().map(|layer| (&layer.diff_id, layer.size));
     if !right.eq(old.iter().map(|tar| (tar.diff_id(), tar.size()))) {
         return Err(does_not_fit("the old layers are others"));
     }
@@ -181,7 +181,7 @@ impl<O: Read, F: Read> Read for NewTar<'_, O, F> {
 
 /// Reads the first bytes of a part.
 fn read_old(old: &[TarFile], part: Part, into: &mut [u8]) -> Result<()> {
-    let tar = old.get(part.source).ok_or_else(|| invalid_delta("has an unknown layer"))?;
+    let tar = old.get(part.layer).ok_or_else(|| invalid_delta("has an unknown layer"))?;
     tar.read_exact_at(into, part.offset)
 }
 

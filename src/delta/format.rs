@@ -49,7 +49,8 @@ pub struct Header {
     /// Bytes of the uncompressed layer.
     pub tar_size: u64,
     /// The old layers that are needed, uncompressed.
-    pub sources: Vec<OldLayer>,
+    #[serde(rename = "sources")]
+    pub old_layers: Vec<OldLayer>,
     /// What compressed the layer. A hint: the record decides.
     pub encoder: EncoderHint,
     pub(super) sections: Vec<Section>,
@@ -193,7 +194,7 @@ impl Delta {
             .map_err(|error| invalid_delta("has an invalid header").with_source(error))?;
         let places = header.places(end, size)?;
         let mut delta = Self { blob, header, places, frame_memory: 0 };
-        let old = delta.header.sources.iter().map(|source| source.size);
+        let old = delta.header.old_layers.iter().map(|layer| layer.size);
         let max_prefix_bytes = limits::max_prefix_bytes(delta.header.tar_size, old);
         delta.frame_memory = delta.frames()?.check(max_prefix_bytes)?;
         Ok(delta)
@@ -268,11 +269,11 @@ impl Delta {
     }
 
     pub(super) fn ops(&self) -> Result<OpsReader<impl Read + use<>>> {
-        Ok(OpsReader::new(self.table(0)?, self.header.source_sizes()))
+        Ok(OpsReader::new(self.table(0)?, self.header.old_layer_sizes()))
     }
 
     pub(super) fn frames(&self) -> Result<FrameReader<impl Read + use<>>> {
-        Ok(FrameReader::new(self.table(1)?, self.header.source_sizes()))
+        Ok(FrameReader::new(self.table(1)?, self.header.old_layer_sizes()))
     }
 
     pub(super) fn record(&self) -> Result<Record> {
@@ -307,13 +308,13 @@ impl Delta {
 }
 
 impl Header {
-    fn source_sizes(&self) -> Vec<u64> {
-        self.sources.iter().map(|source| source.size).collect()
+    fn old_layer_sizes(&self) -> Vec<u64> {
+        self.old_layers.iter().map(|layer| layer.size).collect()
     }
 
     /// Checks the limits. Returns where the sections are in a file of `size` bytes, the first of them at `start`.
     fn places(&self, start: u64, size: u64) -> Result<[Range<u64>; 4]> {
-        if self.sources.len() > limits::SOURCES {
+        if self.old_layers.len() > limits::MAX_OLD_LAYERS {
             return Err(invalid_delta("needs too many old layers"));
         }
         if self.tar_size > limits::max_tar_bytes(self.target.size) {

@@ -74,7 +74,7 @@ impl FrameWriter {
             self.all_prefix_bytes += part.length;
             match self.prefix.last_mut() {
                 Some(last)
-                    if last.source == part.source && last.offset + last.length == part.offset =>
+                    if last.layer == part.layer && last.offset + last.length == part.offset =>
                 {
                     last.length += part.length;
                 }
@@ -175,7 +175,7 @@ pub(super) fn read_prefix(old: &[TarFile], parts: &[Part], into: &mut Vec<u8>) -
         let start = into.len();
         let length = usize::try_from(part.length).unwrap_or(usize::MAX);
         into.resize(start.saturating_add(length), 0);
-        let tar = old.get(part.source).ok_or_else(|| invalid_delta("has an unknown layer"))?;
+        let tar = old.get(part.layer).ok_or_else(|| invalid_delta("has an unknown layer"))?;
         tar.read_exact_at(into.get_mut(start..).unwrap_or_default(), part.offset)?;
     }
     Ok(())
@@ -253,7 +253,7 @@ mod tests {
         let (old, size) = ([old_layer(1000)], 1000);
         let mut writer = FrameWriter::new(1, 24);
         for _ in 0..9 {
-            let whole = Part { source: 0, offset: 0, length: size };
+            let whole = Part { layer: 0, offset: 0, length: size };
             assert!(writer.add(b"new", Some(whole), &old).unwrap().is_none());
             assert!(writer.close(&old).unwrap().is_some());
         }

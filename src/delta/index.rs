@@ -60,14 +60,14 @@ impl OldEntries {
     pub(super) fn new(old: &[TarFile], max: usize, control: &Control) -> Result<Self> {
         let mut index = Self::default();
         let mut buffer = Vec::new();
-        for (source, tar) in old.iter().enumerate() {
+        for (layer, tar) in old.iter().enumerate() {
             for span in spans(tar, control).take(max - index.entries.len()) {
                 let Span { path, stem, header, content } = span?;
                 let mut hashed = |range: Range<u64>| {
                     let hash = hash_range(tar, &range, &mut buffer)?;
                     let length = range.end - range.start;
                     Ok::<_, Error>(Hashed {
-                        part: Part { source, offset: range.start, length },
+                        part: Part { layer, offset: range.start, length },
                         hash,
                     })
                 };
@@ -120,11 +120,11 @@ impl OldEntries {
 pub(super) fn drop_little_used(segments: &mut [Segment], old: &[TarFile]) {
     let mut used: HashMap<usize, u64> = HashMap::new();
     for part in segments.iter().filter_map(|segment| segment.found.part()) {
-        *used.entry(part.source).or_default() += part.length;
+        *used.entry(part.layer).or_default() += part.length;
     }
     let is_little_used = |part: Part| {
-        let size = old.get(part.source).map_or(0, TarFile::size);
-        used.get(&part.source).is_none_or(|bytes| *bytes < size / LEAST_SHARE)
+        let size = old.get(part.layer).map_or(0, TarFile::size);
+        used.get(&part.layer).is_none_or(|bytes| *bytes < size / LEAST_SHARE)
     };
     for segment in segments {
         if segment.found.part().is_some_and(is_little_used) {

@@ -3,7 +3,7 @@
 /// Bytes of the JSON header.
 pub(super) const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// Old layers of one delta.
-pub(super) const SOURCES: usize = 1024;
+pub(super) const MAX_OLD_LAYERS: usize = 1024;
 /// Uncompressed bytes of the operations, and of the table of frames.
 pub(super) const MAX_TABLE_BYTES: u64 = 64 << 20;
 /// Operations.

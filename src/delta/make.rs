@@ -24,8 +24,8 @@ use crate::rebuild::{Record, record};
 use crate::setters::setters;
 use crate::verifier::Verifier;
 
-/// Longest literal that goes into one frame.
-const PIECE: u64 = 16 << 20;
+/// A piece of literals, which one frame has room for.
+const MAX_PIECE_BYTES: u64 = limits::MAX_FRAME_BYTES as u64;
 /// How many old bytes around the position of a piece are in its prefix, on either side.
 const AROUND: u64 = 4 << 20;
 /// What programs and libraries of Linux begin with.
@@ -92,8 +92,8 @@ pub fn make<R: Read>(
     maker.run()?;
     let delta = maker.finish(new, &record)?;
     options.control.check(WHAT)?;
-    let find = |source: &OldLayer| old.iter().find(|tar| *tar.diff_id() == source.diff_id);
-    let needed: Vec<TarFile> = delta.header().sources.iter().filter_map(find).cloned().collect();
+    let find = |layer: &OldLayer| old.iter().find(|tar| *tar.diff_id() == layer.diff_id);
+    let needed: Vec<TarFile> = delta.header().old_layers.iter().filter_map(find).cloned().collect();
     let sink = VerifyingSink(Verifier::new(new.descriptor)?);
     let rebuilt = apply(&delta, &needed, sink, &options.control)?;
     rebuilt.0.finish().map_err(|_| does_not_fit("the layer was not rebuilt"))?;
@@ -104,9 +104,10 @@ struct Maker<'a> {
     old: &'a [TarFile],
     new: &'a TarFile,
     options: &'a MakeOptions,
-    /// The old layers that are used, in the order of the header, and the place of each old layer among them.
-    sources: Vec<TarFile>,
-    numbers: HashMap<usize, usize>,
+    /// The old layers that are used, in the order of the header.
+    used_layers: Vec<TarFile>,
+    /// The position of an old layer, and its number among those that are used.
+    layer_numbers: HashMap<usize, usize>,
     ops: OpsWriter,
     frames: FrameWriter,
     literals: BufWriter<File>,
@@ -121,8 +122,8 @@ impl<'a> Maker<'a> {
             old,
             new,
             options,
-            sources: Vec::new(),
-            numbers: HashMap::new(),
+            used_layers: Vec::new(),
+            layer_numbers: HashMap::new(),
             ops: OpsWriter::default(),
             frames: FrameWriter::new(options.level, new.size()),
             literals: BufWriter::new(literals),
@@ -148,7 +149,7 @@ impl<'a> Maker<'a> {
             }
         }
         self.tail(end..self.new.size())?;
-        if let Some(packed) = self.frames.close(&self.sources)? {
+        if let Some(packed) = self.frames.close(&self.used_layers)? {
             self.write_literals(&packed)?;
         }
         Ok(())
@@ -163,7 +164,7 @@ impl<'a> Maker<'a> {
             self.new.read_exact_at(&mut self.buffer, at)?;
             if self.buffer.iter().any(|byte| *byte != 0) {
                 let tar = self.old.first();
-                let whole = tar.map(|tar| Part { source: 0, offset: 0, length: tar.size() });
+                let whole = tar.map(|tar| Part { layer: 0, offset: 0, length: tar.size() });
                 return self.literal(&(at..range.end), at, whole);
             }
             self.ops.push(Op::Zero(length as u64));
@@ -178,13 +179,13 @@ impl<'a> Maker<'a> {
         let (mut at, mut is_code) = (range.start, false);
         while at < range.end {
             self.options.control.check(WHAT)?;
-            let end = range.end.min(at + PIECE);
+            let end = range.end.min(at + MAX_PIECE_BYTES);
             let mut literals = vec![0; usize::try_from(end - at).unwrap_or_default()];
             self.new.read_exact_at(&mut literals, at)?;
             is_code |= at == range.start && literals.starts_with(ELF);
             let position = position + (at - range.start);
             let near = like.and_then(|part| {
-                if part.length <= PIECE + 2 * AROUND {
+                if part.length <= MAX_PIECE_BYTES + 2 * AROUND {
                     return (at == range.start).then_some(part);
                 }
                 let start = position.saturating_sub(AROUND);
@@ -198,7 +199,7 @@ impl<'a> Maker<'a> {
                 Some(part) if is_code => self.subtract(&mut literals, part)?,
                 _ => self.ops.push(Op::Literal(end - at)),
             }
-            if let Some(packed) = self.frames.add(&literals, near, &self.sources)? {
+            if let Some(packed) = self.frames.add(&literals, near, &self.used_layers)? {
                 self.write_literals(&packed)?;
             }
             at = end;
@@ -209,7 +210,7 @@ impl<'a> Maker<'a> {
     /// Replaces what resembles old bytes by the differences from them.
     fn subtract(&mut self, literals: &mut [u8], old: Part) -> Result<()> {
         let mut old_bytes = Vec::new();
-        read_prefix(&self.sources, &[old], &mut old_bytes)?;
+        read_prefix(&self.used_layers, &[old], &mut old_bytes)?;
         let runs = similar_runs(&old_bytes, literals);
         let runs = if self.ops.has_room(runs.len()) { runs } else { Vec::new() };
         let mut at = 0;
@@ -231,12 +232,12 @@ impl<'a> Maker<'a> {
 
     /// The part with the number that its layer has in the header.
     fn numbered(&mut self, part: Part) -> Part {
-        let next = self.sources.len();
-        let number = *self.numbers.entry(part.source).or_insert(next);
+        let next = self.used_layers.len();
+        let number = *self.layer_numbers.entry(part.layer).or_insert(next);
         if number == next {
-            self.sources.extend(self.old.get(part.source).cloned());
+            self.used_layers.extend(self.old.get(part.layer).cloned());
         }
-        Part { source: number, ..part }
+        Part { layer: number, ..part }
     }
 
     fn write_literals(&mut self, packed: &[u8]) -> Result<()> {
@@ -252,8 +253,8 @@ impl<'a> Maker<'a> {
         let literals =
             self.literals.into_inner().map_err(|error| file_error(error.into_error()))?;
         let descriptor = new.descriptor;
-        let sources =
-            self.sources.iter().map(|tar| OldLayer::new(tar.diff_id().clone(), tar.size()));
+        let old_layers =
+            self.used_layers.iter().map(|tar| OldLayer::new(tar.diff_id().clone(), tar.size()));
         let header = Header {
             target: TargetBlob::new(
                 descriptor.media_type.to_string(),
@@ -262,7 +263,7 @@ impl<'a> Maker<'a> {
             ),
             diff_id: new.tar.diff_id().clone(),
             tar_size: new.tar.size(),
-            sources: sources.collect(),
+            old_layers: old_layers.collect(),
             encoder: EncoderHint::new(record.encoder()),
             sections: Vec::new(),
         };

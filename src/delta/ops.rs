@@ -33,7 +33,7 @@ impl Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// Position of the layer in the header of the delta.
-    pub(super) source: usize,
+    pub(super) layer: usize,
     pub(super) offset: u64,
     pub(super) length: u64,
 }
@@ -48,7 +48,7 @@ impl Part {
     /// The end; `None` if it is outside of the layer.
     fn checked_end(&self, sizes: &[u64]) -> Option<u64> {
         let end = self.offset.checked_add(self.length)?;
-        (end <= *sizes.get(self.source)?).then_some(end)
+        (end <= *sizes.get(self.layer)?).then_some(end)
     }
 }
 
@@ -62,8 +62,8 @@ pub(super) struct PartCoder {
 impl PartCoder {
     /// Appends the layer and the offset; the length is written elsewhere.
     pub(super) fn put(&mut self, into: &mut Vec<u8>, part: Part) {
-        let end = self.ends.entry(part.source).or_default();
-        put(into, part.source as u64);
+        let end = self.ends.entry(part.layer).or_default();
+        put(into, part.layer as u64);
         put_signed(into, part.offset.wrapping_sub(*end).cast_signed());
         *end = part.offset + part.length;
     }
@@ -75,15 +75,15 @@ impl PartCoder {
         length: u64,
         sizes: &[u64],
     ) -> Result<Part> {
-        let source = usize::try_from(take(from)?).unwrap_or(usize::MAX);
+        let layer = usize::try_from(take(from)?).unwrap_or(usize::MAX);
         let distance = take_signed(from)?;
         let outside = || invalid_delta("refers to bytes outside of an old layer");
-        if source >= sizes.len() {
+        if layer >= sizes.len() {
             return Err(outside());
         }
-        let end = self.ends.entry(source).or_default();
+        let end = self.ends.entry(layer).or_default();
         let offset = end.checked_add_signed(distance).ok_or_else(outside)?;
-        let part = Part { source, offset, length };
+        let part = Part { layer, offset, length };
         *end = part.checked_end(sizes).ok_or_else(outside)?;
         Ok(part)
     }
@@ -105,7 +105,7 @@ impl OpsWriter {
             (Some(Op::Literal(length)), Op::Literal(more))
             | (Some(Op::Zero(length)), Op::Zero(more)) => *length += more,
             (Some(Op::Copy(part)), Op::Copy(next)) | (Some(Op::Add(part)), Op::Add(next))
-                if part.source == next.source && part.offset + part.length == next.offset =>
+                if part.layer == next.layer && part.offset + part.length == next.offset =>
             {
                 part.length += next.length;
             }
@@ -183,12 +183,12 @@ impl<R: Read> OpsReader<R> {
 mod tests {
     use super::*;
 
-    fn copy(source: usize, offset: u64, length: u64) -> Op {
-        Op::Copy(Part { source, offset, length })
+    fn copy(layer: usize, offset: u64, length: u64) -> Op {
+        Op::Copy(Part { layer, offset, length })
     }
 
-    fn add(source: usize, offset: u64, length: u64) -> Op {
-        Op::Add(Part { source, offset, length })
+    fn add(layer: usize, offset: u64, length: u64) -> Op {
+        Op::Add(Part { layer, offset, length })
     }
 
     fn read(bytes: &[u8], sizes: &[u64]) -> Result<Vec<Op>> {

@@ -82,9 +82,9 @@ fn delta(old: &[TarFile], new: &Layer) -> Result<Delta> {
 
 /// The old layers that the delta needs.
 fn needed(old: &[TarFile], delta: &Delta) -> Vec<TarFile> {
-    let sources = &delta.header().sources;
+    let old_layers = &delta.header().old_layers;
     let find = |diff_id: &Digest| old.iter().find(|tar| tar.diff_id() == diff_id).cloned();
-    sources.iter().filter_map(|source| find(&source.diff_id)).collect()
+    old_layers.iter().filter_map(|layer| find(&layer.diff_id)).collect()
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn delta_of_changed_files_is_small_and_gives_the_same_blob() {
     let made = delta(&old, &new).unwrap();
     assert!(made.size() < 4000, "{}", made.size());
     assert_eq!(made.header().target.digest, new.descriptor.digest);
-    assert_eq!(made.header().sources.len(), 2);
+    assert_eq!(made.header().old_layers.len(), 2);
     let blob = apply(&made, &needed(&old, &made), Vec::new(), &Control::default()).unwrap();
     assert_eq!(blob, new.blob);
 }

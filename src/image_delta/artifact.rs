@@ -53,7 +53,7 @@ pub fn delta_artifact<'a>(
     for (layer, delta) in deltas {
         size += delta.size();
         replaces += layer.layer.size;
-        sources.extend(delta.header().sources.iter().map(|source| source.diff_id.as_str()));
+        sources.extend(delta.header().old_layers.iter().map(|layer| layer.diff_id.as_str()));
         let annotations = [
             (TO, layer.layer.digest.to_string()),
             (DIFF_ID, delta.header().diff_id.to_string()),

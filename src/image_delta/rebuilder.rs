@@ -195,8 +195,8 @@ impl DeltaRebuilder {
             return Err(Error::new(ErrorKind::Mismatch, "delta").with_reason("is of another layer"));
         }
         let mut old = Vec::new();
-        for source in &delta.header().sources {
-            old.push(self.held.tar(source).await?);
+        for old_layer in &delta.header().old_layers {
+            old.push(self.held.tar(old_layer).await?);
         }
         let permit = self.held.permit(delta.memory()).await?;
         let limit = matches!(self.when, DeltaUse::IfFaster { .. }).then_some(LONGEST);

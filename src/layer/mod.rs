@@ -1,5 +1,20 @@
 //! A layer blob as a stream: what it is compressed with, and the entries of the tar inside. Nothing here writes files.
 //!
+//! ```text
+//! decompress    finds the compression, by `gzip` and `zstd_frames`; refuses bombs and `unsupported_format`
+//! compress      the other direction
+//! diff_id       hashes the tar while it is read
+//! entries       the entries of the tar, one after the other; `located` says only where they are
+//!   input         its blocks and bytes
+//!   header        one header; `extensions` those before it, by `pax`, `pax_value` and `pax_sparse`
+//!   raw_entry     all headers of one entry together, validated to an `entry`
+//!   sparse        the stored extents of a sparse file
+//!   aufs_files    entries under names that AUFS reserves
+//! write         headers
+//! toc           the table of contents of a layer whose files can be read alone
+//! invalid       the error of a malformed layer
+//! ```
+//!
 //! ```no_run
 //! use rpull::layer::{Compression, DiffIdReader, Entries, EntryLimits, decompress};
 //!
