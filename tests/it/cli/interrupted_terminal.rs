@@ -80,8 +80,9 @@ async fn ctrl_c_on_terminal_removes_bar_of_phase() {
     let file = cli.dir().join("data");
     std::fs::write(&file, random_blob(3_000_000, 7)).unwrap();
     let (dir, name) = (cli.dir().display(), "data");
-    let line =
-        format!("{{ tar cf - -C {dir} {name}; sleep 100; }} | rpull append {image} - -t store:x:1");
+    // Ctrl-C must not end tar, or rpull might see the end of its output first.
+    let tar = format!("trap '' INT; tar cf - -C {dir} {name} && {{ trap - INT; sleep 100; }}");
+    let line = format!("{{ {tar}; }} | rpull append {image} - -t store:x:1");
     let screen = interrupted(&cli, &line, "reading").await;
     assert!(screen.contains("error: append: interrupted"), "{screen}");
     assert!(!screen.contains("reading"), "{screen}");
