@@ -8,6 +8,7 @@
 //!   meter      how fast something grows
 //! grants     which bytes the next connection of a blob gets                 (pure functions)
 //! ahead      the ranges of one blob beyond the position of its reader; each is a `part`
+//!   requests   which of them are requested, when, and again                 (each by a `request`)
 //!   clock      how long the reader has waited for its source
 //!   handover   bytes that arrived early, on their way to the reader
 //!   early        those of one range
