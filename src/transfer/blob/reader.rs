@@ -64,6 +64,9 @@ impl<'a> ResumingReader<'a> {
             // What arrives early could be received in vain.
             ahead.allow_split(from);
         }
+        if context.throttle.is_none() {
+            ahead.start_at(from);
+        }
         Self {
             source,
             descriptor,
@@ -96,9 +99,6 @@ impl<'a> ResumingReader<'a> {
     /// Waits for bytes before the position, which the target has, and receives those behind them meanwhile if it keeps what arrives
     /// early. Yields each time: reading and hashing never wait for anything, and would keep the connections from their turn.
     pub(in crate::transfer) async fn receive_during<F: Future>(&mut self, future: F) -> F::Output {
-        if self.context.throttle.is_none() {
-            self.ahead.start_at(self.position);
-        }
         self.ahead.drive(yield_now()).await;
         self.ahead.drive(future).await
     }

@@ -153,14 +153,8 @@ impl<'a> Ahead<'a> {
         if self.host.as_ref().is_some_and(|host| host.are_ranges_refused()) {
             self.discard();
         }
-        let host = self.host.clone().filter(|_| self.splitting.is_some());
-        let size = self.descriptor.size;
-        let mut end = self.parts.front().map_or(size, |part| part.span.start);
-        if let Some(host) = host.filter(|host| host.is_split()) {
-            // A request for all would be cut soon, which costs a connection.
-            end = grants::cut(position..end, host.range_sizes(self.handover.place.limit()).length)
-                .end;
-        }
+        let next = self.parts.front().map_or(self.descriptor.size, |part| part.span.start);
+        let end = self.cut_if_split(position..next).end;
         self.own = Span::new(&(position..end));
         self.is_receiving = false;
         self.own_pace = if std::mem::take(&mut self.own_is_slow) {
@@ -169,6 +163,15 @@ impl<'a> Ahead<'a> {
             Pace::new(self.clock.stopped())
         };
         position..end
+    }
+
+    /// The range to request for a gap where the reader is or will be. If the host is split, a request for all of it would be cut
+    /// soon, which costs a connection.
+    fn cut_if_split(&self, gap: Range<u64>) -> Range<u64> {
+        match self.host.as_ref().filter(|host| self.splitting.is_some() && host.is_split()) {
+            Some(host) => grants::cut(gap, host.range_sizes(self.handover.place.limit()).length),
+            None => gap,
+        }
     }
 
     /// The reader's own body is all of the blob, whatever was requested.

@@ -95,11 +95,15 @@ impl Source for Zeros {
     }
 }
 
+/// A blob of 64 MiB.
+fn blob() -> Descriptor {
+    Descriptor { size: 64 << 20, ..Descriptor::for_bytes(MediaType::OCI_CONFIG, &[]) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn reader_takes_connection_of_its_last_range_if_none_is_free() {
     let source = Zeros::new();
-    let mut descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &[]);
-    descriptor.size = 64 << 20;
+    let descriptor = blob();
     let (hosts, counters) = (Hosts::new(3, 64 << 20), BlobCounters::default());
     let received = AtomicU64::new(0);
     let mut ahead = Ahead::new(&source, &descriptor, &hosts, &received, &counters);
@@ -147,8 +151,7 @@ impl BlobRanges for Counted {
 #[tokio::test(start_paused = true)]
 async fn gaps_are_requested_while_earlier_bytes_are_hashed() {
     let source = Zeros::new();
-    let mut descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &[]);
-    descriptor.size = 64 << 20;
+    let descriptor = blob();
     let (hosts, counters) = (Hosts::new(3, 64 << 20), BlobCounters::default());
     let (received, partial) = (AtomicU64::new(0), Arc::<Counted>::default());
     let mut ahead = Ahead::new(&source, &descriptor, &hosts, &received, &counters);
@@ -179,8 +182,7 @@ async fn gaps_are_requested_while_earlier_bytes_are_hashed() {
 #[tokio::test]
 async fn gaps_arrive_while_hashing_never_waits() {
     let source = Zeros { has_tasks: true, ..Zeros::new() };
-    let mut descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &[]);
-    descriptor.size = 64 << 20;
+    let descriptor = blob();
     let context = TransferContext::new(&TransferOptions::default());
     let (counters, partial) = (BlobCounters::default(), Arc::<Counted>::default());
     let reader = ResumingReader::new(&source, &descriptor, 16 << 20, &context, &counters);

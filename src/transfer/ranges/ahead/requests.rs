@@ -125,14 +125,9 @@ impl Ahead<'_> {
         if !has_all || self.handover.place.file.is_none() || host.are_ranges_refused() {
             return;
         }
-        let length = if host.is_split() {
-            host.range_sizes(self.handover.place.limit()).length
-        } else {
-            self.descriptor.size
-        };
         let Some(gap) = grants::first_gap(&self.spans(), self.descriptor.size) else { return };
         if let Some(permit) = host.try_connect() {
-            self.start(grants::cut(gap, length), permit, waited);
+            self.start(self.cut_if_split(gap), permit, waited);
         }
     }
 
