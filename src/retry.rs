@@ -93,18 +93,15 @@ impl RetryPolicy {
             return Err(if error.detail().is_none() { error.with_hint(WAIT_HINT) } else { error });
         }
         failures.count += 1;
-        let Some(outage) = error.outage() else {
-            let delay = self.exponential_delay(failures.count - failures.outages, failures.count);
-            return match delay {
-                Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
-                None => Err(given_up(failures, error)),
-            };
+        let (delay, error) = if let Some(outage) = error.outage() {
+            let delay = self.outage_delay(failures, outage);
+            (delay, error.in_outage(failures.reported(outage)))
+        } else {
+            let others = failures.count - failures.outages;
+            (self.exponential_delay(others, failures.count), error)
         };
-        match self.outage_delay(failures, outage) {
-            Some(delay) => {
-                let error = error.in_outage(failures.reported(outage));
-                Ok((error.retry_after().unwrap_or(delay), error))
-            }
+        match delay {
+            Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
             None => Err(given_up(failures, error)),
         }
     }
