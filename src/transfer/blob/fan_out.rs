@@ -100,7 +100,7 @@ impl FanOut {
         let reserved = self.context.reserve(digest.as_str(), *size, min_kept.unwrap_or_default());
         let (context, reservation) = match reserved {
             Ok(reserved) => reserved,
-            Err(error) => return abort_all(sinks, &error, ends).await,
+            Err(error) => return abort_all(sinks, &error, false, ends).await,
         };
         self.context.progress.on_event(&Event::BlobStarted { digest, position: 0 });
         let counters = BlobCounters::default();
@@ -118,15 +118,7 @@ impl FanOut {
                 let has_other = is_mismatch && self.source.exclude_wrong(&self.descriptor.digest);
                 // Bytes of several responses may not fit together: then one clean start decides, of each target alone.
                 let may_fit = has_other || (is_mismatch && reader.was_resumed());
-                for sink in sinks {
-                    let end = if may_fit {
-                        SinkEnd::MoveAlone
-                    } else {
-                        SinkEnd::Ended(Err(error.clone_for()))
-                    };
-                    set_end(ends, sink.index, end);
-                    sink.abort(&error).await;
-                }
+                abort_all(sinks, &error, may_fit, ends).await;
             }
         }
     }
@@ -212,9 +204,12 @@ async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
     *sinks = staying;
 }
 
-async fn abort_all(sinks: Vec<Sink>, error: &Error, ends: &mut [SinkEnd]) {
+/// Ends all sinks with the error, or leaves them to attempts of their own.
+async fn abort_all(sinks: Vec<Sink>, error: &Error, move_alone: bool, ends: &mut [SinkEnd]) {
     for sink in sinks {
-        set_end(ends, sink.index, SinkEnd::Ended(Err(error.clone_for())));
+        let end =
+            if move_alone { SinkEnd::MoveAlone } else { SinkEnd::Ended(Err(error.clone_for())) };
+        set_end(ends, sink.index, end);
         sink.abort(error).await;
     }
 }
