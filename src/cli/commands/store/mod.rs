@@ -104,20 +104,15 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let verb = if args.plan { "would free" } else { "freed" };
-    output::line(&format!("{verb} {} in {}", size(report.bytes), plural(report.blobs, "blob")))?;
+    let freed = |bytes: u64, count: u64, noun: &str| {
+        output::line(&format!("{verb} {} in {}", size(bytes), plural(count, noun)))
+    };
+    freed(report.bytes, report.blobs, "blob")?;
     if report.partials > 0 {
-        output::line(&format!(
-            "{verb} {} in {}",
-            size(report.partial_bytes),
-            plural(report.partials, "partial")
-        ))?;
+        freed(report.partial_bytes, report.partials, "partial")?;
     }
     if layers.layers > 0 {
-        output::line(&format!(
-            "{verb} {} in {}",
-            size(layers.bytes),
-            plural(layers.layers, "unpacked layer")
-        ))?;
+        freed(layers.bytes, layers.layers, "unpacked layer")?;
     }
     Ok(ExitCode::SUCCESS)
 }
