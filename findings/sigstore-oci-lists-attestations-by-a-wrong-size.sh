@@ -15,11 +15,7 @@ npm init -y > /dev/null; npm install --silent @sigstore/oci@0.7.2 > /dev/null
 port=$(free_port)
 serve registry "$port"
 app=http://127.0.0.1:$port/v2/app
-echo hello > file; tar --format=ustar -cf layer file
-printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["%s"]}}' "$(digest layer)" > config
-manifest config layer > manifest
-for file in config layer; do put_blob "$app" $file; done
-put_manifest "$app" 1 manifest
+put_sample "$app" 1
 cat > attach.js <<'END'
 const { attachArtifactToImage } = require('@sigstore/oci');
 const [imageName, imageDigest, author] = process.argv.slice(2);

@@ -15,11 +15,7 @@ debs docker-registry=2.8.2+ds1-1 skopeo=1.9.3+ds1-1+b10 libgpgme11 libdevmapper1
 port=$(free_port)
 serve data "$port"
 app=http://127.0.0.1:$port/v2/app
-echo hello > file; tar --format=ustar -cf layer file
-printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["%s"]}}' "$(digest layer)" > config
-manifest config layer > manifest
-for file in config layer; do put_blob "$app" $file; done
-put_manifest "$app" image manifest
+put_sample "$app" image
 entry=$(descriptor manifest application/vnd.oci.image.manifest.v1+json)
 index() { printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[%s]%s}' "$1" "$2"; } # index ENTRY FIELDS
 in_entry() { index "$(echo "$entry" | sed "s|}\$|,$1}|")" ''; }
