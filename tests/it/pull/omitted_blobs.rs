@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rpull::content::{
-    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, EndpointKind, Lookup, Presence,
-    Source, Target, TargetPlan, TargetProperties, TargetWriter,
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, EndpointKind, Lookup, Source, Target,
+    TargetPlan, TargetProperties, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -16,7 +15,7 @@ use rpull::name::ImageName;
 use rpull::transfer::{ImageRequest, ImageResult, Transfer, TransferOptions};
 
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::memory::WithImage as _;
+use crate::support::memory::{WithImage as _, look_up_documents_through};
 
 /// A memory that refuses to say whether it has a blob.
 struct Refusing {
@@ -33,26 +32,7 @@ impl Refusing {
 }
 
 impl Lookup for Refusing {
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    fn name<'a>(
-        &'a self,
-        name: &'a ImageName,
-        effort: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
-        self.inner.name(name, effort)
-    }
-
-    fn read<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-        effort: Effort,
-    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
-        self.inner.read(descriptor, limit, effort)
-    }
+    look_up_documents_through!();
 
     fn blob<'a>(
         &'a self,
