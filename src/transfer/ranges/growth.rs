@@ -1,8 +1,8 @@
 //! How many connections a source gets: as many as make it faster, fewer when it asks for fewer.
 //!
-//! Each blob has one connection anyway, and a far source gets some more at once. Further ones are tried: two at first, then twice as
-//! many if the rate has grown with their number, else a quarter more. They stay if the rate has grown. After a trial without gain
-//! the number falls back, and the next trial is much later. A source that refuses requests gets half as many.
+//! Each blob has one connection anyway, and a far source gets some more at once. Further ones are tried: twice as many while the
+//! rate grows with their number, else a quarter more. They stay if the rate has grown. After a trial without gain the number falls
+//! back, and the next trial is much later. A source that refuses requests gets half as many.
 
 use std::time::Duration;
 
@@ -25,7 +25,11 @@ const MIN_MEASURE: Duration = Duration::from_millis(200);
 const MIN_BYTES: u64 = 2 << 20;
 const MAX_MEASURE: Duration = Duration::from_secs(1);
 
-/// The first trial is small, but one slow connection must not decide it.
+/// How many times as long a trial is measured before it ends without gain. Servers that limit the rate of a connection send in
+/// pulses (nginx 1.22 each 0.1 s), and one more or less of them in a short time looks like a gain or a loss.
+const MEASURES_WITHOUT_GAIN: u32 = 3;
+
+/// One slow connection must not decide a trial.
 const MIN_STEP: usize = 2;
 
 /// One connection to a source this far away rarely fills the link, and a trial takes many round trips, most of them in the slow start
@@ -76,6 +80,20 @@ struct Trial {
     /// All its connections are open since then, as far as there is use for them.
     opened: Instant,
     is_open: bool,
+}
+
+impl Trial {
+    /// Whether these connections with this rate together are worth having.
+    fn has_gained(&self, reached: usize, rate: u64) -> bool {
+        let added = reached.saturating_sub(self.from) as u64 * 100 / self.from.max(1) as u64;
+        rate > self.rate.saturating_mul(100 + GAIN.min(added / 2)) / 100
+    }
+
+    /// Whether each connection has kept at least [`KEPT`] percent of its rate, so that the link has room for many more.
+    fn is_proportional(&self, reached: usize, rate: u64) -> bool {
+        let before = self.rate / self.from.max(1) as u64;
+        rate / reached.max(1) as u64 >= before.saturating_mul(KEPT) / 100
+    }
 }
 
 impl Growth {
@@ -152,17 +170,8 @@ impl Growth {
 
     /// Returns how many connections may be open, for a caller that has use for one more than `in_use`.
     pub(super) fn allowed(&mut self, now: Instant, in_use: usize) -> usize {
-        if let Some(trial) = &mut self.trial {
-            if in_use >= trial.target && !trial.is_open {
-                (trial.opened, trial.is_open) = (now, true);
-            }
-            let (opened, target) = (trial.opened, trial.target);
-            let since = opened + self.settle();
-            if now < since + self.measure(now) {
-                return target;
-            }
-            let rate = self.meter.rate_since(now, since);
-            self.end_trial(now, in_use, rate);
+        if let Some(target) = self.follow_trial(now, in_use) {
+            return target;
         }
         self.follow_fall(now, in_use);
         if in_use < self.proven {
@@ -172,33 +181,42 @@ impl Growth {
             return self.proven;
         }
         let Some(rate) = self.rate(now) else { return self.proven };
-        let step = match (self.doubles, self.proven) {
-            (true, 1..) => in_use,
-            (true, 0) => MIN_STEP,
-            (false, _) => MIN_STEP.max(in_use / 4),
-        };
-        let target = (in_use + step).min(self.max);
+        let step = if self.doubles { in_use } else { in_use / 4 };
+        let target = (in_use + step.max(MIN_STEP)).min(self.max);
         self.trial = Some(Trial { from: in_use, target, rate, opened: now, is_open: false });
         target
     }
 
-    fn end_trial(&mut self, now: Instant, in_use: usize, rate: Option<u64>) {
-        let Some(trial) = self.trial.take() else { return };
+    /// Returns the connections of the trial while it lasts.
+    fn follow_trial(&mut self, now: Instant, in_use: usize) -> Option<usize> {
+        let (settle, measure) = (self.settle(), self.measure(now));
+        let trial = self.trial.as_mut()?;
+        if in_use >= trial.target && !trial.is_open {
+            (trial.opened, trial.is_open) = (now, true);
+        }
+        let since = trial.opened + settle;
+        if now < since + measure {
+            return Some(trial.target);
+        }
         let reached = if trial.is_open { trial.target } else { in_use };
         // Blobs have ended meanwhile, or there was no use for more connections.
-        let Some(rate) = rate.filter(|_| reached > trial.from) else { return };
-        let added = (reached - trial.from) as u64 * 100 / trial.from.max(1) as u64;
-        let least = trial.rate.saturating_mul(100 + GAIN.min(added / 2)) / 100;
-        if rate > least {
-            self.doubles = is_proportional(&trial, reached, rate) && self.last_cut.is_none();
+        let rate = self.meter.rate_since(now, since).filter(|_| reached > trial.from);
+        let gained = rate.filter(|rate| trial.has_gained(reached, *rate));
+        if rate.is_some() && gained.is_none() && now < since + measure * MEASURES_WITHOUT_GAIN {
+            return Some(trial.target);
+        }
+        let trial = self.trial.take()?;
+        if let Some(rate) = gained {
+            self.doubles = trial.is_proportional(reached, rate) && self.last_cut.is_none();
             self.proven = reached;
             self.best = Some((rate, now));
             self.hold = FIRST_HOLD;
-        } else {
+        } else if rate.is_some() {
             self.doubles = false;
             self.held_until = Some(now + self.hold);
             self.hold = (self.hold * HOLD_FACTOR).min(MAX_HOLD);
         }
+        None
     }
 
     /// Gives up a quarter of the connections if all of them together have become much slower.
@@ -211,6 +229,7 @@ impl Growth {
         if rate < best / 2 {
             self.proven = (self.proven * 3 / 4).max(1);
             self.best = Some((rate, now));
+            self.held_until = Some(now + self.hold);
         } else if rate > best {
             self.best = Some((rate, since));
         }
@@ -229,12 +248,6 @@ impl Growth {
         self.held_until = Some(now + self.hold);
         self.hold = (self.hold * HOLD_FACTOR).min(MAX_HOLD);
     }
-}
-
-/// Whether each connection has kept at least [`KEPT`] percent of its rate, so that the link has room for many more.
-fn is_proportional(trial: &Trial, reached: usize, rate: u64) -> bool {
-    let before = trial.rate / trial.from.max(1) as u64;
-    rate / reached.max(1) as u64 >= before.saturating_mul(KEPT) / 100
 }
 
 #[cfg(test)]
@@ -357,6 +370,25 @@ mod tests {
             least = least.min(reached);
         }
         assert!(least <= 12, "{least}");
+    }
+
+    /// A server with limited connections that serves one after the other, then pauses: seen at nginx 1.22.
+    #[test]
+    fn growth_sees_gain_where_bytes_come_in_pulses() {
+        for pause in 75..125 {
+            let (mut growth, mut now, mut in_use) = (Growth::new(16), Instant::now(), 4);
+            let end = now + Duration::from_secs(3);
+            while now < end {
+                let open = in_use;
+                for _ in 0..open {
+                    now += Duration::from_millis(3);
+                    growth.record(now, 2_000_000);
+                    in_use = growth.allowed(now, in_use).max(4);
+                }
+                now += Duration::from_millis(pause);
+            }
+            assert_eq!(in_use, 16, "{pause}");
+        }
     }
 
     #[test]
