@@ -50,12 +50,25 @@ pub(crate) fn try_lock(file: &File, mode: LockMode, path: &Path) -> Result<bool>
 /// [`ErrorKind::Store`] with the holder after the timeout, or if the file system has no locks;
 /// [`ErrorKind::Interrupted`] if the control is cancelled meanwhile.
 pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Result<()> {
+    lock_unless(file, mode, waiting, || false).map(drop)
+}
+
+/// As [`lock`], but returns `false` without the lock once there is no need for it.
+pub(crate) fn lock_unless(
+    file: &File,
+    mode: LockMode,
+    waiting: &LockWait<'_>,
+    is_needless: impl Fn() -> bool,
+) -> Result<bool> {
     let mut clock = WaitTimer::new();
     while !try_lock(file, mode, waiting.path)? {
+        if is_needless() {
+            return Ok(false);
+        }
         clock.tick(file, waiting, None)?;
         std::thread::sleep(POLL_INTERVAL);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Measures the wait for a lock, and warns once.

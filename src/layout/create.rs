@@ -103,12 +103,11 @@ pub(super) fn create(root: &Path, options: &LayoutOptions, control: &Control) ->
 /// Initializes the directory. Of several processes that found it empty at the same time, the first one does it.
 fn initialize(root: &Path, mode: u32, timeout: Duration, control: &Control) -> Result<()> {
     let guard = File::open(root).map_err(|error| io_error("open", root, error))?;
-    lock::lock(
-        &guard,
-        LockMode::Exclusive,
-        &LockWait { what: "the new store", path: root, timeout, control },
-    )?;
-    if root.join(oci_layout_file::NAME).exists() {
+    let waiting = LockWait { what: "the new store", path: root, timeout, control };
+    let exists = || root.join(oci_layout_file::NAME).exists();
+    // The process that has created the layout holds a shared lock on it until it ends.
+    let is_alone = lock::lock_unless(&guard, LockMode::Exclusive, &waiting, exists)?;
+    if !is_alone || exists() {
         return check(root);
     }
     let blobs = root.join("blobs");
@@ -205,5 +204,21 @@ mod tests {
             }
         });
         check(&root).unwrap();
+    }
+
+    #[test]
+    fn create_of_layout_in_use_does_not_wait_for_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = File::open(dir.path()).unwrap();
+        assert!(lock::try_lock(&user, LockMode::Shared, dir.path()).unwrap());
+        let control = Control::default();
+        std::thread::scope(|scope| {
+            let second =
+                scope.spawn(|| initialize(dir.path(), 0o700, Duration::from_secs(60), &control));
+            std::fs::create_dir_all(dir.path().join("blobs/sha256")).unwrap();
+            std::fs::write(dir.path().join("index.json"), EMPTY_INDEX).unwrap();
+            std::fs::write(dir.path().join(oci_layout_file::NAME), oci_layout_file::TEXT).unwrap();
+            second.join().unwrap().unwrap();
+        });
     }
 }
