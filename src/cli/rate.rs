@@ -15,6 +15,9 @@ const MIN_ELAPSED: Duration = Duration::from_millis(500);
 /// No remaining time is shown before this time: connections start slowly.
 const MIN_ELAPSED_TO_ESTIMATE: Duration = Duration::from_secs(2);
 
+/// Without bytes for this time nothing arrives any more: the average of what came before would be no rate.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+
 /// Minimum time between two marks.
 const MARK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -23,6 +26,8 @@ const MARK_INTERVAL: Duration = Duration::from_millis(250);
 pub(super) struct Rate {
     /// When the first bytes arrived.
     start: Option<Instant>,
+    /// When the last bytes arrived.
+    last: Option<Instant>,
     bytes: u64,
     /// Total bytes at each of these times, oldest first.
     marks: VecDeque<(Instant, u64)>,
@@ -38,6 +43,7 @@ impl Rate {
             self.start = Some(now);
             self.marks.push_back((now, 0));
         }
+        self.last = Some(now);
         self.bytes += bytes;
         if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_INTERVAL) {
             self.marks.push_back((now, self.bytes));
@@ -52,11 +58,14 @@ impl Rate {
     /// Returns the rate in bytes per second.
     fn per_second(&self, now: Instant) -> Option<u64> {
         let (at, before) = self.marks.front()?;
+        if now.duration_since(self.last?) >= MAX_SILENCE {
+            return Some(0);
+        }
         if now.duration_since(self.start?) < MIN_ELAPSED {
             return None;
         }
         let millis = now.duration_since(*at).as_millis().max(1);
-        u64::try_from(u128::from(self.bytes - before) * 1000 / millis).ok().filter(|rate| *rate > 0)
+        u64::try_from(u128::from(self.bytes - before) * 1000 / millis).ok()
     }
 
     /// Returns for example `600.0 kB/s`; `None` while it is unknown.
@@ -67,7 +76,7 @@ impl Rate {
     /// Returns the time for the remaining bytes, for example `1m 5s left`; `None` while it is unknown.
     pub(super) fn time_left(&self, remaining: u64, now: Instant) -> Option<String> {
         let is_steady = now.duration_since(self.start?) >= MIN_ELAPSED_TO_ESTIMATE;
-        let seconds = remaining / self.per_second(now).filter(|_| is_steady)?;
+        let seconds = remaining.checked_div(self.per_second(now).filter(|_| is_steady)?)?;
         Some(format!("{} left", time(seconds)))
     }
 }
@@ -106,6 +115,8 @@ mod tests {
         }
         assert_eq!(shown(&rate, 36_050_000, 30_000), ("100.0 kB/s".into(), "6m 0s left".into()));
         assert_eq!(rate.time_left(400_000_000, at(30_000)).unwrap(), "1h 6m left");
-        assert!(rate.per_second(at(70_000)).unwrap() < 20_000, "nothing arrives any more");
+        assert_eq!(rate.text(at(31_900)).unwrap(), "72.5 kB/s");
+        assert_eq!(rate.text(at(32_000)).unwrap(), "0 B/s");
+        assert_eq!(rate.time_left(1, at(32_000)), None, "nothing arrives any more");
     }
 }
