@@ -21,6 +21,8 @@ pub struct TargetPlan<'a> {
     pub names: Vec<(&'a Digest, &'a ImageName)>,
     /// Manifests may reference missing content that is not transferred: the server accepts images in part.
     pub sparse: bool,
+    /// Bytes of blobs after which the run stops.
+    pub max_bytes: Option<u64>,
 }
 
 impl<'a> TargetPlan<'a> {
@@ -39,14 +41,15 @@ impl<'a> TargetPlan<'a> {
         documents
     }
 
-    /// Bytes of blobs still to be transferred.
+    /// Bytes of blobs still to be transferred by this run.
     pub fn remaining_bytes(&self) -> u64 {
         let remaining = |(descriptor, presence): &(&Descriptor, BlobPresence)| match presence {
             BlobPresence::Complete => 0,
             BlobPresence::Partial(bytes) => descriptor.size.saturating_sub(*bytes),
             _ => descriptor.size,
         };
-        self.blobs.iter().map(remaining).fold(0, u64::saturating_add)
+        let all = self.blobs.iter().map(remaining).fold(0, u64::saturating_add);
+        all.min(self.max_bytes.unwrap_or(u64::MAX))
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn remaining_bytes_do_not_count_partial_and_complete_blobs() {
+    fn remaining_bytes_leave_out_what_exists_and_what_is_beyond_limit() {
         let bytes = b"ten bytes.";
         let blob = Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes);
         let presences = [
@@ -103,7 +106,9 @@ mod tests {
             BlobPresence::Complete,
         ];
         let blobs = presences.map(|presence| (&blob, presence)).to_vec();
-        let plan = TargetPlan { blobs, ..TargetPlan::default() };
+        let mut plan = TargetPlan { blobs, ..TargetPlan::default() };
         assert_eq!(plan.remaining_bytes(), 26);
+        plan.max_bytes = Some(20);
+        assert_eq!(plan.remaining_bytes(), 20);
     }
 }

@@ -173,7 +173,7 @@ impl Run {
         self.feeds.open(self.plan.blobs.rows().zip(self.results.rows()));
         self.report_plan();
         for target in self.targets.ids() {
-            if let Err(error) = self.begin_target(target).await {
+            if let Err(error) = self.begin_target(target, options.max_bytes).await {
                 self.fail_target(target, &error.with_side(Side::Target));
             }
         }
@@ -197,7 +197,11 @@ impl Run {
         self.schedule = Schedule::new(&self.plan, &images, &rules, slots, order);
     }
 
-    async fn begin_target(&mut self, target: TargetId) -> crate::error::Result<()> {
+    async fn begin_target(
+        &mut self,
+        target: TargetId,
+        max_bytes: Option<u64>,
+    ) -> crate::error::Result<()> {
         let live = self
             .images
             .iter()
@@ -207,7 +211,8 @@ impl Run {
         if graphs.is_empty() {
             return Ok(());
         }
-        let plan = self.plan.for_target(target, &graphs);
+        let mut plan = self.plan.for_target(target, &graphs);
+        plan.max_bytes = max_bytes;
         let writer = self.targets[target].state.inner.begin(&plan).await?;
         self.targets[target].writer = Some(writer);
         Ok(())

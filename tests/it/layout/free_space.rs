@@ -36,6 +36,8 @@ async fn disk_too_small_fails_before_any_blob() {
     // Existing blobs and partials need no further space.
     cli.run(&["pull", "--store", "disk/store", &fits]).await.expect(0, "");
     cli.run(&["pull", "--store", "disk/store", &large]).await.expect(7, " free");
+    let words = ["pull", "--max-bytes", "100k", "--store", "disk/store", &large];
+    cli.run(&words).await.expect(1, "stopped after 100.0 kB");
     small.remount("size=6m");
     cli.run(&["pull", "--store", "disk/store", &large]).await.expect(0, "");
 }
