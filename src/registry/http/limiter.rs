@@ -43,6 +43,9 @@ const MAX_REMEMBERED: usize = 1000;
 /// Outages shorter than this are not reported.
 const MIN_OUTAGE: Duration = Duration::from_secs(1);
 
+/// Shorter waits that a host asks for are announced for the first one only.
+const MIN_ANNOUNCED: Duration = Duration::from_secs(5);
+
 /// The limiters of all hosts, created on first use.
 #[derive(Debug)]
 pub(in crate::registry) struct Limiters {
@@ -294,7 +297,7 @@ impl Limiter {
         let now = Instant::now();
         let end = state.paused.as_ref().map_or(now, |(end, _)| *end).max(now);
         if now + wait > end {
-            if end == now {
+            if end == now && (state.paused.is_none() || wait >= MIN_ANNOUNCED) {
                 let (host, end) = (self.host.authority(), clock(SystemTime::now() + wait));
                 tracing::warn!("waiting for {host} until {end} (asked by Retry-After)");
             }

@@ -36,6 +36,16 @@ async fn pause_is_announced_once_with_its_end() {
 }
 
 #[tokio::test]
+async fn pause_short_and_repeated_is_announced_once() {
+    let (registry, name) = busy_registry("1").await;
+    let again = Reply::error(429, "TOOMANYREQUESTS", "slow down").header("Retry-After", "1");
+    registry.override_response("GET /v2/app/blobs/", 6..7, move |_| again.clone());
+    let output = Cli::new().run(&[&name]).await;
+    assert_eq!(output.expect(0, "waiting for ").stderr.matches("waiting for ").count(), 1);
+    assert_eq!(registry.server.count("GET /v2/app/blobs/"), 9, "one is asked for twice again");
+}
+
+#[tokio::test]
 async fn pause_ends_with_interrupt() {
     let (registry, name) = busy_registry("55").await;
     let cli = Cli::new();
