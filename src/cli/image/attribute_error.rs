@@ -15,6 +15,9 @@ pub(in crate::cli) fn may_be_corruption(error: &Error) -> bool {
     }
 }
 
+/// Hint for bytes from a network that are right when they are read again: those of the first time are gone.
+const READ_AGAIN: &str = "the bytes of the layer are right now; run the command again, and if the error stays, the image is malformed";
+
 /// Checks the layer's digest after an error that [may be caused by wrong bytes](may_be_corruption), and returns the
 /// error to report: a mismatch, or the original one.
 pub(in crate::cli) async fn attribute_error(
@@ -26,6 +29,9 @@ pub(in crate::cli) async fn attribute_error(
     let options = TransferOptions { retry, ..TransferOptions::default() };
     match read_blob(source, layer, options, &mut |_| Ok(())).await {
         Err(wrong) if wrong.kind() == ErrorKind::Mismatch => wrong,
+        Ok(()) if error.kind() == ErrorKind::Unpack && !source.endpoint().kind.is_local() => {
+            error.with_hint(READ_AGAIN)
+        }
         _ => error,
     }
 }

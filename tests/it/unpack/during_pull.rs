@@ -148,6 +148,22 @@ async fn unpack_no_store_failed_layer_stops_download() {
 }
 
 #[tokio::test]
+async fn unpack_no_store_wrong_bytes_that_are_right_later_hint_at_next_run() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    registry.override_response(held.layers[1].digest().as_str(), 0..1, |mut reply| {
+        let mut bytes = reply.body.to_vec();
+        bytes[100_000..].fill(0);
+        reply.body = bytes.into();
+        reply
+    });
+    let cli = Cli::new();
+    let command = ["unpack", "--no-store", &name, "root"];
+    cli.run(&command).await.expect(7, "right now; run the command again");
+    cli.run(&command).await.expect(0, "");
+}
+
+#[tokio::test]
 async fn resume_wrong_partial_is_refetched_before_unpack_fails() {
     let held = sample();
     let (registry, name) = published(&held).await;
