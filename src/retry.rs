@@ -20,7 +20,7 @@ const REPORT_AFTER: Duration = Duration::from_secs(5);
 const MAX_DATED_WAIT: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// The hint where the server asks for a longer wait than is honored.
-const WAIT_HINT: &str = "run the command again then, or let it wait with `--retry-for SECONDS`";
+const WAIT_HINT: &str = "run the command again then, or let it wait with `--retry-for TIME`";
 
 /// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]

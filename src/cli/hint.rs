@@ -53,7 +53,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     (ErrorDetail::CrossRepositoryTag, "use `rpull copy SRC DST` to copy the image"),
     (
         ErrorDetail::RateLimited,
-        "set `requests-per-second` in the configuration file, run `rpull login HOST` for a higher limit, or wait with `--retry-for SECONDS`",
+        "set `requests-per-second` in the configuration file, run `rpull login HOST` for a higher limit, or wait with `--retry-for TIME`",
     ),
     (
         ErrorDetail::RateLimitFloor,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::{CommonArgs, ProgressKind, SideOptions};
 use super::format::NamedFormat;
@@ -318,11 +317,10 @@ fn mirrors(typed: &crate::cli::args::RegistryArgs) -> Result<Mirrors> {
 
 fn retry_policy(typed: &crate::cli::args::RegistryArgs) -> RetryPolicy {
     let usual = RetryPolicy::default();
-    let retry_for = typed.retry_for.map(|seconds| Duration::from_secs(seconds.into()));
     RetryPolicy {
         attempts: typed.retries.map(|retries| retries.saturating_add(1)),
-        retry_for: retry_for.unwrap_or(usual.retry_for),
-        max_retry_after: retry_for.unwrap_or(usual.max_retry_after),
+        retry_for: typed.retry_for.unwrap_or(usual.retry_for),
+        max_retry_after: typed.retry_for.unwrap_or(usual.max_retry_after),
         ..usual
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         'k' | 'K' => (text.get(..text.len() - 1)?, 1000),
         'm' | 'M' => (text.get(..text.len() - 1)?, 1_000_000),
         'g' | 'G' => (text.get(..text.len() - 1)?, 1_000_000_000),
+        't' | 'T' => (text.get(..text.len() - 1)?, 1_000_000_000_000),
         _ => (text, 1),
     };
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>());
@@ -69,10 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn rate_limit_parses_units_and_rejects_others() {
+    fn sizes_and_rates_have_units_and_nothing_else() {
         assert_eq!(parse_rate("500k"), Some(500_000));
         assert_eq!(parse_rate("1.5MB/s"), Some(1_500_000));
         assert_eq!(parse_rate("7"), Some(7));
+        assert_eq!(parse_size("1TB"), Some(1_000_000_000_000));
         for bad in ["", "0", "fast", "-1M", "nan", "infM"] {
             assert_eq!(parse_rate(bad), None, "{bad}");
         }

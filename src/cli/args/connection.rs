@@ -1,10 +1,12 @@
 //! Options for connecting to a registry.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::shared::REGISTRY;
+use crate::duration::parse_duration;
 
 /// Options for connecting to a registry.
 #[derive(Clone, Debug, Args)]
@@ -43,10 +45,18 @@ pub(crate) struct RegistryArgs {
     /// Retries after a failed attempt, 0 for none [default: 4, or as long as --retry-for if the host has responded before]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// Seconds to keep retrying a host that has responded before, and longest `Retry-After` to honor [default: 120, and 60 for
-    /// `Retry-After`]
-    #[arg(long, global = true, value_name = "SECONDS")]
-    pub(crate) retry_for: Option<u32>,
+    /// How long to keep retrying a host that has responded before, and longest `Retry-After` to honor: 90 or 90s, 5m, 1h [default:
+    /// 120, and 60 for `Retry-After`]
+    #[arg(long, global = true, value_name = "TIME", value_parser = seconds_or_duration)]
+    pub(crate) retry_for: Option<Duration>,
+}
+
+/// Accepts a number of seconds, or a duration.
+fn seconds_or_duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Err(_) => parse_duration(text),
+    }
 }
 
 /// Accepts a host without a port: trust in a host does not depend on the port.

@@ -24,7 +24,7 @@ async fn retry_after_honoured_up_to_one_minute() {
     let (registry, _, name) = published_app().await;
     registry.override_response("/manifests/", 0..9, later("99999"));
     let output = Cli::new().run(&[&name]).await;
-    output.expect(6, "; the server asks to wait until ").expect(6, "`--retry-for SECONDS`");
+    output.expect(6, "; the server asks to wait until ").expect(6, "`--retry-for TIME`");
     assert_eq!(registry.server.requests().len(), 1, "no second attempt");
     for odd in ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
         let (registry, _, name) = published_app().await;
