@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn remaining_bytes_leave_out_what_exists_and_what_is_beyond_limit() {
+    fn remaining_bytes_exclude_existing_blobs_and_end_at_limit() {
         let bytes = b"ten bytes.";
         let blob = Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes);
         let presences = [

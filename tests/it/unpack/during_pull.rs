@@ -148,7 +148,7 @@ async fn unpack_no_store_failed_layer_stops_download() {
 }
 
 #[tokio::test]
-async fn unpack_no_store_wrong_bytes_that_are_right_later_hint_at_next_run() {
+async fn unpack_no_store_wrong_bytes_once_hints_at_next_run() {
     let held = sample();
     let (registry, name) = published(&held).await;
     registry.override_response(held.layers[1].digest().as_str(), 0..1, |mut reply| {
