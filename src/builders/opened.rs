@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::archive::Archive;
 use crate::content::{Lookup as _, Source};
 use crate::digest::Digest;
+use crate::document::Document;
 use crate::engine_store::EngineStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
@@ -26,6 +27,13 @@ pub(crate) struct OpenedLocation {
 }
 
 impl OpenedLocation {
+    /// Returns what the name stands for: the index that `root` was selected from when it came here, else `root`.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn named_document(&self, root: &Document) -> Document {
+        let selected_from = self.source.provenance(root).await.parent_index;
+        selected_from.unwrap_or_else(|| root.clone())
+    }
+
     /// An image of a registry.
     pub(crate) fn in_registry(reference: &Reference, client: &Client) -> Result<Self> {
         Ok(Self {

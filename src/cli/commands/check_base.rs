@@ -35,8 +35,8 @@ pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<
             .with_hint("name it with `--base NAME`"));
     };
     if settings.json {
-        let parent = opened.source.provenance(&root).await.parent_index;
-        output::json(&json_of(&opened, parent.as_ref().unwrap_or(&root), &manifest, &check))?;
+        let named = opened.named_document(&root).await;
+        output::json(&json_of(&opened, &named, &manifest, &check))?;
     } else if !settings.quiet {
         output::text(&check.text())?;
     }
@@ -49,13 +49,13 @@ pub(in crate::cli) async fn run(args: CheckBase, settings: &Settings) -> Result<
 
 fn json_of(
     opened: &OpenedLocation,
-    root: &Document,
+    named: &Document,
     manifest: &Document,
     check: &BaseCheck,
 ) -> Value {
     json!({
         "reference": opened.reference,
-        "digest": root.digest(),
+        "digest": named.digest(),
         "manifest": manifest.digest(),
         "base": check,
     })

@@ -36,8 +36,8 @@ pub(in crate::cli) async fn run(args: Inspect, settings: &Settings) -> Result<Ex
         return refuse("inspect", "accepts several images only with `--encoder`");
     };
     let inspected = Inspected::open(image, args.platform.platform.as_deref(), settings).await?;
-    let chosen_from = inspected.opened.source.provenance(&inspected.root).await.parent_index;
-    let summary = InspectSummary::new(&inspected, chosen_from.as_ref().unwrap_or(&inspected.root));
+    let named = inspected.opened.named_document(&inspected.root).await;
+    let summary = InspectSummary::new(&inspected, &named);
     if is_skopeo {
         output::json(&skopeo::json_of(&inspected, summary.root, summary.config, settings).await?)?;
     } else if settings.json {

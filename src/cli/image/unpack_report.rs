@@ -111,12 +111,11 @@ pub(in crate::cli) async fn json_of(
     receipt: &Unpacked,
     took: Duration,
 ) -> Value {
-    let chosen_from = image.opened.source.provenance(&image.root).await.parent_index;
-    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    let named = image.opened.named_document(&image.root).await;
     json!({
         "reference": image.opened.reference,
         "source": image.opened.source.endpoint().location,
-        "digest": root.digest(),
+        "digest": named.digest(),
         "manifest": image.manifest_document.digest(),
         "platform": image.config.platform().to_string(),
         kind: path.display().to_string(),

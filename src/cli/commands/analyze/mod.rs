@@ -85,10 +85,9 @@ async fn result_of(
     sizes: Vec<u64>,
     broken: Option<Vec<BrokenLimit>>,
 ) -> Result<AnalyzedImage> {
-    let parent = image.opened.source.provenance(&image.root).await.parent_index;
     Ok(AnalyzedImage {
         reference: image.opened.reference.clone(),
-        digest: parent.as_ref().unwrap_or(&image.root).digest().clone(),
+        digest: image.opened.named_document(&image.root).await.digest().clone(),
         manifest: image.manifest_document.digest().clone(),
         platform: image.config.platform().to_string(),
         layers: image.manifest()?.layers.clone(),

@@ -16,7 +16,9 @@ use crate::insight::diff::layers::{DiffSide, LayerDiff, layer_diff};
 pub(super) struct ComparedImage {
     pub(super) opened: OpenedLocation,
     pub(super) reference: String,
-    /// The document that the name resolves to.
+    /// What its name stands for.
+    pub(super) named: Document,
+    /// What it was resolved to.
     pub(super) root: Document,
     pub(super) manifest: Document,
     /// `None` for an artifact, or if it is malformed.
@@ -55,11 +57,10 @@ impl ComparedImage {
         if let Some(config) = &config {
             warn_of_other_platform(&opened.reference, config, platform)?;
         }
-        let parent = opened.source.provenance(&root).await.parent_index;
+        let named = opened.named_document(&root).await;
         let size = manifest.distinct_bytes();
-        let root = parent.unwrap_or(root);
         let reference = opened.reference.clone();
-        Ok(Self { opened, reference, root, manifest, config, size, unreadable })
+        Ok(Self { opened, reference, named, root, manifest, config, size, unreadable })
     }
 
     /// The image to read its layers.
@@ -80,7 +81,7 @@ impl ComparedImage {
     fn json(&self) -> Value {
         json!({
             "reference": self.reference,
-            "digest": self.root.digest(),
+            "digest": self.named.digest(),
             "size": self.size,
             "manifest": self.manifest.digest(),
             "platform": self.config.as_ref().map(|config| config.platform().to_string()),

@@ -77,7 +77,7 @@ fn files_section(found: &DiffFiles) -> Markup {
 fn about(side: &str, image: &ComparedImage) -> String {
     let platform = image.config.as_ref().map(|config| format!(", {}", config.platform()));
     let platform = platform.unwrap_or_default();
-    format!("{side}: {}{platform}, {}, {}", image.reference, size(image.size), image.root.digest())
+    format!("{side}: {}{platform}, {}, {}", image.reference, size(image.size), image.named.digest())
 }
 
 fn figures(diff: &ImageDiff<'_>) -> Markup {

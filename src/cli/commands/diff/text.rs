@@ -49,7 +49,7 @@ fn image_lines(text: &mut String, side: &str, image: &ComparedImage) {
     let platform = image.config.as_ref().map(|config| config.platform().to_string());
     let platform = platform.map(|platform| format!(", {platform}")).unwrap_or_default();
     let shown = format!("{}{platform}", size(image.size));
-    _ = writeln!(text, "   {} {}", image.root.digest().short(), crate::escape(&shown));
+    _ = writeln!(text, "   {} {}", image.named.digest().short(), crate::escape(&shown));
 }
 
 fn totals(text: &mut String, diff: &ImageDiff<'_>) {

@@ -71,14 +71,13 @@ impl ReportedImage {
         let read = run_with_progress(&mut image, settings, &settings.control, work).await;
         let (analysis, unpacked, files) = read.map_err(malformed)?;
         source.print_receipt(&image, settings);
-        let parent = image.opened.source.provenance(&image.root).await.parent_index;
         let manifest = image.manifest()?;
         let mut counted = HashSet::new();
         let distinct = manifest.blobs().filter(|blob| counted.insert(blob.digest.clone()));
         let mut steps = history(manifest, &image.config);
         steps.reverse();
         Ok(Self {
-            digest: parent.as_ref().unwrap_or(&image.root).digest().clone(),
+            digest: image.opened.named_document(&image.root).await.digest().clone(),
             platform: image.config.platform().to_string(),
             created: image.config.created.clone(),
             blobs: distinct.map(|blob| (blob.digest.clone(), blob.size)).collect(),
