@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::archive::Archive;
 use crate::content::{Lookup as _, Source};
 use crate::digest::Digest;
+#[cfg(feature = "cli")]
 use crate::document::Document;
 use crate::engine_store::EngineStore;
 use crate::error::{Error, ErrorKind, Result};
