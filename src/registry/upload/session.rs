@@ -2,10 +2,11 @@
 //!
 //! The last buffer is sent only after the digest is verified, so that wrong bytes never become a blob.
 
+mod writer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
 use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
@@ -14,7 +15,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::cancel::cancel;
 use super::location::{UploadLocation, open};
 use super::state::UploadState;
-use crate::content::{BlobWriter, ByteStream, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_REDIRECTS;
@@ -282,6 +282,22 @@ impl UploadSession {
         !self.is_corrupt && (error.is_transient() || is_redirected || may_change)
     }
 
+    /// Sends the last bytes if they end a chunk, which the next run then continues after: a registry may drop a session in which a
+    /// chunk breaks off (docker-registry 2.8).
+    async fn end_chunk(&mut self) {
+        let is_all = self.received() == self.descriptor.size;
+        let Some(bytes) = self.pending.take().filter(|_| !is_all) else { return };
+        let chunk = self.repository.transport.chunk_size().unwrap_or_default().max(self.min_chunk);
+        let left = self.sending.as_ref().map_or(0, |sending| sending.left);
+        let ends_chunk = (bytes.len() as u64)
+            .checked_sub(left)
+            .and_then(|further| further.checked_rem(chunk))
+            .is_some_and(|rest| rest == 0);
+        if ends_chunk && let Err(error) = self.send(bytes).await {
+            tracing::info!("{}; the last chunk is sent again by the next run", error.chain());
+        }
+    }
+
     /// Ends the upload for good, at the registry too.
     async fn discard(&mut self) {
         self.repository.remove_upload(&self.descriptor);
@@ -324,69 +340,5 @@ impl UploadSession {
             .at(&self.repository.transport.http.name)
             .with_reason(reason)
             .transient(None)
-    }
-}
-
-impl BlobWriter for UploadSession {
-    fn offset(&self) -> u64 {
-        self.resumed
-    }
-
-    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
-        Ok(Presence::Unknown)
-    }
-
-    fn min_kept_bytes(&self) -> u64 {
-        let rest = self.descriptor.size.saturating_sub(self.resumed);
-        let is_recorded = self.repository.upload_store_for(&self.descriptor).is_some();
-        let chunk = self.repository.transport.chunk_size().filter(|_| is_recorded);
-        let min_chunk = self.location.as_ref().map_or(0, |location| location.min_chunk);
-        chunk.map_or(rest, |chunk| chunk.max(min_chunk).min(rest))
-    }
-
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if self.received() + bytes.len() as u64 > self.descriptor.size {
-                return Err(self.mismatch("is longer than its descriptor says"));
-            }
-            match self.pending.replace(bytes) {
-                Some(ready) => self.send(ready).await,
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async {
-            if self.position > 0 || self.sending.is_some() {
-                // Its bytes are no longer wanted; the next bytes open a new session.
-                self.location = None;
-                self.repository.remove_upload(&self.descriptor);
-            }
-            (self.resumed, self.position) = (0, 0);
-            (self.pending, self.sending) = (None, None);
-            Ok(())
-        })
-    }
-
-    fn abort(mut self: Box<Self>, reason: &Error) -> BoxFuture<'static, ()> {
-        let is_over = !self.is_resumable_after(reason);
-        Box::pin(async move {
-            if is_over {
-                self.discard().await;
-            }
-        })
-    }
-
-    fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move {
-            let finished = self.finish(&proof).await;
-            if let Err(error) = &finished
-                && !self.is_resumable_after(error)
-            {
-                self.discard().await;
-            }
-            finished
-        })
     }
 }

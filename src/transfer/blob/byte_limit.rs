@@ -17,6 +17,8 @@ pub(in crate::transfer) struct ByteLimit {
     reserved: AtomicUsize,
     /// Largest reservation that was refused.
     refused: AtomicU64,
+    /// The limit of the run, if this one is for a blob.
+    run: Option<Arc<ByteLimit>>,
 }
 
 /// Bytes of one blob that were taken in advance. They are given back unless they are spent.
@@ -24,6 +26,8 @@ pub(in crate::transfer) struct ByteLimit {
 pub(in crate::transfer) struct Reservation {
     limit: Arc<ByteLimit>,
     bytes: u64,
+    /// Counts what is spent of whole chunks, which are kept even if the blob is not complete.
+    chunks: Option<Arc<ByteLimit>>,
 }
 
 impl Reservation {
@@ -34,7 +38,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.limit.left.fetch_add(self.bytes, Ordering::Relaxed);
+        let unspent = match &self.chunks {
+            Some(chunks) => chunks.left.load(Ordering::Relaxed),
+            None => self.bytes,
+        };
+        self.limit.left.fetch_add(unspent, Ordering::Relaxed);
         self.limit.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -42,7 +50,7 @@ impl Drop for Reservation {
 impl ByteLimit {
     pub(in crate::transfer) fn new(max: u64) -> Self {
         let (reserved, refused) = (AtomicUsize::default(), AtomicU64::default());
-        Self { max, left: AtomicU64::new(max), reserved, refused }
+        Self { max, left: AtomicU64::new(max), reserved, refused, run: None }
     }
 
     /// Takes bytes that are of no use unless all of them arrive in this run.
@@ -54,14 +62,43 @@ impl ByteLimit {
         what: &str,
         bytes: u64,
     ) -> Result<Reservation> {
+        self.reserve_if(what, bytes, |left| (left >= bytes).then_some(bytes))
+    }
+
+    /// Takes the `rest` of a blob of which whole chunks are kept, or as many chunks as are left. Also returns the limit for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`] if less than a chunk is left.
+    pub(in crate::transfer) fn reserve_chunks(
+        self: &Arc<Self>,
+        what: &str,
+        chunk: u64,
+        rest: u64,
+    ) -> Result<(Reservation, Arc<Self>)> {
+        let chunks = |left: u64| if left >= rest { rest } else { left - left % chunk.max(1) };
+        let taken = |left: u64| Some(chunks(left)).filter(|bytes| *bytes > 0);
+        let mut reservation = self.reserve_if(what, chunk, taken)?;
+        let own = Self { run: Some(Arc::clone(self)), ..Self::new(reservation.bytes) };
+        let own = reservation.chunks.insert(Arc::new(own));
+        let own = Arc::clone(own);
+        Ok((reservation, own))
+    }
+
+    /// Takes what `wanted` returns for the bytes that are left; refused are at least `least`.
+    fn reserve_if(
+        self: &Arc<Self>,
+        what: &str,
+        least: u64,
+        wanted: impl Fn(u64) -> Option<u64>,
+    ) -> Result<Reservation> {
         self.reserved.fetch_add(1, Ordering::Relaxed);
-        let mut reservation = Reservation { limit: Arc::clone(self), bytes: 0 };
-        let take = |left: u64| left.checked_sub(bytes);
-        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            self.refused.fetch_max(bytes, Ordering::Relaxed);
+        let mut reservation = Reservation { limit: Arc::clone(self), bytes: 0, chunks: None };
+        let take = |left: u64| Some(left - wanted(left)?);
+        let Ok(before) = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) else {
+            self.refused.fetch_max(least, Ordering::Relaxed);
             return Err(self.error(what));
-        }
-        reservation.bytes = bytes;
+        };
+        reservation.bytes = wanted(before).unwrap_or_default();
         Ok(reservation)
     }
 
@@ -81,6 +118,9 @@ impl ByteLimit {
     }
 
     pub(in crate::transfer) fn reason(&self) -> String {
+        if let Some(run) = &self.run {
+            return run.reason();
+        }
         let spent = self.max.saturating_sub(self.left.load(Ordering::Relaxed));
         let stopped = format!("stopped after {} of new data", size(spent));
         match self.refused.load(Ordering::Relaxed) {
@@ -136,6 +176,11 @@ mod tests {
         let reason = "stopped after 6 B of new data; a layer of 5 B is larger than what is left";
         assert_eq!((refused.kind(), refused.reason()), (ErrorKind::Stopped, reason));
         assert!(limit.hint().starts_with("run"), "it fits into the next run");
+        let (chunks, own) = limit.reserve_chunks("e", 3, 7).unwrap();
+        assert_eq!(own.take(Bytes::from_static(b"four bytes")).len(), 3, "one chunk of 3 is left");
+        assert!(own.check("e").unwrap_err().reason().starts_with("stopped after 9 B"));
+        drop(chunks);
+        assert_eq!(limit.take(Bytes::from_static(b"ab")).len(), 1, "the chunk is spent");
         limit.reserve("d", 11).unwrap_err();
         assert!(limit.hint().starts_with("pass `--max-bytes 11`"), "{}", limit.hint());
     }

@@ -45,7 +45,7 @@ impl TransferContext {
     }
 
     /// Reserves the `rest` of a blob for a target that keeps nothing of fewer than `min_kept` bytes. Returns the context for
-    /// reading the blob, which has no limit if all of the rest is reserved.
+    /// reading the blob, with a limit of its own if only whole chunks are reserved.
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`](crate::error::ErrorKind::Stopped) if the run may not receive that many bytes.
@@ -58,10 +58,11 @@ impl TransferContext {
         let Some(limit) = self.limit.as_ref().filter(|_| min_kept > 0) else {
             return Ok((self.clone(), None));
         };
-        let reservation = limit.reserve(what, min_kept)?;
         if min_kept < rest {
-            return Ok((self.clone(), None));
+            let (reservation, own) = limit.reserve_chunks(what, min_kept, rest)?;
+            return Ok((Self { limit: Some(own), ..self.clone() }, Some(reservation)));
         }
+        let reservation = limit.reserve(what, min_kept)?;
         Ok((Self { limit: None, ..self.clone() }, Some(reservation)))
     }
 

@@ -150,6 +150,21 @@ async fn max_bytes_push_begins_only_blobs_within_limit() {
 }
 
 #[tokio::test]
+async fn max_bytes_push_in_chunks_ends_between_them() {
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
+    let layers = [1, 2, 3].map(|seed| layer(&[("a", &random_blob(1_200_000, seed))]));
+    let held = image(Family::Oci, "amd64", &layers);
+    held.publish(&from, "app", Some("1"));
+    let (name, target) = (from.repository("app:1"), to.repository("app:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let words = ["push", "--json", "--chunk-size", "200k", "--max-bytes", "700k", &name, &target];
+    let sent = transferred(&run_until_complete(&cli, &words, 700_000).await);
+    assert_eq!(sent.iter().sum::<u64>(), held.size(), "nothing is sent twice: {sent:?}");
+    assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
+    assert_eq!(to.open_uploads(), 0);
+}
+
+#[tokio::test]
 async fn max_bytes_for_archive_is_rejected() {
     let (registry, _, name) = published().await;
     let words = ["copy", "--max-bytes", "1k", &name, "oci-archive:a.tar"];
