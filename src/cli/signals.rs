@@ -2,6 +2,7 @@
 //! parent process set to be ignored stays ignored, as POSIX shells do for `rpull … &` in a script.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,9 @@ const TERMINATED: u8 = 143;
 
 /// Exit code for SIGHUP.
 const HUNG_UP: u8 = 129;
+
+/// A signal so soon after the first one is the same: `timeout` of coreutils signals the process and then its group.
+const REPEATED: Duration = Duration::from_millis(200);
 
 /// Returns the exit code of an interrupted run.
 pub(super) fn exit_code() -> u8 {
@@ -82,17 +86,40 @@ pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
 
 async fn watch(signals: [Option<Signal>; 3], token: CancellationToken) {
     let [mut interrupt, mut terminate, mut hangup] = signals;
+    let mut first: Option<Instant> = None;
     loop {
         let code = tokio::select! {
             () = arrival(&mut interrupt) => INTERRUPTED,
             () = arrival(&mut terminate) => TERMINATED,
             () = arrival(&mut hangup) => HUNG_UP,
         };
-        EXIT_CODE.store(code, Ordering::Relaxed);
-        if token.is_cancelled() {
-            exit_now(code);
+        let now = Instant::now();
+        match reaction(first, now) {
+            Reaction::Ignore => continue,
+            Reaction::Stop => first = Some(now),
+            Reaction::Exit => exit_now(code),
         }
+        EXIT_CODE.store(code, Ordering::Relaxed);
         token.cancel();
+    }
+}
+
+/// What a signal does.
+#[derive(Debug, PartialEq, Eq)]
+enum Reaction {
+    /// Stops gracefully.
+    Stop,
+    Ignore,
+    /// Ends the process.
+    Exit,
+}
+
+/// Decides about a signal after the `first` one.
+fn reaction(first: Option<Instant>, now: Instant) -> Reaction {
+    match first {
+        None => Reaction::Stop,
+        Some(first) if now - first < REPEATED => Reaction::Ignore,
+        Some(_) => Reaction::Exit,
     }
 }
 
@@ -115,6 +142,14 @@ fn exit_now(code: u8) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signal_repeated_at_once_counts_once_and_later_exits() {
+        let first = Instant::now();
+        assert_eq!(reaction(None, first), Reaction::Stop);
+        assert_eq!(reaction(Some(first), first), Reaction::Ignore);
+        assert_eq!(reaction(Some(first), first + REPEATED), Reaction::Exit);
+    }
 
     #[test]
     fn ignored_signals_are_read_from_proc_status() {

@@ -93,14 +93,19 @@ async fn signal_stops_pull_and_reports_bytes() {
 }
 
 #[tokio::test]
-async fn second_signal_exits_immediately() {
+async fn signal_repeated_at_once_reports_bytes() {
     let (_registry, _, name) = stalling().await;
     let cli = Cli::new();
-    let running = cli.spawn(&[&name]);
+    let running = cli.spawn(&["--json", &name]);
     both_stalled(&cli, &running).await;
+    running.signal(Signal::STOP);
+    wait_until("it is not stopped", async || running.state() == Some('T')).await;
+    // Both arrive when it continues.
     running.signal(Signal::INT);
-    running.signal(Signal::INT);
-    assert_eq!(running.wait().await.code(), Some(130));
+    running.signal(Signal::TERM);
+    let output = running.stop(Signal::CONT).await;
+    assert!(matches!(output.code(), Some(130 | 143)), "{}", output.stderr);
+    assert!(output.stdout.contains("transferred"), "{}", output.stderr);
 }
 
 #[tokio::test]

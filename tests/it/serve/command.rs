@@ -1,5 +1,7 @@
 //! `rpull serve` as a command.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -161,6 +163,8 @@ async fn serve_second_signal_stops_without_waiting() {
         if twice {
             serving.signal(Signal::INT);
             wait_until_closed(serving.host()).await;
+            // At once it would count as the same signal.
+            tokio::time::sleep(Duration::from_millis(250)).await;
             assert_eq!(serving.end(Signal::INT).await.code(), Some(130));
         } else {
             serving.end(Signal::INT).await.expect(0, "");
