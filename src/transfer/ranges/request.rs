@@ -11,7 +11,8 @@ use crate::content::{BlobRequest, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind};
 
-/// Returns the bytes of a range, which is requested when they are polled. They begin with its first byte, or with an error.
+/// Returns the bytes of a range, which is requested when they are polled. They begin with its first byte, or with an error, which is
+/// transient for a source without ranges: a reader that meets it requests the blob itself.
 pub(super) fn range<'a>(
     source: &'a dyn Source,
     descriptor: &'a Descriptor,
@@ -32,7 +33,8 @@ pub(super) fn range<'a>(
         }
         host.refuse_ranges();
         let error = Error::new(ErrorKind::Transport, format!("blob {}", descriptor.digest));
-        Err(error.at(&source.endpoint().location).with_reason("range requests are ignored"))
+        let error = error.at(&source.endpoint().location);
+        Err(error.with_reason("responds without ranges").transient(None))
     };
     Box::pin(stream::once(opening).try_flatten())
 }

@@ -145,6 +145,27 @@ async fn gaps_of_source_without_ranges_cost_one_request() {
 }
 
 #[tokio::test]
+async fn partial_with_refused_ranges_completes_by_the_whole() {
+    for status in [416, 400, 501, 403, 404, 405, 200] {
+        let scenario = Scenario::new(3_000_000).await;
+        let blob = &scenario.held.layers[0];
+        let layout = scenario.layout();
+        let mut writer = writing::open(&*writing::begin(&layout).await, &blob.descriptor).await;
+        writer.write(blob.bytes.slice(..1_000_000)).await.unwrap();
+        drop((writer, layout));
+        let whole = blob.bytes.clone();
+        scenario.registry.disturb(move |request, reply| match request.header("range") {
+            Some(_) if status == 200 => Reply::new(200, whole.clone()),
+            Some(_) => Reply::new(status, ""),
+            None => reply,
+        });
+        let finished = scenario.pull().await;
+        scenario.assert_arrived(&finished);
+        assert!(scenario.ranges().len() <= 3, "{status}: {:?}", scenario.ranges());
+    }
+}
+
+#[tokio::test]
 async fn gaps_are_known_to_df_plan_and_prune() {
     let scenario = Scenario::with_gaps().await;
     let layout = scenario.layout();
