@@ -10,8 +10,8 @@ use super::tar_file::TarFile;
 use crate::control::Control;
 use crate::error::{Error, Result};
 
-/// An old tar of which less than this share is of use is not used: the recipient has to decompress all of it.
-const LEAST_SHARE: u64 = 256;
+/// An old tar of which less than one in this many bytes is of use is not used: the recipient has to decompress all of it.
+const MIN_USED_DIVISOR: u64 = 256;
 
 /// A part of the new tar, and what old tars have of it.
 pub(super) struct Segment {
@@ -124,7 +124,7 @@ pub(super) fn drop_little_used(segments: &mut [Segment], old: &[TarFile]) {
     }
     let is_little_used = |part: Part| {
         let size = old.get(part.layer).map_or(0, TarFile::size);
-        used.get(&part.layer).is_none_or(|bytes| *bytes < size / LEAST_SHARE)
+        used.get(&part.layer).is_none_or(|bytes| *bytes < size / MIN_USED_DIVISOR)
     };
     for segment in segments {
         if segment.found.part().is_some_and(is_little_used) {

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 
 /// Layers that are rebuilt at once.
-const MOST_AT_ONCE: u32 = 2;
+const MAX_AT_ONCE: u32 = 2;
 /// MiB of memory for all layers that are rebuilt at once. A layer that needs more is rebuilt alone; limits of deltas keep that
 /// below 144 MiB.
 const MEMORY: u32 = 128;
@@ -45,7 +45,7 @@ impl HeldLayers {
     /// The layers of this layout. Nothing is read before it is needed.
     pub fn new(layout: Arc<Layout>, control: Control) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let at_once = if cores > 1 { MOST_AT_ONCE } else { 1 };
+        let at_once = if cores > 1 { MAX_AT_ONCE } else { 1 };
         Self {
             layout,
             by_diff_id: OnceCell::new(),

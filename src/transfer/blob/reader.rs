@@ -46,7 +46,7 @@ pub(in crate::transfer) struct ResumingReader<'a> {
     /// Number of consecutive windows below the minimum rate. New bytes do not reset it.
     slow_windows: u32,
     is_too_slow: bool,
-    last_place: BytesLocation,
+    last_location: BytesLocation,
     /// Delivered bytes that have not passed the throttle: bytes are written before the reader waits.
     unthrottled: u64,
 }
@@ -85,7 +85,7 @@ impl<'a> ResumingReader<'a> {
             min_rate: MinimumRate::default(),
             slow_windows: 0,
             is_too_slow: false,
-            last_place: BytesLocation::Memory,
+            last_location: BytesLocation::Memory,
             unthrottled: 0,
         }
     }
@@ -105,7 +105,7 @@ impl<'a> ResumingReader<'a> {
 
     /// Whether the target has the last chunk already.
     pub(in crate::transfer) fn is_stored(&self) -> bool {
-        self.last_place != BytesLocation::Memory
+        self.last_location != BytesLocation::Memory
     }
 
     /// Uses one connection only.
@@ -150,7 +150,7 @@ impl<'a> ResumingReader<'a> {
                 Ok(Some(chunk)) => {
                     self.failures = Failures::default();
                     self.position += chunk.len() as u64;
-                    if self.last_place != BytesLocation::TargetBefore {
+                    if self.last_location != BytesLocation::TargetFromEarlierRun {
                         self.counters.add_transferred(chunk.len() as u64);
                     }
                     let event = Event::BlobAdvanced {
@@ -178,12 +178,12 @@ impl<'a> ResumingReader<'a> {
         }
         loop {
             if let Some(early) = self.ahead.handover.next() {
-                self.last_place = early.place;
+                self.last_location = early.location;
                 // Other ranges go on meanwhile. Their connections are tasks of their own, which would wait while the caller hashes.
                 self.ahead.drive(yield_now()).await;
                 return Ok(Some(early.bytes));
             }
-            self.last_place = BytesLocation::Memory;
+            self.last_location = BytesLocation::Memory;
             if self.ahead.handover.has_write_error() {
                 return Ok(None);
             }

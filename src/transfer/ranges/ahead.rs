@@ -63,6 +63,8 @@ struct Splitting {
     next_growth: Instant,
     /// Failures in a row without progress.
     failures: u32,
+    /// A range has failed for good: others would too, unless the reader gets its own.
+    has_failed: bool,
     /// The reader is polled this often, even if nothing arrives.
     ticks: Interval,
 }
@@ -75,7 +77,7 @@ impl<'a> Ahead<'a> {
         received: &'a AtomicU64,
         counters: &'a BlobCounters,
     ) -> Self {
-        let place = EarlyStorage { window: &hosts.window, file: None, size: descriptor.size };
+        let storage = EarlyStorage { window: &hosts.window, file: None, size: descriptor.size };
         let host = hosts.get(source.endpoint());
         Self {
             source,
@@ -89,7 +91,7 @@ impl<'a> Ahead<'a> {
             is_receiving: false,
             own_pace: Pace::new(Duration::ZERO),
             own_is_slow: false,
-            handover: Handover::new(place, counters),
+            handover: Handover::new(storage, counters),
             parts: VecDeque::new(),
             arrived: 0,
         }
@@ -124,7 +126,7 @@ impl<'a> Ahead<'a> {
         let index = self.parts.iter().rposition(Part::is_connected)?;
         let part = self.parts.get_mut(index)?;
         let permit = part.give_up();
-        if part.early() == 0 {
+        if part.arrived_bytes() == 0 {
             self.remove_empty(index);
         }
         permit
@@ -139,6 +141,7 @@ impl<'a> Ahead<'a> {
             id: host.next_id(),
             next_growth: Instant::now(),
             failures: 0,
+            has_failed: false,
             ticks: interval(GROWTH_INTERVAL * 2),
         });
     }
@@ -169,7 +172,7 @@ impl<'a> Ahead<'a> {
     /// soon, which costs a connection.
     fn cut_if_split(&self, gap: Range<u64>) -> Range<u64> {
         match self.host.as_ref().filter(|host| self.splitting.is_some() && host.is_split()) {
-            Some(host) => grants::cut(gap, host.range_sizes(self.handover.place.limit()).length),
+            Some(host) => grants::cut(gap, host.range_sizes(self.handover.storage.limit()).length),
             None => gap,
         }
     }
@@ -192,6 +195,9 @@ impl<'a> Ahead<'a> {
     pub(in crate::transfer) fn advance(&mut self, position: u64) {
         self.own_pace.record(position - self.own.reached);
         self.own.reached = position;
+        if let Some(splitting) = self.splitting.as_mut().filter(|_| !self.is_receiving) {
+            splitting.has_failed = false;
+        }
         self.is_receiving = true;
     }
 
@@ -263,8 +269,8 @@ impl<'a> Ahead<'a> {
         self.grow(now);
         let mut index = 0;
         while let Some(part) = self.parts.get_mut(index) {
-            let (received, stored) = part.receive(&self.handover.place, now, context);
-            let early = part.early();
+            let (received, stored) = part.receive(&self.handover.storage, now, context);
+            let early = part.arrived_bytes();
             self.record(&received, early);
             self.handover.record_write(stored);
             if received.has_ended && early == 0 {

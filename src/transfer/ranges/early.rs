@@ -33,7 +33,7 @@ impl EarlyStorage<'_> {
 }
 
 /// Early bytes of a blob, in order and without a gap.
-pub(super) struct Early {
+pub(super) struct EarlyRange {
     /// The position of the first byte.
     position: u64,
     end: u64,
@@ -54,7 +54,7 @@ enum EarlyChunk {
 /// Early bytes at the reader's position.
 pub(in crate::transfer) struct EarlyBytes {
     pub(in crate::transfer) bytes: Bytes,
-    pub(in crate::transfer) place: BytesLocation,
+    pub(in crate::transfer) location: BytesLocation,
 }
 
 /// Where the next bytes of a blob are.
@@ -65,10 +65,10 @@ pub(in crate::transfer) enum BytesLocation {
     /// In the file of the target, too.
     Target,
     /// In the file of the target since before this run.
-    TargetBefore,
+    TargetFromEarlierRun,
 }
 
-impl Early {
+impl EarlyRange {
     pub(super) fn new(position: u64) -> Self {
         let chunks = VecDeque::new();
         Self { position, end: position, chunks, last: None, stored: 0, is_resumed: false }
@@ -89,32 +89,32 @@ impl Early {
         self.is_resumed
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8], place: &EarlyStorage<'_>) -> Result<()> {
+    pub(super) fn push(&mut self, bytes: &[u8], storage: &EarlyStorage<'_>) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let last = self.last.get_or_insert_with(|| place.window.chunk());
+            let last = self.last.get_or_insert_with(|| storage.window.chunk());
             let length = last.fill(rest);
             rest = rest.get(length..).unwrap_or_default();
             self.end += length as u64;
-            place.window.add(length as u64);
+            storage.window.add(length as u64);
             if last.is_full() {
-                self.store(place)?;
-                self.end_chunk(place);
+                self.store(storage)?;
+                self.end_chunk(storage);
             }
         }
         Ok(())
     }
 
     /// Keeps a chunk in memory if there is room, or if it is nowhere else.
-    fn end_chunk(&mut self, place: &EarlyStorage<'_>) {
+    fn end_chunk(&mut self, storage: &EarlyStorage<'_>) {
         let is_stored = self.stored == self.last().len();
         let chunk = self.take_last();
-        if place.window.has_room() || !is_stored {
+        if storage.window.has_room() || !is_stored {
             self.chunks.push_back(EarlyChunk::Memory(chunk));
             return;
         }
         let length = chunk.len() as u64;
-        place.window.release(length);
+        storage.window.release(length);
         match self.chunks.back_mut() {
             Some(EarlyChunk::File(stored)) => *stored += length,
             _ => self.chunks.push_back(EarlyChunk::File(length)),
@@ -131,12 +131,12 @@ impl Early {
     }
 
     /// Writes to the file what it does not have yet.
-    pub(super) fn store(&mut self, place: &EarlyStorage<'_>) -> Result<()> {
-        let Some(file) = &place.file else { return Ok(()) };
+    pub(super) fn store(&mut self, storage: &EarlyStorage<'_>) -> Result<()> {
+        let Some(file) = &storage.file else { return Ok(()) };
         let last = self.last();
         let start = self.end - last.len() as u64;
         // Bytes beyond the end of the blob are for the verification only.
-        let within = usize::try_from(place.size.saturating_sub(start)).unwrap_or(usize::MAX);
+        let within = usize::try_from(storage.size.saturating_sub(start)).unwrap_or(usize::MAX);
         let within = within.min(last.len());
         if let Some(new) = last.get(self.stored..within).filter(|new| !new.is_empty()) {
             file.write_at(start + self.stored as u64, new)?;
@@ -146,32 +146,32 @@ impl Early {
     }
 
     /// Removes and returns the first bytes. All must have been stored before.
-    pub(super) fn pop(&mut self, place: &EarlyStorage<'_>) -> Result<Option<EarlyBytes>> {
+    pub(super) fn pop(&mut self, storage: &EarlyStorage<'_>) -> Result<Option<EarlyBytes>> {
         let bytes = match self.chunks.pop_front() {
             Some(EarlyChunk::Memory(bytes)) => bytes,
             Some(EarlyChunk::File(length)) => {
-                let bytes = read(place, self.position..self.position + length)?;
+                let bytes = read(storage, self.position..self.position + length)?;
                 let left = length - bytes.len() as u64;
                 if left > 0 {
                     self.chunks.push_front(EarlyChunk::File(left));
                 }
-                return Ok(Some(self.advance(bytes, place)));
+                return Ok(Some(self.advance(bytes, storage)));
             }
             None if self.last().is_empty() => return Ok(None),
             None => self.take_last(),
         };
-        place.window.release(bytes.len() as u64);
-        Ok(Some(self.advance(bytes, place)))
+        storage.window.release(bytes.len() as u64);
+        Ok(Some(self.advance(bytes, storage)))
     }
 
-    fn advance(&mut self, bytes: Bytes, place: &EarlyStorage<'_>) -> EarlyBytes {
+    fn advance(&mut self, bytes: Bytes, storage: &EarlyStorage<'_>) -> EarlyBytes {
         self.position += bytes.len() as u64;
-        let place = match place.file {
-            Some(_) if self.is_resumed => BytesLocation::TargetBefore,
-            Some(_) if self.position <= place.size => BytesLocation::Target,
+        let location = match storage.file {
+            Some(_) if self.is_resumed => BytesLocation::TargetFromEarlierRun,
+            Some(_) if self.position <= storage.size => BytesLocation::Target,
             _ => BytesLocation::Memory,
         };
-        EarlyBytes { bytes, place }
+        EarlyBytes { bytes, location }
     }
 
     /// Gives the memory back.
@@ -186,8 +186,8 @@ impl Early {
     }
 }
 
-fn read(place: &EarlyStorage<'_>, range: Range<u64>) -> Result<Bytes> {
+fn read(storage: &EarlyStorage<'_>, range: Range<u64>) -> Result<Bytes> {
     let lost = || Error::new(ErrorKind::Store, "partial").with_reason("has lost bytes");
-    let bytes = place.file.as_ref().ok_or_else(lost)?.read_at(range)?;
+    let bytes = storage.file.as_ref().ok_or_else(lost)?.read_at(range)?;
     if bytes.is_empty() { Err(lost()) } else { Ok(bytes) }
 }

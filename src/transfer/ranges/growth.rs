@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::meter::Meter;
 
-/// Least gain of a trial in percent, if it adds enough connections for that.
-const GAIN: u64 = 30;
+/// Minimum gain of a trial, if it adds enough connections for that.
+const MIN_GAIN_PERCENT: u64 = 30;
 
-/// Percent of its rate that each connection keeps in a trial after which twice as many are tried. Where they keep less, the link
+/// Share of its rate that each connection keeps in a trial after which twice as many are tried. Where they keep less, the link
 /// is nearly full, and twice as many connections fill its queue: what they lose takes longer than they could save.
-const KEPT: u64 = 75;
+const MIN_KEPT_PERCENT: u64 = 75;
 
 /// Time that new connections get before they are measured; longer if round trips are.
 const MIN_SETTLE: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const MIN_STEP: usize = 2;
 
 /// One connection to a source this far away rarely fills the link, and a trial takes many round trips, most of them in the slow start
 /// of each connection: it gets this many without one.
-const FAR: Duration = Duration::from_millis(20);
+const FAR_ROUND_TRIP: Duration = Duration::from_millis(20);
 const FAR_CONNECTIONS: usize = 5;
 
 /// Smaller blobs get no further connections before the rate is known.
@@ -48,7 +48,7 @@ const MAX_HOLD: Duration = Duration::from_secs(300);
 const HOLD_FACTOR: u32 = 4;
 
 /// A rate that has been low for this long has fallen.
-const FALL: Duration = Duration::from_secs(2);
+const FALL_DURATION: Duration = Duration::from_secs(2);
 
 /// A burst of refused requests counts once.
 const MIN_BETWEEN_CUTS: Duration = Duration::from_secs(1);
@@ -86,13 +86,13 @@ impl Trial {
     /// Whether these connections with this rate together are worth having.
     fn has_gained(&self, reached: usize, rate: u64) -> bool {
         let added = reached.saturating_sub(self.from) as u64 * 100 / self.from.max(1) as u64;
-        rate > self.rate.saturating_mul(100 + GAIN.min(added / 2)) / 100
+        rate > self.rate.saturating_mul(100 + MIN_GAIN_PERCENT.min(added / 2)) / 100
     }
 
-    /// Whether each connection has kept at least [`KEPT`] percent of its rate, so that the link has room for many more.
+    /// Whether each connection has kept at least [`MIN_KEPT_PERCENT`] percent of its rate, so that the link has room for many more.
     fn is_proportional(&self, reached: usize, rate: u64) -> bool {
         let before = self.rate / self.from.max(1) as u64;
-        rate / reached.max(1) as u64 >= before.saturating_mul(KEPT) / 100
+        rate / reached.max(1) as u64 >= before.saturating_mul(MIN_KEPT_PERCENT) / 100
     }
 }
 
@@ -160,7 +160,7 @@ impl Growth {
     /// Returns how many connections may be open before the rate is known, for a blob with these bytes missing.
     pub(super) fn unmeasured(&mut self, now: Instant, missing: u64) -> usize {
         let is_new = self.proven == 0 && self.trial.is_none() && self.held_until.is_none();
-        if is_new && self.round_trip >= FAR && missing >= MIN_UNMEASURED {
+        if is_new && self.round_trip >= FAR_ROUND_TRIP && missing >= MIN_UNMEASURED {
             self.proven = FAR_CONNECTIONS.min(self.max);
             self.doubles = false;
             self.held_until = Some(now + self.settle());
@@ -222,10 +222,10 @@ impl Growth {
     /// Gives up a quarter of the connections if all of them together have become much slower.
     fn follow_fall(&mut self, now: Instant, in_use: usize) {
         let Some((best, since)) = self.best else { return };
-        if in_use < self.proven || now < since + FALL {
+        if in_use < self.proven || now < since + FALL_DURATION {
             return;
         }
-        let Some(rate) = self.meter.rate_over(now, FALL) else { return };
+        let Some(rate) = self.meter.rate_over(now, FALL_DURATION) else { return };
         if rate < best / 2 {
             self.proven = (self.proven * 3 / 4).max(1);
             self.best = Some((rate, now));
@@ -309,11 +309,11 @@ mod tests {
             assert_eq!(growth.unmeasured(now, MIN_UNMEASURED), wanted);
         }
         let (mut growth, now) = (Growth::new(16), Instant::now());
-        growth.record_round_trip(FAR);
+        growth.record_round_trip(FAR_ROUND_TRIP);
         growth.cut(now, 1);
         assert_eq!(growth.unmeasured(now, MIN_UNMEASURED), 0, "the source has refused requests");
         let mut growth = Growth::new(16);
-        growth.record_round_trip(FAR);
+        growth.record_round_trip(FAR_ROUND_TRIP);
         assert_eq!(growth.unmeasured(now, MIN_UNMEASURED - 1), 0, "the blob is small");
     }
 

@@ -2,39 +2,39 @@
 
 use std::sync::Arc;
 
-use super::early::{Early, EarlyBytes, EarlyStorage};
+use super::early::{EarlyBytes, EarlyRange, EarlyStorage};
 use crate::content::BlobRanges;
 use crate::error::{Error, Result};
 use crate::transfer::blob::counters::BlobCounters;
 
 pub(in crate::transfer) struct Handover<'a> {
-    pub(super) place: EarlyStorage<'a>,
+    pub(super) storage: EarlyStorage<'a>,
     counters: &'a BlobCounters,
     /// The bytes at the reader's position.
-    early: Early,
+    early: EarlyRange,
     /// The first error of the target.
     write_error: Option<Error>,
 }
 
 impl<'a> Handover<'a> {
-    pub(super) fn new(place: EarlyStorage<'a>, counters: &'a BlobCounters) -> Self {
-        Self { place, counters, early: Early::new(0), write_error: None }
+    pub(super) fn new(storage: EarlyStorage<'a>, counters: &'a BlobCounters) -> Self {
+        Self { storage, counters, early: EarlyRange::new(0), write_error: None }
     }
 
     pub(super) fn keep_in(&mut self, file: Arc<dyn BlobRanges>) {
-        self.place.file = Some(file);
+        self.storage.file = Some(file);
     }
 
     /// Makes a range the one to hand over.
-    pub(super) fn begin(&mut self, early: Early) {
+    pub(super) fn begin(&mut self, early: EarlyRange) {
         self.early = early;
-        let stored = self.early.store(&self.place);
+        let stored = self.early.store(&self.storage);
         self.record_write(stored);
     }
 
     /// The next early bytes at the reader's position.
     pub(in crate::transfer) fn next(&mut self) -> Option<EarlyBytes> {
-        let bytes = self.early.pop(&self.place);
+        let bytes = self.early.pop(&self.storage);
         bytes.unwrap_or_else(|error| {
             self.record_write(Err(error));
             None
@@ -55,32 +55,32 @@ impl<'a> Handover<'a> {
     }
 
     /// Gives up what has not been handed over, and these ranges.
-    pub(super) fn discard(&mut self, parts: impl Iterator<Item = Early>) {
+    pub(super) fn discard(&mut self, parts: impl Iterator<Item = EarlyRange>) {
         for mut early in self.take(parts) {
             if early.is_resumed() {
                 self.counters.remove_resumed(early.length());
             } else {
                 self.counters.add_resent(early.length());
             }
-            early.discard(self.place.window);
+            early.discard(self.storage.window);
         }
     }
 
     /// The same where the target keeps what it has got for the next run.
-    pub(super) fn end(&mut self, parts: impl Iterator<Item = Early>) {
+    pub(super) fn end(&mut self, parts: impl Iterator<Item = EarlyRange>) {
         for mut early in self.take(parts) {
-            let is_kept = self.place.file.is_some() && early.store(&self.place).is_ok();
+            let is_kept = self.storage.file.is_some() && early.store(&self.storage).is_ok();
             match (early.is_resumed(), is_kept) {
                 (true, _) => {}
                 (false, true) => self.counters.add_transferred(early.length()),
                 (false, false) => self.counters.add_resent(early.length()),
             }
-            early.discard(self.place.window);
+            early.discard(self.storage.window);
         }
     }
 
-    fn take(&mut self, parts: impl Iterator<Item = Early>) -> Vec<Early> {
-        let own = std::mem::replace(&mut self.early, Early::new(0));
+    fn take(&mut self, parts: impl Iterator<Item = EarlyRange>) -> Vec<EarlyRange> {
+        let own = std::mem::replace(&mut self.early, EarlyRange::new(0));
         std::iter::once(own).chain(parts).collect()
     }
 }

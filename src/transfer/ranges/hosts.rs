@@ -17,7 +17,7 @@ use crate::content::Endpoint;
 use crate::error::Error;
 
 /// Blobs that have not asked for this long are busy with something else than their source.
-const RECENT: Duration = Duration::from_secs(1);
+const LOAD_LIFETIME: Duration = Duration::from_secs(1);
 
 /// How long the average of more connections is the better one.
 const AVERAGE_LIFETIME: Duration = Duration::from_secs(10);
@@ -25,9 +25,9 @@ const AVERAGE_LIFETIME: Duration = Duration::from_secs(10);
 /// Time for the answer to the first range, while no other is requested.
 const FIRST_RANGE: Duration = Duration::from_secs(1);
 
-/// Percent of the time that all readers must have waited for their source: with more work than that, further connections could
+/// Share of the time that all readers must have waited for their source: with more work than that, further connections could
 /// not bring twice as much.
-const MIN_IDLE: u64 = 50;
+const MIN_IDLE_PERCENT: u64 = 50;
 
 /// A connection to a source, closed or free for others when dropped.
 pub(in crate::transfer) type Permit = OwnedSemaphorePermit;
@@ -122,7 +122,7 @@ impl State {
         let idle = self.readers.idle_percent(now, self.growth.least_measure())?;
         // One that has just ended its range costs no more than a round trip.
         let is_open = in_use < self.growth.proven();
-        let is_useful = idle >= MIN_IDLE
+        let is_useful = idle >= MIN_IDLE_PERCENT
             && (is_open
                 || grants::is_worth_it(
                     load.missing,
@@ -166,7 +166,7 @@ impl Host {
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
-    /// The same, if one is free.
+    /// Returns a first connection if one is free.
     pub(super) fn try_connect(&self) -> Option<Permit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
@@ -196,7 +196,7 @@ impl Host {
         let is_longest = !state
             .loads
             .values()
-            .any(|other| now - other.asked < RECENT && other.is_longer_than(&own));
+            .any(|other| now - other.asked < LOAD_LIFETIME && other.is_longer_than(&own));
         let is_asked = state.asked.is_some_and(|asked| now - asked < FIRST_RANGE);
         let has_ranges = self.ranges_seen.load(Ordering::Relaxed);
         if !is_longest || (is_asked && !has_ranges) || in_use >= state.allowed(now, &own, in_use)? {

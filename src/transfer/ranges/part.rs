@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::early::{Early, EarlyStorage};
+use super::early::{EarlyRange, EarlyStorage};
 use super::grants::Span;
 use super::hosts::Permit;
 use super::pace::Pace;
@@ -18,7 +18,7 @@ const CHUNKS_PER_TURN: usize = 16;
 
 pub(super) struct Part<'a> {
     pub(super) span: Span,
-    early: Early,
+    early: EarlyRange,
     pub(super) pace: Pace,
     connection: Option<(ByteStream<'a>, Permit)>,
 }
@@ -45,7 +45,7 @@ impl<'a> Part<'a> {
         Self {
             pace: Pace::new(now),
             span: Span::new(range),
-            early: Early::new(range.start),
+            early: EarlyRange::new(range.start),
             connection: Some((stream, permit)),
         }
     }
@@ -55,7 +55,7 @@ impl<'a> Part<'a> {
         Self {
             pace: Pace::new(Duration::ZERO),
             span: Span { reached: range.end, ..Span::new(range) },
-            early: Early::resumed(range),
+            early: EarlyRange::resumed(range),
             connection: None,
         }
     }
@@ -65,7 +65,7 @@ impl<'a> Part<'a> {
     }
 
     /// Bytes that have arrived.
-    pub(super) fn early(&self) -> u64 {
+    pub(super) fn arrived_bytes(&self) -> u64 {
         self.span.reached - self.span.start
     }
 
@@ -92,7 +92,7 @@ impl<'a> Part<'a> {
     /// has no connection.
     pub(super) fn receive(
         &mut self,
-        place: &EarlyStorage<'_>,
+        storage: &EarlyStorage<'_>,
         now: Duration,
         context: &mut Context<'_>,
     ) -> (Received, Result<()>) {
@@ -100,17 +100,17 @@ impl<'a> Part<'a> {
         let mut stored = Ok(());
         for _ in 0..CHUNKS_PER_TURN {
             let Some((stream, _)) = &mut self.connection else { return (received, stored) };
-            if !place.has_room() {
+            if !storage.has_room() {
                 self.pace.restart(now);
                 return (received, stored);
             }
             match stream.poll_next_unpin(context) {
                 Poll::Pending => {
-                    return (received, stored.and_then(|()| self.early.store(place)));
+                    return (received, stored.and_then(|()| self.early.store(storage)));
                 }
                 Poll::Ready(Some(Ok(chunk))) => {
                     let kept;
-                    (kept, stored) = self.keep(&chunk, place);
+                    (kept, stored) = self.keep(&chunk, storage);
                     self.pace.record(kept);
                     received.bytes += kept;
                     received.excess += chunk.len() as u64 - kept;
@@ -124,7 +124,7 @@ impl<'a> Part<'a> {
             if self.span.left() == 0 {
                 self.connection = None;
                 received.has_ended = true;
-                stored = stored.and_then(|()| self.early.store(place));
+                stored = stored.and_then(|()| self.early.store(storage));
             }
             if stored.is_err() {
                 return (received, stored);
@@ -136,10 +136,10 @@ impl<'a> Part<'a> {
 
     /// Keeps the bytes up to the end of the range, and returns their number. The first byte beyond the end of the blob is kept, too:
     /// the verification must see it.
-    fn keep(&mut self, chunk: &[u8], place: &EarlyStorage<'_>) -> (u64, Result<()>) {
-        let most = self.span.left() + u64::from(self.span.end >= place.size);
+    fn keep(&mut self, chunk: &[u8], storage: &EarlyStorage<'_>) -> (u64, Result<()>) {
+        let most = self.span.left() + u64::from(self.span.end >= storage.size);
         let kept = usize::try_from(most).unwrap_or(usize::MAX).min(chunk.len());
-        let pushed = self.early.push(chunk.get(..kept).unwrap_or_default(), place);
+        let pushed = self.early.push(chunk.get(..kept).unwrap_or_default(), storage);
         self.span.reached += kept as u64;
         (kept as u64, pushed)
     }
@@ -152,7 +152,7 @@ impl<'a> Part<'a> {
     }
 
     /// The early bytes, and the connection if there is more to come.
-    pub(super) fn into_parts(self) -> (Early, Option<(ByteStream<'a>, Permit)>) {
+    pub(super) fn into_parts(self) -> (EarlyRange, Option<(ByteStream<'a>, Permit)>) {
         (self.early, self.connection)
     }
 }

@@ -30,6 +30,16 @@ async fn ranges_of_slow_registry_are_requested_concurrently() {
 }
 
 #[tokio::test]
+async fn ranges_refused_for_good_are_requested_no_more() {
+    let scenario = slow().await;
+    scenario.override_response(3..1000, |_| Reply::new(403, ""));
+    let finished = scenario.pull().await;
+    scenario.assert_arrived(&finished);
+    // One for each connection, and each once more without a range.
+    assert!(scenario.ranges().len() <= 3 + 2 * 16, "{}", scenario.ranges().len());
+}
+
+#[tokio::test]
 async fn ranges_with_wrong_answer_leave_one_stream() {
     let size = slow().await.size();
     let whole = |scenario: &Scenario| scenario.held.layers[0].bytes.clone();

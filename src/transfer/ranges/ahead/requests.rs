@@ -59,6 +59,7 @@ impl Ahead<'_> {
         if let Some(error) = &received.failure {
             tracing::info!("{}; requesting the rest of the range again", error.chain());
             host.record_failure(error);
+            splitting.has_failed |= !error.is_transient();
         }
         if received.broke_off && early < MIN_PROGRESS {
             splitting.failures = (splitting.failures + 1).min(MAX_FAILURES);
@@ -92,7 +93,7 @@ impl Ahead<'_> {
             return;
         };
         let now = Instant::now();
-        if now < splitting.next_growth {
+        if now < splitting.next_growth || splitting.has_failed {
             return;
         }
         if !self.is_receiving {
@@ -101,12 +102,12 @@ impl Ahead<'_> {
         }
         splitting.next_growth = now + GROWTH_INTERVAL;
         let id = splitting.id;
-        while self.handover.place.has_room() {
+        while self.handover.storage.has_room() {
             let parts = self.parts.iter();
-            let early: u64 = parts.clone().map(Part::early).sum();
+            let early: u64 = parts.clone().map(Part::arrived_bytes).sum();
             let missing = self.descriptor.size.saturating_sub(self.own.reached + early);
             let connections = 1 + parts.filter(|part| part.is_connected()).count();
-            let mut sizes = host.range_sizes(self.handover.place.limit());
+            let mut sizes = host.range_sizes(self.handover.storage.limit());
             sizes.length = sizes.length.min((missing / connections as u64).max(sizes.last));
             let Some(range) = grants::next_grant(&self.spans(), self.descriptor.size, &sizes)
             else {
@@ -122,7 +123,7 @@ impl Ahead<'_> {
     /// target with a file: nothing else may be left to be received in memory.
     fn request_gap(&mut self, host: &Host, waited: Duration) {
         let has_all = self.own.left() == 0 && !self.parts.iter().any(Part::is_connected);
-        if !has_all || self.handover.place.file.is_none() || host.are_ranges_refused() {
+        if !has_all || self.handover.storage.file.is_none() || host.are_ranges_refused() {
             return;
         }
         let Some(gap) = grants::first_gap(&self.spans(), self.descriptor.size) else { return };
