@@ -1,6 +1,6 @@
 //! Moves one blob to one target: open, read, verify, write, commit.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
@@ -32,6 +32,14 @@ pub(in crate::transfer) struct BlobJob {
     pub(in crate::transfer) feed: Feed,
 }
 
+/// Lost attempts after which a blob is given up.
+const MAX_LOST_ATTEMPTS: u32 = 5;
+
+/// Fewer bytes sent in vain are no lost attempt: the connection has failed at once.
+const MIN_LOST: u64 = 64 << 10;
+
+const LOST_HINT: &str = "something on the way may limit the size or the time of an upload; `--chunk-size 1M` sends the layer in smaller requests";
+
 /// The end of a job.
 pub(in crate::transfer) struct BlobJobResult {
     pub(in crate::transfer) result: Result<BlobResult>,
@@ -43,8 +51,12 @@ pub(in crate::transfer) struct BlobJobResult {
 ///
 /// The reader retries the source. So a transient error comes from the target, and the blob is opened there again.
 pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
+    let lost = LostAttempts::default();
     loop {
-        match retry(&job.context.policy, || open_and_send(&job)).await {
+        let attempt = || async {
+            open_and_send(&job).await.map_err(|error| lost.judge(&job.counters, error))
+        };
+        match retry(&job.context.policy, attempt).await {
             // The target limits the redirects.
             Err(error) if job.writer.is_redirected(&job.descriptor.digest) => {
                 tracing::info!("{}", error.chain());
@@ -58,6 +70,35 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
                 return BlobJobResult { result, feed: job.feed };
             }
         }
+    }
+}
+
+/// Attempts in a row of which the target has lost the bytes.
+#[derive(Default)]
+struct LostAttempts {
+    count: AtomicU32,
+    /// Bytes sent in vain until the last one.
+    resent: AtomicU64,
+}
+
+impl LostAttempts {
+    /// Makes the error permanent after too many attempts: no wait helps where the target, or something on the way to it, breaks off
+    /// what is too large or takes too long.
+    fn judge(&self, counters: &BlobCounters, error: Error) -> Error {
+        let (_, _, resent) = counters.read();
+        let lost = resent.saturating_sub(self.resent.swap(resent, Ordering::Relaxed));
+        // A status says that the target is not able to take it now, for which waiting may help.
+        if lost < MIN_LOST || error.status().is_some() {
+            self.count.store(0, Ordering::Relaxed);
+            return error;
+        }
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        if count < MAX_LOST_ATTEMPTS || !error.is_transient() {
+            return error;
+        }
+        // What the first attempt has sent was lost when the second one began.
+        let reason = format!("{} (broken off {} times)", error.reason(), count + 1);
+        error.with_reason(reason).permanent().with_hint(LOST_HINT)
     }
 }
 

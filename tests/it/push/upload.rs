@@ -7,6 +7,7 @@ use crate::support::cli::Cli;
 use crate::support::fake_registry::{Auth, Bearer, FakeRegistry, Options};
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Layer, gzip, image, random_blob, raw};
+use crate::support::samples::stored;
 
 #[tokio::test]
 async fn upload_location_is_validated() {
@@ -210,4 +211,15 @@ async fn upload_unsupported_registry_is_denied() {
     );
     pair.copy(&[]).await.expect(4, "405 method not allowed");
     assert_eq!(pair.to.server.count("PUT /v2/team/app/manifests/"), 1);
+}
+
+#[tokio::test]
+async fn upload_broken_off_again_and_again_is_given_up() {
+    let (cli, name, to, held) = stored(300_000).await;
+    let layer = held.layers[0].digest().encoded().to_owned();
+    let hang_up = Reply::new(201, "").fault(Fault::HangUp);
+    to.fail_requests(&format!("digest=sha256%3A{layer}"), 0..99, hang_up);
+    let output = cli.run(&["push", &name, &to.repository("app:1")]).await;
+    output.expect(6, "(broken off 6 times)").expect(6, "hint: something on the way may limit");
+    assert_eq!(to.server.count("PUT /v2/app/blobs/"), 6 + 1, "the config arrives");
 }

@@ -51,8 +51,9 @@ impl BlobWriter for UploadSession {
     }
 
     fn abort(mut self: Box<Self>, reason: &Error) -> BoxFuture<'static, ()> {
-        let is_over = !self.is_resumable_after(reason) || self.received() == 0;
         let is_stopped = reason.kind() == ErrorKind::Stopped;
+        let is_empty = is_stopped && self.received() == 0;
+        let is_over = is_empty || !self.is_resumable_after(reason);
         Box::pin(async move {
             if is_over {
                 self.discard().await;
