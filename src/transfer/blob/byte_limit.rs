@@ -91,8 +91,7 @@ impl ByteLimit {
         least: u64,
         wanted: impl Fn(u64) -> Option<u64>,
     ) -> Result<Reservation> {
-        self.reserved.fetch_add(1, Ordering::Relaxed);
-        let mut reservation = Reservation { limit: Arc::clone(self), bytes: 0, chunks: None };
+        let mut reservation = self.hold();
         let take = |left: u64| Some(left - wanted(left)?);
         let Ok(before) = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) else {
             self.refused.fetch_max(least, Ordering::Relaxed);
@@ -100,6 +99,12 @@ impl ByteLimit {
         };
         reservation.bytes = wanted(before).unwrap_or_default();
         Ok(reservation)
+    }
+
+    /// Keeps the run from ending while a blob is opened at the target: an upload session would stay open.
+    pub(in crate::transfer) fn hold(self: &Arc<Self>) -> Reservation {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        Reservation { limit: Arc::clone(self), bytes: 0, chunks: None }
     }
 
     /// Whether blobs are on their way that would be lost if they were stopped.

@@ -66,6 +66,11 @@ impl TransferContext {
         Ok((Self { limit: None, ..self.clone() }, Some(reservation)))
     }
 
+    /// Keeps the run from ending at its limit until this is dropped.
+    pub(in crate::transfer) fn hold(&self) -> Option<Reservation> {
+        self.limit.as_ref().map(ByteLimit::hold)
+    }
+
     /// Shortens new bytes to what the run may still receive.
     pub(in crate::transfer) fn take_within_limit(&self, bytes: Bytes) -> Bytes {
         match &self.limit {
