@@ -1,6 +1,6 @@
 //! Moves one blob to one target: open, read, verify, write, commit.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
@@ -14,6 +14,7 @@ use crate::progress::Event;
 use crate::retry::retry;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::blob::lost_attempts::LostAttempts;
 use crate::transfer::blob::reader::{ResumingReader, of_layout};
 use crate::transfer::feed::Feed;
 use crate::transfer::report::BlobResult;
@@ -31,14 +32,6 @@ pub(in crate::transfer) struct BlobJob {
     pub(in crate::transfer) counters: Arc<BlobCounters>,
     pub(in crate::transfer) feed: Feed,
 }
-
-/// Lost attempts after which a blob is given up.
-const MAX_LOST_ATTEMPTS: u32 = 5;
-
-/// Fewer bytes sent in vain are no lost attempt: the connection has failed at once.
-const MIN_LOST: u64 = 64 << 10;
-
-const LOST_HINT: &str = "something on the way may limit the size or the time of an upload; `--chunk-size 1M` sends the layer in smaller requests";
 
 /// The end of a job.
 pub(in crate::transfer) struct BlobJobResult {
@@ -73,36 +66,8 @@ pub(in crate::transfer) async fn run(job: BlobJob) -> BlobJobResult {
     }
 }
 
-/// Attempts in a row of which the target has lost the bytes.
-#[derive(Default)]
-struct LostAttempts {
-    count: AtomicU32,
-    /// Bytes sent in vain until the last one.
-    resent: AtomicU64,
-}
-
-impl LostAttempts {
-    /// Makes the error permanent after too many attempts: no wait helps where the target, or something on the way to it, breaks off
-    /// what is too large or takes too long.
-    fn judge(&self, counters: &BlobCounters, error: Error) -> Error {
-        let (_, _, resent) = counters.read();
-        let lost = resent.saturating_sub(self.resent.swap(resent, Ordering::Relaxed));
-        // A status says that the target is not able to take it now, for which waiting may help.
-        if lost < MIN_LOST || error.status().is_some() {
-            self.count.store(0, Ordering::Relaxed);
-            return error;
-        }
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        if count < MAX_LOST_ATTEMPTS || !error.is_transient() {
-            return error;
-        }
-        // What the first attempt has sent was lost when the second one began.
-        let reason = format!("{} (broken off {} times)", error.reason(), count + 1);
-        error.with_reason(reason).permanent().with_hint(LOST_HINT)
-    }
-}
-
 async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
+    let opening = job.context.hold();
     let mut writer = match job.writer.open_blob(&job.descriptor, &job.options).await? {
         Opened::Exists => return Ok(BlobResult::Shared),
         Opened::Mounted { from } => return Ok(BlobResult::Mounted(from)),
@@ -137,6 +102,7 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
             return Err(error);
         }
     };
+    drop(opening);
     let sent = attempt_until_right(job, &context, &mut *writer).await;
     match sent {
         Ok(proof) => {

@@ -1,7 +1,7 @@
 //! Moves one blob. When and why is decided elsewhere.
 //!
 //! ```text
-//! job        to one target: open -> read -> verify -> write -> commit
+//! job        to one target: open -> read -> verify -> write -> commit; `lost_attempts` says when it is pointless
 //! fan_out    to several targets with one read
 //! reader     the bytes of a blob in order, over broken connections
 //! read       for commands that only read a blob; `received` for a thread that reads it while it arrives
@@ -13,6 +13,7 @@ pub(super) mod context;
 pub(super) mod counters;
 pub(super) mod fan_out;
 pub(super) mod job;
+mod lost_attempts;
 pub(super) mod read;
 pub(super) mod reader;
 pub(super) mod received;
