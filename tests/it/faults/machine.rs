@@ -19,6 +19,9 @@ use crate::support::loop_disk::LoopDisk;
 use crate::support::small::{Small, leave_free};
 use crate::support::strace::{self, distinct, trace};
 
+/// Bytes that may be received in vain at the ends of bodies that are cut: some socket buffers.
+const MAX_CUT: u64 = 1 << 20;
+
 /// A registry whose connections are so slow that a layer is requested by ranges, too.
 struct Capped {
     registry: FakeRegistry,
@@ -82,7 +85,9 @@ impl Capped {
         let bytes = &report["bytes"];
         let parts = ["transferred", "resumed", "shared"].map(|part| bytes[part].as_u64().unwrap());
         assert_eq!(parts.iter().sum::<u64>(), self.held.size(), "after {point}: {bytes}");
-        assert_eq!((&bytes["resumed"], &bytes["resent"]), (&json!(kept), &json!(0)), "{point}");
+        assert_eq!(bytes["resumed"], json!(kept), "{point}");
+        // On a busy machine a body may have sent more than the range that it was cut to.
+        assert!(bytes["resent"].as_u64() < Some(MAX_CUT), "{point}: {bytes}");
     }
 }
 
