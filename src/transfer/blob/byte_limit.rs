@@ -24,26 +24,25 @@ pub(in crate::transfer) struct ByteLimit {
 /// Bytes of one blob that were taken in advance. They are given back unless they are spent.
 #[derive(Debug)]
 pub(in crate::transfer) struct Reservation {
-    limit: Arc<ByteLimit>,
-    bytes: u64,
-    /// Counts what is spent of whole chunks, which are kept even if the blob is not complete.
-    chunks: Option<Arc<ByteLimit>>,
+    run: Arc<ByteLimit>,
+    own: Arc<ByteLimit>,
 }
 
 impl Reservation {
-    pub(in crate::transfer) fn spend(mut self) {
-        self.bytes = 0;
+    /// The limit for a blob of which each byte is kept that arrives within it.
+    pub(in crate::transfer) fn limit(&self) -> Arc<ByteLimit> {
+        Arc::clone(&self.own)
+    }
+
+    pub(in crate::transfer) fn spend(self) {
+        self.own.left.store(0, Ordering::Relaxed);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let unspent = match &self.chunks {
-            Some(chunks) => chunks.left.load(Ordering::Relaxed),
-            None => self.bytes,
-        };
-        self.limit.left.fetch_add(unspent, Ordering::Relaxed);
-        self.limit.reserved.fetch_sub(1, Ordering::Relaxed);
+        self.run.left.fetch_add(self.own.left.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.run.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -65,7 +64,7 @@ impl ByteLimit {
         self.reserve_if(what, bytes, |left| (left >= bytes).then_some(bytes))
     }
 
-    /// Takes the `rest` of a blob of which whole chunks are kept, or as many chunks as are left. Also returns the limit for it.
+    /// Takes the `rest` of a blob of which whole chunks are kept, or as many chunks as are left.
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`] if less than a chunk is left.
@@ -74,14 +73,9 @@ impl ByteLimit {
         what: &str,
         chunk: u64,
         rest: u64,
-    ) -> Result<(Reservation, Arc<Self>)> {
+    ) -> Result<Reservation> {
         let chunks = |left: u64| if left >= rest { rest } else { left - left % chunk.max(1) };
-        let taken = |left: u64| Some(chunks(left)).filter(|bytes| *bytes > 0);
-        let mut reservation = self.reserve_if(what, chunk, taken)?;
-        let own = Self { run: Some(Arc::clone(self)), ..Self::new(reservation.bytes) };
-        let own = reservation.chunks.insert(Arc::new(own));
-        let own = Arc::clone(own);
-        Ok((reservation, own))
+        self.reserve_if(what, chunk, |left| Some(chunks(left)).filter(|bytes| *bytes > 0))
     }
 
     /// Takes what `wanted` returns for the bytes that are left; refused are at least `least`.
@@ -91,20 +85,21 @@ impl ByteLimit {
         least: u64,
         wanted: impl Fn(u64) -> Option<u64>,
     ) -> Result<Reservation> {
-        let mut reservation = self.hold();
+        let reservation = self.hold();
         let take = |left: u64| Some(left - wanted(left)?);
         let Ok(before) = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) else {
             self.refused.fetch_max(least, Ordering::Relaxed);
             return Err(self.error(what));
         };
-        reservation.bytes = wanted(before).unwrap_or_default();
+        reservation.own.left.store(wanted(before).unwrap_or_default(), Ordering::Relaxed);
         Ok(reservation)
     }
 
     /// Keeps the run from ending while a blob is opened at the target: an upload session would stay open.
     pub(in crate::transfer) fn hold(self: &Arc<Self>) -> Reservation {
         self.reserved.fetch_add(1, Ordering::Relaxed);
-        Reservation { limit: Arc::clone(self), bytes: 0, chunks: None }
+        let own = Self { run: Some(Arc::clone(self)), ..Self::new(0) };
+        Reservation { run: Arc::clone(self), own: Arc::new(own) }
     }
 
     /// Whether blobs are on their way that would be lost if they were stopped.
@@ -181,7 +176,8 @@ mod tests {
         let reason = "stopped after 6 B of new data; a layer of 5 B is larger than what is left";
         assert_eq!((refused.kind(), refused.reason()), (ErrorKind::Stopped, reason));
         assert!(limit.hint().starts_with("run"), "it fits into the next run");
-        let (chunks, own) = limit.reserve_chunks("e", 3, 7).unwrap();
+        let chunks = limit.reserve_chunks("e", 3, 7).unwrap();
+        let own = chunks.limit();
         assert_eq!(own.take(Bytes::from_static(b"four bytes")).len(), 3, "one chunk of 3 is left");
         assert!(own.check("e").unwrap_err().reason().starts_with("stopped after 9 B"));
         drop(chunks);

@@ -59,8 +59,9 @@ impl TransferContext {
             return Ok((self.clone(), None));
         };
         if min_kept < rest {
-            let (reservation, own) = limit.reserve_chunks(what, min_kept, rest)?;
-            return Ok((Self { limit: Some(own), ..self.clone() }, Some(reservation)));
+            let reservation = limit.reserve_chunks(what, min_kept, rest)?;
+            let context = Self { limit: Some(reservation.limit()), ..self.clone() };
+            return Ok((context, Some(reservation)));
         }
         let reservation = limit.reserve(what, min_kept)?;
         Ok((Self { limit: None, ..self.clone() }, Some(reservation)))
