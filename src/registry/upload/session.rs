@@ -108,7 +108,7 @@ impl UploadSession {
         self.min_chunk = location.min_chunk;
         self.redirects += location.redirects;
         let remaining = self.descriptor.size.saturating_sub(self.position);
-        let chunk = self.repository.transport.chunk_size().map(|size| size.max(location.min_chunk));
+        let chunk = self.chunk_size(location.min_chunk);
         // Later ones were recorded when the previous chunk was acknowledged.
         if self.position == self.resumed && location.redirects == 0 {
             self.repository.save_upload(&self.descriptor, &location.url);
@@ -121,6 +121,11 @@ impl UploadSession {
             url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
         }
         self.request(Method::PUT, url, remaining)
+    }
+
+    /// The size of a chunk, at least what the registry asks for; `None` without chunks.
+    fn chunk_size(&self, min_chunk: u64) -> Option<u64> {
+        self.repository.transport.chunk_size().map(|size| size.max(min_chunk))
     }
 
     /// A request with the next `length` bytes. It states their range unless it has the whole blob.
@@ -287,7 +292,7 @@ impl UploadSession {
     async fn end_chunk(&mut self) {
         let is_all = self.received() == self.descriptor.size;
         let Some(bytes) = self.pending.take().filter(|_| !is_all) else { return };
-        let chunk = self.repository.transport.chunk_size().unwrap_or_default().max(self.min_chunk);
+        let chunk = self.chunk_size(self.min_chunk).unwrap_or_default();
         let left = self.sending.as_ref().map_or(0, |sending| sending.left);
         let ends_chunk = (bytes.len() as u64)
             .checked_sub(left)

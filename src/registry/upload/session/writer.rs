@@ -20,9 +20,9 @@ impl BlobWriter for UploadSession {
     fn min_kept_bytes(&self) -> u64 {
         let rest = self.descriptor.size.saturating_sub(self.resumed);
         let is_recorded = self.repository.upload_store_for(&self.descriptor).is_some();
-        let chunk = self.repository.transport.chunk_size().filter(|_| is_recorded);
         let min_chunk = self.location.as_ref().map_or(0, |location| location.min_chunk);
-        chunk.map_or(rest, |chunk| chunk.max(min_chunk).min(rest))
+        let chunk = self.chunk_size(min_chunk).filter(|_| is_recorded);
+        chunk.map_or(rest, |chunk| chunk.min(rest))
     }
 
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
