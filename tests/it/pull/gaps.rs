@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use rpull::content::{BlobPresence, Effort, Lookup as _};
+use rpull::content::{BlobPresence, BlobWriter, Effort, Lookup as _};
 use rpull::layout::{Layout, LayoutOptions, PruneOptions};
 
 use super::Scenario;
@@ -31,12 +31,16 @@ impl Scenario {
         self.partial().with_extension("ranges")
     }
 
-    /// Leaves a partial behind, as an interrupted run does.
+    /// Opens the layer in the store, and leaves a partial behind once it is dropped, as an interrupted run does.
+    async fn writer(&self) -> Box<dyn BlobWriter> {
+        let layer = &self.held.layers[0].descriptor;
+        writing::open(&*writing::begin(&self.layout()).await, layer).await
+    }
+
     async fn with_gaps() -> Self {
         let scenario = Self::new(SIZE).await;
         let blob = &scenario.held.layers[0];
-        let layout = scenario.layout();
-        let mut writer = writing::open(&*writing::begin(&layout).await, &blob.descriptor).await;
+        let mut writer = scenario.writer().await;
         let ranges = writer.ranges().unwrap();
         let [first, early @ ..] = PRESENT;
         writer.write(blob.bytes.slice(first)).await.unwrap();
@@ -149,10 +153,7 @@ async fn partial_with_refused_ranges_completes_by_the_whole() {
     for status in [416, 400, 501, 403, 404, 405, 200] {
         let scenario = Scenario::new(3_000_000).await;
         let blob = &scenario.held.layers[0];
-        let layout = scenario.layout();
-        let mut writer = writing::open(&*writing::begin(&layout).await, &blob.descriptor).await;
-        writer.write(blob.bytes.slice(..1_000_000)).await.unwrap();
-        drop((writer, layout));
+        scenario.writer().await.write(blob.bytes.slice(..1_000_000)).await.unwrap();
         let whole = blob.bytes.clone();
         scenario.registry.disturb(move |request, reply| match request.header("range") {
             Some(_) if status == 200 => Reply::new(200, whole.clone()),
